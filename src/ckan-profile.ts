@@ -1,0 +1,47 @@
+/**
+ * What differs between the CKAN versions whose bytes are given: one table, read by the formatter and by the query.
+ *
+ * Facts from recorded answers of CKAN 2.11.6 and 2.12.0; a rule not named here is the same in both.
+ */
+
+export const ckanVersions = ['2.11', '2.12'] as const;
+export type CkanVersion = (typeof ckanVersions)[number];
+
+export interface CkanProfile {
+  readonly version: CkanVersion;
+  /** `timestamp` columns end in `.mmm`, truncated (2.12, unless `ckan.datastore.ms_in_timestamp` is false). */
+  readonly millisecondsInTimestamps: boolean;
+  /** XML element names are cleaned and numbered (2.12); 2.11 writes them raw, we clean only what is not well-formed. */
+  readonly xmlNames: 'raw' | 'clean';
+  /** `gt`, `in`, `$or` and list-form filters are understood (2.12). */
+  readonly filterOperators: boolean;
+  /** Bad parameters are answered before existence and permission are looked at (2.12). */
+  readonly parametersBeforeTable: boolean;
+  /** The file name of a dump asked for by alias. */
+  readonly fileNamedAfter: 'alias' | 'table';
+  /** Per-column `q` also asks the whole-row index (2.12). */
+  readonly columnSearchAsksWholeRow: boolean;
+}
+
+/** CKAN's own settings that shape an answer, as far as they differ from the defaults of the version. */
+export interface CkanSettings {
+  readonly msInTimestamp?: boolean | undefined;
+}
+
+export function ckanProfile(version: CkanVersion, settings: CkanSettings = {}): CkanProfile {
+  const newer = version === '2.12';
+  return {
+    version,
+    millisecondsInTimestamps: newer && settings.msInTimestamp !== false,
+    xmlNames: newer ? 'clean' : 'raw',
+    filterOperators: newer,
+    parametersBeforeTable: newer,
+    fileNamedAfter: newer ? 'table' : 'alias',
+    columnSearchAsksWholeRow: newer,
+  };
+}
+
+/** Changes whenever the same table would give other bytes; part of every revision. */
+export function profileFingerprint(profile: CkanProfile): string {
+  return `${profile.version}/${profile.millisecondsInTimestamps ? 'ms' : 's'}/1`;
+}

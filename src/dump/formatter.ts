@@ -1,0 +1,42 @@
+/**
+ * The formatter's port: one COPY stream in, the bytes of every asked format out, with no object per row.
+ *
+ * `format/` holds the implementation (a WebAssembly kernel that scans CopyData messages once). Live answers and blobs
+ * use the same one, so their bytes are the same code.
+ */
+import type { CkanProfile } from '../ckan-profile.ts';
+import type { Format } from '../format.ts';
+
+/** A column of the answer, in order. */
+export interface OutputColumn {
+  readonly name: string;
+  /** `pg_type.typname` with domains resolved to their base: decides how a cell is written. */
+  readonly type: string;
+  /** What the JSON head's `fields` entry says of it, in CKAN's key order, e.g. `{id, type}` or `{id, type, info}`. */
+  readonly field: Readonly<Record<string, unknown>>;
+}
+
+export interface FormatterOptions {
+  readonly columns: readonly OutputColumn[];
+  readonly formats: readonly Format[];
+  readonly profile: CkanProfile;
+}
+
+/** Takes finished bytes, valid only during the call. A returned promise is back-pressure: nothing more until then. */
+export type Emit = (format: Format, bytes: Uint8Array) => void;
+
+export interface Formatter {
+  /** The bytes before the first row (header row, JSON frame with fields, XML declaration), without a BOM. */
+  head(format: Format): Uint8Array;
+  /**
+   * Take raw backend messages (any split). Emits whole rows. Returns null, or, when a message other than CopyData and
+   * asynchronous ones begins, the bytes from that message on (CopyDone, ErrorResponse).
+   */
+  feed(chunk: Uint8Array, emit: Emit): Uint8Array | null;
+  /** The bytes after the last row. */
+  tail(format: Format): Uint8Array;
+  /** Rows written so far. */
+  readonly rows: number;
+}
+
+export type CreateFormatter = (options: FormatterOptions) => Formatter;

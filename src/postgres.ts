@@ -1,0 +1,63 @@
+/**
+ * Connections to Postgres: pools by purpose, each named in `pg_stat_activity`, and the smallest interface that the
+ * story needs. A connection whose COPY was broken off is destroyed, never returned (its backend would stay in
+ * ClientWrite and hold its snapshot).
+ */
+import pg from 'pg';
+import { DumperError, reasonOf } from './errors.ts';
+
+export type { PoolClient } from 'pg';
+
+/** Whatever answers a query: a pool or one client. */
+export interface Queryable {
+  query<Row extends pg.QueryResultRow>(text: string, values?: unknown[]): Promise<pg.QueryResult<Row>>;
+}
+
+export interface PoolOptions {
+  readonly url: string;
+  readonly applicationName: string;
+  readonly size: number;
+  readonly connectTimeoutSeconds?: number;
+  /** Statement and idle-in-transaction limits of the session, so that nothing of ours lingers. */
+  readonly statementTimeoutSeconds?: number;
+  /** Called for errors of idle connections; the pool replaces them by itself. */
+  readonly onIdleError: (error: Error) => void;
+}
+
+export function createPool(options: PoolOptions): pg.Pool {
+  const statementTimeoutSeconds = options.statementTimeoutSeconds ?? 0;
+  const pool = new pg.Pool({
+    connectionString: options.url,
+    application_name: options.applicationName,
+    max: options.size,
+    connectionTimeoutMillis: (options.connectTimeoutSeconds ?? 5) * 1000,
+    idleTimeoutMillis: 30_000,
+    allowExitOnIdle: true,
+    keepAlive: true,
+    ...(statementTimeoutSeconds > 0 ? { statement_timeout: statementTimeoutSeconds * 1000 } : {}),
+  });
+  pool.on('error', options.onIdleError);
+  return pool;
+}
+
+/** SQLSTATE classes and driver faults that mean "cannot be asked now", not "asked wrongly". */
+export function isUnavailable(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const code = (error as { code?: unknown }).code;
+  if (typeof code !== 'string') return /terminated|timeout|ended|closed/i.test(error.message);
+  return /^(08|53|57P|28|3D)/.test(code) || /^(ECONN|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_|EHOST|ENET|ENOENT)/.test(code);
+}
+
+/** Run `work`, turning connection faults into the catalogue's error for this database. */
+export async function asking<Result>(
+  code: 'POSTGRES_UNAVAILABLE' | 'STATE_UNAVAILABLE',
+  work: () => Promise<Result>,
+): Promise<Result> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!isUnavailable(error)) throw error;
+    const name = code === 'POSTGRES_UNAVAILABLE' ? 'the DataStore database' : 'the state database';
+    throw new DumperError(code, `${name} cannot be asked: ${reasonOf(error)}`, { cause: error });
+  }
+}

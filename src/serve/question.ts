@@ -1,0 +1,65 @@
+/**
+ * What a caller asks of a dump, as values: parsed by CKAN's rules, then planned against the table's own columns.
+ *
+ * `question/` holds the rules. Nothing of a request becomes SQL: values travel as settings of the transaction
+ * (`set_config('dumper.v1', $1, true)`, read back by `current_setting`), since COPY takes no parameters; identifiers
+ * come from the catalogue (promise P16).
+ */
+import type { Format } from '../format.ts';
+import type { OutputColumn } from '../dump/formatter.ts';
+import type { ResourceId, Sql } from '../table.ts';
+
+/** A parameter that CKAN refuses, or that CKAN fails on and we refuse: one plain line naming it. */
+export interface Refusal {
+  readonly kind: 'refused';
+  readonly status: 400 | 404;
+  readonly message: string;
+}
+
+/** Parameters after CKAN's validation; `undefined` where the caller gave none. */
+export interface Question {
+  readonly kind: 'question';
+  readonly format: Format;
+  readonly bom: boolean;
+  readonly offset: number;
+  readonly limit: number | undefined;
+  readonly filters: unknown;
+  readonly q: unknown;
+  readonly plain: boolean;
+  readonly language: string | undefined;
+  readonly distinct: boolean;
+  readonly fields: readonly string[] | undefined;
+  readonly sort: string | undefined;
+  /** Ours: force a live answer. */
+  readonly latest: boolean;
+  /** Ours: `redirect=false` asks for the bytes through the service. */
+  readonly redirect: boolean;
+}
+
+/** What the live answer runs, in order, inside one read-only transaction: settings first, then one COPY. */
+export interface LivePlan {
+  readonly kind: 'plan';
+  readonly settings: readonly { readonly name: string; readonly value: string }[];
+  /** Runs before COPY to turn a bad literal, language or query into a 400; rows are not read. Null: not needed. */
+  readonly probe: Sql | null;
+  /** `COPY (SELECT …) TO STDOUT (FORMAT csv)`. */
+  readonly copy: Sql;
+  readonly columns: readonly OutputColumn[];
+}
+
+/** The table as the planner needs it. */
+export interface AskedTable {
+  readonly id: ResourceId;
+  /** Every column with catalogue facts, in table order, internal ones included and marked. */
+  readonly columns: readonly CatalogueColumn[];
+}
+
+export interface CatalogueColumn {
+  readonly name: string;
+  /** typname as CKAN reports it. */
+  readonly type: string;
+  /** typname with domains resolved. */
+  readonly baseType: string;
+  /** The column comment, as stored. */
+  readonly comment: string | null;
+}
