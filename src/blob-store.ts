@@ -67,7 +67,12 @@ export interface BlobStore {
    * Replace a small object if its version is still `expected` (null: only if it does not exist).
    * A store that ignores conditions always answers `switched`; the fence in the state database is the first belt.
    */
-  replaceSmall(key: string, body: Uint8Array, contentType: string, expected: string | null): Promise<'switched' | 'conflict'>;
+  replaceSmall(
+    key: string,
+    body: Uint8Array,
+    contentType: string,
+    expected: string | null,
+  ): Promise<'switched' | 'conflict'>;
   list(prefix: string): AsyncIterable<BlobListing>;
   /** Delete keys; absent ones are no error. */
   delete(keys: readonly string[]): Promise<void>;

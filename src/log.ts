@@ -18,11 +18,19 @@ export function createLog(level: string, destination: NodeJS.WritableStream = pr
       base: null,
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
-      redact: { paths: ['*.authorization', '*.cookie', '*.password', '*.secret', '*.token'], censor: '[secret]' },
+      redact: {
+        paths: ['*.authorization', '*.cookie', '*.password', '*.secret', '*.token'],
+        censor: '[secret]',
+      },
       serializers: {
         err: (error: unknown) =>
           error instanceof Error
-            ? { type: error.name, message: redact(error.message), code: (error as { code?: unknown }).code, stack: redact(error.stack ?? '') }
+            ? {
+                type: error.name,
+                message: redact(error.message),
+                code: (error as { code?: unknown }).code,
+                stack: redact(error.stack ?? ''),
+              }
             : redact(String(error)),
       },
     },

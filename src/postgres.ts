@@ -45,7 +45,9 @@ export function isUnavailable(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   const code = (error as { code?: unknown }).code;
   if (typeof code !== 'string') return /terminated|timeout|ended|closed/i.test(error.message);
-  return /^(08|53|57P|28|3D)/.test(code) || /^(ECONN|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_|EHOST|ENET|ENOENT)/.test(code);
+  return (
+    /^(08|53|57P|28|3D)/.test(code) || /^(ECONN|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_|EHOST|ENET|ENOENT)/.test(code)
+  );
 }
 
 /** Run `work`, turning connection faults into the catalogue's error for this database. */

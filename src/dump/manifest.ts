@@ -7,7 +7,8 @@
  */
 import { z } from 'zod';
 import { variants, type Variant } from '../format.ts';
-import { DumperError, reasonOf } from '../errors.ts';
+import type { BlobStore } from '../blob-store.ts';
+import { DumperError, isDumperError, reasonOf } from '../errors.ts';
 
 export const manifestVersion = 1;
 
@@ -37,6 +38,8 @@ const manifestSchema = z.object({
   public: z.boolean(),
   /** Seconds that the publication took: sets the pace of a table that never rests. */
   build_seconds: z.number().nonnegative(),
+  /** Earlier revisions whose blobs stay until every URL handed out for them has ended. */
+  superseded: z.array(z.object({ revision: z.string(), at: z.iso.datetime() })),
   blobs: z.partialRecord(z.enum(variants as [Variant, ...Variant[]]), blobSchema),
 });
 
@@ -47,14 +50,43 @@ export function manifestKey(resourceId: string): string {
   return `${resourceId}/manifest.json`;
 }
 
+/** Blobs that a CDN may reach live under this prefix, so that it can be kept from all others. */
+export const publicPrefix = 'public/';
+
+/** Where the blobs of one revision live; `exposed` ones under the public prefix. */
+export function revisionPrefix(resourceId: string, revision: string, exposed: boolean): string {
+  return `${exposed ? publicPrefix : ''}${resourceId}/${revision}/`;
+}
+
 /** Key of a blob: the BOM twin lives under `bom/` beside the plain one, so that both keep the file's own name. */
-export function blobKey(resourceId: string, revision: string, variant: Variant): string {
+export function blobKey(prefix: string, resourceId: string, variant: Variant): string {
   const [extension, bom] = variant.split('+');
-  return `${resourceId}/${revision}/${bom ? 'bom/' : ''}${resourceId}.${extension}`;
+  return `${prefix}${bom ? 'bom/' : ''}${resourceId}.${extension}`;
 }
 
 export function writeManifest(manifest: Manifest): Uint8Array {
   return Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`);
+}
+
+/** A stored manifest and its version in the store, for compare-and-swap. */
+export interface Published {
+  /** Null where what is stored cannot be read: never served, replaced by the next publication. */
+  readonly manifest: Manifest | null;
+  readonly version: string;
+}
+
+export async function readPublished(
+  store: Pick<BlobStore, 'readSmall'>,
+  resourceId: string,
+): Promise<Published | null> {
+  const stored = await store.readSmall(manifestKey(resourceId));
+  if (stored === null) return null;
+  try {
+    return { manifest: readManifest(stored.body), version: stored.version };
+  } catch (error) {
+    if (!isDumperError(error, 'MANIFEST_INVALID')) throw error;
+    return { manifest: null, version: stored.version };
+  }
 }
 
 /** Parse a manifest; a broken or unknown one is `MANIFEST_INVALID`, never half read. */
@@ -62,6 +94,8 @@ export function readManifest(body: Uint8Array): Manifest {
   try {
     return manifestSchema.parse(JSON.parse(Buffer.from(body).toString('utf8')));
   } catch (error) {
-    throw new DumperError('MANIFEST_INVALID', `manifest cannot be read: ${reasonOf(error)}`, { cause: error });
+    throw new DumperError('MANIFEST_INVALID', `manifest cannot be read: ${reasonOf(error)}`, {
+      cause: error,
+    });
   }
 }

@@ -1,0 +1,192 @@
+/**
+ * A dump is published: the algorithm on one screen.
+ *
+ *  1. take the table's fence, so that whoever held it before can no longer switch;
+ *  2. open a snapshot: lock, then revision, columns and data dictionary, all of one instant;
+ *  3. same revision as the manifest's: nothing to do;
+ *  4. one scan into every blob, under keys that were never used before;
+ *  5. let go of the snapshot, then switch the manifest under the fence, by compare-and-swap, last.
+ *
+ * Until step 5 nothing is visible; after it everything is (promises P1, P2, P3, P5).
+ */
+import { randomBytes } from 'node:crypto';
+import type pg from 'pg';
+import type { BlobStore } from '../blob-store.ts';
+import type { CkanProfile } from '../ckan-profile.ts';
+import type { Variant } from '../format.ts';
+import { revisionToken } from '../revision.ts';
+import type { ResourceId } from '../table.ts';
+import { manifestKey, manifestVersion, readPublished, revisionPrefix, writeManifest } from './manifest.ts';
+import type { Manifest, Published } from './manifest.ts';
+import { withSnapshot, type Snapshot } from './snapshot.ts';
+import { writeBlobs } from './write-blobs.ts';
+
+/** Excludes older workers of the same table; kept by the state database. */
+export interface Fence {
+  /** The next generation of the table, greater than `published`; earlier holders are superseded from now on. */
+  take(id: ResourceId, published: number): Promise<number>;
+  /** Run `action` while no other can take the fence; not at all if it was taken since. */
+  switchUnder<Value>(
+    id: ResourceId,
+    generation: number,
+    action: () => Promise<Value>,
+  ): Promise<{ kind: 'done'; value: Value } | { kind: 'superseded' }>;
+}
+
+/** Steps of a publication, in order: named so that a crash test can kill the process at each. */
+export type Step = 'fenced' | 'snapshot' | 'scanning' | 'uploaded' | 'switching' | 'switched';
+
+export interface PublishWorld {
+  readonly pool: pg.Pool;
+  readonly store: BlobStore;
+  readonly fence: Fence;
+  readonly profile: () => CkanProfile;
+  readonly variants: readonly Variant[];
+  /** May anonymous users read it, and are its blobs to live where a CDN can reach them? */
+  readonly visibility: (id: ResourceId) => Promise<{ public: boolean; exposed: boolean }>;
+  readonly now: () => Date;
+  readonly lockSeconds: number;
+  readonly stallSeconds: number;
+  readonly maxSeconds: number;
+  /** How long a superseded revision's URLs may still be used, in seconds. */
+  readonly retireSeconds: number;
+  readonly onStep?: (id: ResourceId, step: Step) => void;
+}
+
+export interface PublishOptions {
+  /** Publish even if the revision is the published one. */
+  readonly force: boolean;
+  readonly signal: AbortSignal;
+  readonly onProgress: (rows: number, bytes: number) => void;
+}
+
+export type PublishOutcome =
+  | { readonly kind: 'published'; readonly manifest: Manifest }
+  | { readonly kind: 'unchanged'; readonly manifest: Manifest }
+  | { readonly kind: 'gone' }
+  | { readonly kind: 'superseded' };
+
+interface Draft {
+  readonly manifest: Manifest;
+  readonly kind: 'written' | 'unchanged';
+}
+
+export async function publish(
+  world: PublishWorld,
+  id: ResourceId,
+  options: PublishOptions,
+): Promise<PublishOutcome> {
+  const signal = AbortSignal.any([options.signal, AbortSignal.timeout(world.maxSeconds * 1000)]);
+  const current = await readPublished(world.store, id);
+  const generation = await world.fence.take(id, current?.manifest?.generation ?? 0);
+  world.onStep?.(id, 'fenced');
+  const visibility = await world.visibility(id);
+  const draft = await withSnapshot(world.pool, id, { lockSeconds: world.lockSeconds, signal }, (snapshot) =>
+    write(world, snapshot, { ...options, signal }, { current, generation, visibility }),
+  );
+  if (draft === null) return { kind: 'gone' };
+  if (draft.kind === 'unchanged') return { kind: 'unchanged', manifest: draft.manifest };
+  world.onStep?.(id, 'uploaded');
+  return switchManifest(world, draft.manifest, current, signal);
+}
+
+interface Attempt {
+  readonly current: Published | null;
+  readonly generation: number;
+  readonly visibility: { readonly public: boolean; readonly exposed: boolean };
+}
+
+async function write(
+  world: PublishWorld,
+  snapshot: Snapshot,
+  options: PublishOptions,
+  { current, generation, visibility }: Attempt,
+): Promise<Draft> {
+  const { id } = snapshot.state;
+  world.onStep?.(id, 'snapshot');
+  const profile = world.profile();
+  const token = revisionToken(snapshot.state, profile);
+  const published = current?.manifest ?? null;
+  if (!options.force && published !== null && isSame(published, token, visibility.public, world.variants)) {
+    return { kind: 'unchanged', manifest: published };
+  }
+  const started = performance.now();
+  const revision = `${token.slice(0, 20)}-${randomBytes(4).toString('hex')}`;
+  world.onStep?.(id, 'scanning');
+  const { rows, blobs } = await writeBlobs(snapshot, {
+    ...options,
+    store: world.store,
+    profile,
+    variants: world.variants,
+    prefix: revisionPrefix(id, revision, visibility.exposed),
+    cacheControl: visibility.public ? 'public, max-age=31536000, immutable' : 'private, no-store',
+    stallSeconds: world.stallSeconds,
+  });
+  const manifest: Manifest = {
+    version: manifestVersion,
+    resource_id: id,
+    revision,
+    token,
+    tier: snapshot.state.tier,
+    generation,
+    published_at: world.now().toISOString(),
+    columns: snapshot.columns.map(dictionaryEntry),
+    rows,
+    public: visibility.public,
+    build_seconds: Math.round(performance.now() - started) / 1000,
+    superseded: supersededBy(world, published),
+    blobs,
+  };
+  return { kind: 'written', manifest };
+}
+
+/** The published dump is this revision already, in every variant asked for, for the same readers. */
+function isSame(manifest: Manifest, token: string, isPublic: boolean, variants: readonly Variant[]): boolean {
+  return (
+    manifest.token === token &&
+    manifest.public === isPublic &&
+    variants.every((variant) => manifest.blobs[variant] !== undefined)
+  );
+}
+
+function supersededBy(world: PublishWorld, published: Manifest | null): Manifest['superseded'] {
+  if (published === null) return [];
+  const now = world.now();
+  const alive = published.superseded.filter(
+    (entry) => Date.parse(entry.at) + world.retireSeconds * 1000 > now.getTime(),
+  );
+  return [...alive, { revision: published.revision, at: now.toISOString() }];
+}
+
+function dictionaryEntry(column: Snapshot['columns'][number]): Manifest['columns'][number] {
+  return { name: column.name, type: column.type, info: infoOf(column.comment) };
+}
+
+/** The data dictionary of a column: the `_info` object of its comment; null where there is none. */
+function infoOf(comment: string | null): Record<string, unknown> | null {
+  if (comment === null) return null;
+  try {
+    const parsed = JSON.parse(comment) as { _info?: Record<string, unknown> } | null;
+    return parsed?._info ?? null;
+  } catch {
+    return null;
+  }
+}
+
+async function switchManifest(
+  world: PublishWorld,
+  manifest: Manifest,
+  current: Published | null,
+  signal: AbortSignal,
+): Promise<PublishOutcome> {
+  const id = manifest.resource_id as ResourceId;
+  const outcome = await world.fence.switchUnder(id, manifest.generation, () => {
+    signal.throwIfAborted();
+    world.onStep?.(id, 'switching');
+    const body = writeManifest(manifest);
+    return world.store.replaceSmall(manifestKey(id), body, 'application/json', current?.version ?? null);
+  });
+  if (outcome.kind === 'superseded' || outcome.value === 'conflict') return { kind: 'superseded' };
+  world.onStep?.(id, 'switched');
+  return { kind: 'published', manifest };
+}

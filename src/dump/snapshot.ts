@@ -1,0 +1,95 @@
+/**
+ * One instant of one table: a REPEATABLE READ, READ ONLY transaction that holds the table's ACCESS SHARE lock before
+ * its first query (promise P3).
+ *
+ * The lock comes first because TRUNCATE, table rewrites and DROP are not MVCC-safe for a snapshot taken before them
+ * (Postgres manual, "Caveats" of chapter MVCC); LOCK itself takes no snapshot. The wait is bounded.
+ */
+import type pg from 'pg';
+import { readColumns } from '../catalogue.ts';
+import { DumperError, reasonOf } from '../errors.ts';
+import { isUnavailable, type PoolClient } from '../postgres.ts';
+import { tableState, type TableState } from '../revision.ts';
+import type { CatalogueColumn } from '../serve/question.ts';
+import { quoteIdentifier, type ResourceId } from '../table.ts';
+
+export interface Snapshot {
+  readonly client: PoolClient;
+  readonly state: TableState;
+  readonly columns: readonly CatalogueColumn[];
+}
+
+export interface SnapshotOptions {
+  readonly lockSeconds: number;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Run `work` in a snapshot of the table; null when there is no such table. The connection goes back to the pool only
+ * after a clean end, else it is destroyed with its backend.
+ */
+export async function withSnapshot<Result>(
+  pool: pg.Pool,
+  id: ResourceId,
+  options: SnapshotOptions,
+  work: (snapshot: Snapshot) => Promise<Result>,
+): Promise<Result | null> {
+  options.signal.throwIfAborted();
+  const client = await connect(pool);
+  let clean = false;
+  try {
+    const snapshot = await open(client, id, options.lockSeconds);
+    const result = snapshot === null ? null : await work(snapshot);
+    await client.query('COMMIT');
+    clean = true;
+    return result;
+  } finally {
+    client.release(!clean);
+  }
+}
+
+async function connect(pool: pg.Pool): Promise<PoolClient> {
+  try {
+    return await pool.connect();
+  } catch (error) {
+    throw new DumperError(
+      'POSTGRES_UNAVAILABLE',
+      `the DataStore database cannot be asked: ${reasonOf(error)}`,
+      {
+        cause: error,
+      },
+    );
+  }
+}
+
+async function open(client: PoolClient, id: ResourceId, lockSeconds: number): Promise<Snapshot | null> {
+  await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY');
+  await client.query(`SET LOCAL lock_timeout = ${lockSeconds * 1000}`);
+  if (!(await lock(client, id))) return null;
+  const state = await tableState(client, id);
+  return state === null ? null : { client, state, columns: await readColumns(client, id) };
+}
+
+/** False where the table does not exist (any more); the transaction is then over, and COMMIT merely ends it. */
+async function lock(client: PoolClient, id: ResourceId): Promise<boolean> {
+  try {
+    await client.query(`LOCK TABLE public.${quoteIdentifier(id)} IN ACCESS SHARE MODE`);
+    return true;
+  } catch (error) {
+    const code = (error as { code?: string }).code;
+    if (code === '42P01') return false;
+    if (code === '55P03') {
+      throw new DumperError(
+        'TABLE_BUSY',
+        'the table is locked by another session; it was waited for in vain',
+        {
+          cause: error,
+        },
+      );
+    }
+    if (!isUnavailable(error)) throw error;
+    throw new DumperError('POSTGRES_UNAVAILABLE', `the connection was lost: ${reasonOf(error)}`, {
+      cause: error,
+    });
+  }
+}

@@ -1,0 +1,170 @@
+/**
+ * One scan, every blob: the table's COPY stream goes once through the formatter into the uploads of all variants.
+ *
+ * Whatever fails first (Postgres, an upload, the clock, a signal) ends all the others; nothing is reported complete
+ * unless the COPY ended cleanly with as many rows as were written and the store holds each blob's exact length
+ * (promise P1).
+ */
+import type { BlobStore } from '../blob-store.ts';
+import type { CkanProfile } from '../ckan-profile.ts';
+import { contentDisposition } from '../content-disposition.ts';
+import { DumperError } from '../errors.ts';
+import {
+  byteOrderMark,
+  contentTypes,
+  formatOf,
+  hasByteOrderMark,
+  type Format,
+  type Variant,
+} from '../format.ts';
+import { BlobSink } from './blob-sink.ts';
+import { copyOut } from './copy.ts';
+import { createFormatter } from './format/formatter.ts';
+import type { Formatter } from './formatter.ts';
+import { blobKey, type Manifest } from './manifest.ts';
+import { wholeTable } from './selection.ts';
+import type { Snapshot } from './snapshot.ts';
+
+export interface WriteBlobsOptions {
+  readonly store: BlobStore;
+  readonly profile: CkanProfile;
+  readonly variants: readonly Variant[];
+  /** Where the blobs go: `<prefix>[bom/]<id>.<ext>`. */
+  readonly prefix: string;
+  readonly cacheControl: string;
+  readonly stallSeconds: number;
+  readonly signal: AbortSignal;
+  readonly onProgress: (rows: number, bytes: number) => void;
+}
+
+export interface WrittenBlobs {
+  readonly rows: number;
+  readonly blobs: Manifest['blobs'];
+}
+
+interface Upload {
+  readonly variant: Variant;
+  readonly key: string;
+  readonly sink: BlobSink;
+  readonly done: Promise<void>;
+}
+
+export async function writeBlobs(snapshot: Snapshot, options: WriteBlobsOptions): Promise<WrittenBlobs> {
+  const failed = new AbortController();
+  const signal = AbortSignal.any([options.signal, failed.signal]);
+  const uploads = options.variants.map((variant) => startUpload(variant, snapshot, options, signal));
+  try {
+    // An upload that fails ends the scan at once instead of waiting for its next chunk.
+    for (const upload of uploads) upload.done.catch((error: unknown) => failed.abort(error));
+    const rows = await scan(snapshot, uploads, options, signal);
+    const digests = uploads.map((upload) => upload.sink.finish());
+    await Promise.all(uploads.map((upload) => upload.done));
+    await verifyLengths(options.store, uploads);
+    return { rows, blobs: describe(uploads, digests) };
+  } catch (error) {
+    const reason = failed.signal.aborted ? failed.signal.reason : error;
+    for (const upload of uploads)
+      upload.sink.fail(reason instanceof Error ? reason : new Error(String(reason)));
+    await Promise.allSettled(uploads.map((upload) => upload.done));
+    throw reason;
+  }
+}
+
+function startUpload(
+  variant: Variant,
+  snapshot: Snapshot,
+  options: WriteBlobsOptions,
+  signal: AbortSignal,
+): Upload {
+  const sink = new BlobSink();
+  const format = formatOf(variant);
+  const { id, bytes } = snapshot.state;
+  const key = blobKey(options.prefix, id, variant);
+  if (hasByteOrderMark(variant)) sink.accept(byteOrderMark);
+  const done = options.store.put(key, sink.source, {
+    contentType: contentTypes[format],
+    contentDisposition: contentDisposition(`${id}.${format}`),
+    cacheControl: options.cacheControl,
+    expectedBytes: bytes * growth[format],
+    signal,
+  });
+  return { variant, key, sink, done };
+}
+
+/** How much larger than the heap a format may become: only the part size depends on it. */
+const growth: Readonly<Record<Format, number>> = { csv: 1, tsv: 1, json: 2, xml: 4 };
+
+async function scan(
+  snapshot: Snapshot,
+  uploads: readonly Upload[],
+  options: WriteBlobsOptions,
+  signal: AbortSignal,
+): Promise<number> {
+  const formats = [...new Set(uploads.map((upload) => formatOf(upload.variant)))];
+  const { copy, columns } = wholeTable(snapshot.state.id, snapshot.columns, options.profile);
+  const formatter = createFormatter({ columns, formats, profile: options.profile });
+  const deliver = deliveryTo(uploads);
+  for (const format of formats) deliver(format, formatter.head(format));
+  const { rows } = await copyOut(snapshot.client, copy, {
+    onBytes: (chunk) => {
+      const rest = formatter.feed(chunk, deliver);
+      options.onProgress(formatter.rows, total(uploads));
+      return rest;
+    },
+    whenReady: () => heldBack(uploads),
+    signal,
+    stallSeconds: options.stallSeconds,
+  });
+  refuseMismatch(rows, formatter);
+  for (const format of formats) deliver(format, formatter.tail(format));
+  return rows;
+}
+
+/** Hand bytes to every variant of a format; the formatter's buffer is copied once for all of them. */
+function deliveryTo(uploads: readonly Upload[]): (format: Format, bytes: Uint8Array) => void {
+  const sinks = new Map<Format, BlobSink[]>();
+  for (const { variant, sink } of uploads) {
+    const format = formatOf(variant);
+    sinks.set(format, [...(sinks.get(format) ?? []), sink]);
+  }
+  return (format, bytes) => {
+    const kept = Buffer.from(bytes);
+    for (const sink of sinks.get(format) ?? []) sink.accept(kept);
+  };
+}
+
+function heldBack(uploads: readonly Upload[]): Promise<void> | undefined {
+  const held = uploads.flatMap((upload) => upload.sink.held() ?? []);
+  return held.length === 0 ? undefined : Promise.all(held).then(() => undefined);
+}
+
+function total(uploads: readonly Upload[]): number {
+  return uploads.reduce((sum, upload) => sum + upload.sink.bytes, 0);
+}
+
+function refuseMismatch(rows: number, formatter: Formatter): void {
+  if (rows === formatter.rows) return;
+  throw new DumperError('COPY_BROKEN', `Postgres sent ${rows} rows, ${formatter.rows} were written`);
+}
+
+async function verifyLengths(store: BlobStore, uploads: readonly Upload[]): Promise<void> {
+  await Promise.all(
+    uploads.map(async ({ key, sink }) => {
+      const head = await store.head(key);
+      if (head?.bytes === sink.bytes) return;
+      throw new DumperError(
+        'BLOB_CORRUPT',
+        `blob ${key} holds ${head?.bytes ?? 'no'} bytes, ${sink.bytes} were sent`,
+      );
+    }),
+  );
+}
+
+function describe(uploads: readonly Upload[], digests: readonly string[]): Manifest['blobs'] {
+  return Object.fromEntries(
+    uploads.map(({ variant, key, sink }, index) => [
+      variant,
+      { key, bytes: sink.bytes, sha256: digests[index] ?? '', content_type: contentTypes[formatOf(variant)] },
+    ]),
+  );
+}
