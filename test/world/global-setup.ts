@@ -1,0 +1,25 @@
+/**
+ * Once a run: the pinned Node, and one Postgres for all suites (`TEST_POSTGRES_URL`, or an embedded one), cleared of
+ * this run's databases at the end.
+ */
+import { randomBytes } from 'node:crypto';
+import { dropDatabasesOfRun } from './postgres.ts';
+import { startPostgres } from './postgres-server.ts';
+
+export default async function setup(): Promise<() => Promise<void>> {
+  const major = Number(process.versions.node.split('.')[0]);
+  if (major < 24) {
+    throw new Error(
+      `the tests need Node 24, this is ${process.version}: run them by npm, which has it pinned`,
+    );
+  }
+  process.env['TEST_RUN_ID'] = randomBytes(4).toString('hex');
+  const given = process.env['TEST_POSTGRES_URL'];
+  if (given) return () => dropDatabasesOfRun(given);
+  const server = await startPostgres();
+  process.env['TEST_POSTGRES_URL'] = server.adminUrl;
+  return async () => {
+    delete process.env['TEST_POSTGRES_URL'];
+    await server.stop();
+  };
+}
