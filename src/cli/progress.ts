@@ -111,7 +111,7 @@ async function showInTerminal(
         },
       },
     ],
-    { rendererOptions: { formatOutput: 'truncate' } },
+    { registerSignalListeners: false, rendererOptions: { formatOutput: 'truncate' } },
   );
   await list.run();
   for (const line of failures) output.line(line);

@@ -1,0 +1,86 @@
+/** What every page has: head, skip link, title, foot; and how moments, sizes and states are written. */
+import { html, type Html } from './html.ts';
+
+export type TableState = 'fresh' | 'pending' | 'building' | 'failed' | 'absent';
+
+/** Mark and word of a state: never told by colour alone. */
+const stateMarks: Readonly<Record<TableState, string>> = {
+  fresh: '✓',
+  pending: '…',
+  building: '⚙',
+  failed: '✗',
+  absent: '–',
+};
+
+export function stateBadge(state: TableState): Html {
+  return html`<span class="state ${state}"
+    ><span aria-hidden="true">${stateMarks[state]}</span> ${state}</span
+  >`;
+}
+
+/** How far away an age is, in one unit: `3 min`, `2 d`. */
+export function ageText(from: Date, now: Date): string {
+  const seconds = Math.max(0, Math.round((now.getTime() - from.getTime()) / 1000));
+  const [unit, name] = (
+    [
+      [86_400, 'd'],
+      [3600, 'h'],
+      [60, 'min'],
+    ] as const
+  ).find(([size]) => seconds >= size) ?? [1, 's'];
+  return `${Math.floor(seconds / unit)} ${name}`;
+}
+
+/** A moment as an age, with the moment itself for machines and on hover. */
+export function ageOf(moment: Date | null, now: Date): Html {
+  if (moment === null) return html`<span class="none">–</span>`;
+  const exact = moment.toISOString();
+  return html`<time datetime="${exact}" title="${exact}">${ageText(moment, now)} ago</time>`;
+}
+
+const byteUnits = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const;
+
+/** Bytes in powers of 1024, or a dash. */
+export function sizeText(bytes: number | null): string {
+  if (bytes === null) return '–';
+  const power = bytes < 1 ? 0 : Math.min(byteUnits.length - 1, Math.floor(Math.log2(bytes) / 10));
+  const value = bytes / 1024 ** power;
+  return `${power === 0 || value >= 100 ? value.toFixed(0) : value.toFixed(1)} ${byteUnits[power]}`;
+}
+
+/** A count with separators, or a dash. */
+export function countText(count: number | null): string {
+  return count === null ? '–' : count.toLocaleString('en');
+}
+
+export interface Frame {
+  readonly title: string;
+  /** From this page to the service's root: `` or `../`, so that any prefix of a proxy works. */
+  readonly root: '' | '../';
+  /** Seconds between reloads that the reader asked for; null: none. */
+  readonly reloadSeconds: number | null;
+  readonly body: Html;
+}
+
+/** The whole document, without scripts and inline styles, so that the strictest policy holds. */
+export function document({ title, root, reloadSeconds, body }: Frame): string {
+  const reload =
+    reloadSeconds === null ? null : html`<meta http-equiv="refresh" content="${reloadSeconds}" />`;
+  return html`<!doctype html>
+    <html lang="en">
+      <head>
+        <meta charset="utf-8" />
+        <meta name="viewport" content="width=device-width, initial-scale=1" />
+        <meta name="color-scheme" content="light dark" />
+        <meta name="robots" content="noindex" />
+        ${reload}
+        <title>${title}</title>
+        <link rel="stylesheet" href="${root}page.css" />
+      </head>
+      <body>
+        <a class="skip" href="#main">Skip to content</a>
+        <header><a class="brand" href="${root === '' ? './' : root}">DataStore dumps</a></header>
+        <main id="main" tabindex="-1">${body}</main>
+      </body>
+    </html> `.html;
+}
