@@ -5,9 +5,12 @@
  * (`set_config('dumper.v1', $1, true)`, read back by `current_setting`), since COPY takes no parameters; identifiers
  * come from the catalogue (promise P16).
  */
+import type { CatalogueColumn } from '../catalogue.ts';
 import type { Format } from '../format.ts';
 import type { OutputColumn } from '../dump/formatter.ts';
 import type { ResourceId, Sql } from '../table.ts';
+
+export type { CatalogueColumn } from '../catalogue.ts';
 
 /** A parameter that CKAN refuses, or that CKAN fails on and we refuse: one plain line naming it. */
 export interface Refusal {
@@ -52,14 +55,4 @@ export interface AskedTable {
   readonly id: ResourceId;
   /** Every column with catalogue facts, in table order, internal ones included and marked. */
   readonly columns: readonly CatalogueColumn[];
-}
-
-export interface CatalogueColumn {
-  readonly name: string;
-  /** typname as CKAN reports it. */
-  readonly type: string;
-  /** typname with domains resolved. */
-  readonly baseType: string;
-  /** The column comment, as stored. */
-  readonly comment: string | null;
 }

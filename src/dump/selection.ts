@@ -1,0 +1,72 @@
+/**
+ * What of a table goes into a dump: which columns, in which order, and the SQL that yields their text. Blobs and live
+ * answers use the same selection, so that their bytes are the same (promise P22).
+ *
+ * Division of labour with `format/`: SQL gives plain columns as Postgres prints them (`timestamp` too: the formatter
+ * knows the versions' spelling), CKAN's `nested` JSON and arrays as JSON text with `null` for NULL. Source of facts:
+ * recorded answers of CKAN 2.11.6 and 2.12.0.
+ */
+import { readInfo, type CatalogueColumn } from '../catalogue.ts';
+import type { CkanProfile } from '../ckan-profile.ts';
+import { quoteIdentifier, sql, type ResourceId, type Sql } from '../table.ts';
+import type { OutputColumn } from './formatter.ts';
+
+/** What a scan's session must be set to before the COPY; the rest is the server's own, as it is for CKAN. */
+export const scanSettings: readonly { readonly name: string; readonly value: string }[] = [
+  // Only the output style: the order of day and month stays the server's.
+  { name: 'datestyle', value: 'ISO' },
+];
+
+/** Columns that callers see: `_id` first where there is one, then every one that does not begin with `_`. */
+export function shownColumns(columns: readonly CatalogueColumn[]): CatalogueColumn[] {
+  const id = columns.filter((column) => column.name === '_id');
+  return [...id, ...columns.filter((column) => !column.name.startsWith('_'))];
+}
+
+/** A column of the scanned row, which every statement calls `d`. */
+export function rowColumn(column: CatalogueColumn): Sql {
+  return sql`d.${quoteIdentifier(column.name)}`;
+}
+
+/** The text of a column's cell, as it stands in the answer's CSV. */
+export function cell(column: CatalogueColumn): Sql {
+  if (column.baseType === 'nested') return sql`coalesce((${rowColumn(column)}).json::text, 'null')`;
+  if (isArray(column)) return sql`coalesce(array_to_json(${rowColumn(column)})::text, 'null')`;
+  return rowColumn(column);
+}
+
+/** Arrays are named after their elements with `_` in front (Postgres manual, "CREATE TYPE", array types). */
+function isArray(column: CatalogueColumn): boolean {
+  return column.baseType.startsWith('_');
+}
+
+/** How the formatter writes a column, and how the JSON head names it: `_id` is `int` whatever its type. */
+export function outputColumn(column: CatalogueColumn): OutputColumn {
+  const id = column.name;
+  const type = id === '_id' ? 'int' : column.type;
+  const info = readInfo(column.comment);
+  return { name: id, type: column.type, field: info === null ? { id, type } : { id, type, info } };
+}
+
+export function tableName(id: ResourceId): Sql {
+  return sql`public.${quoteIdentifier(id)}`;
+}
+
+export function commaList(parts: readonly Sql[]): Sql {
+  return parts.join(', ') as Sql;
+}
+
+/** The COPY of a whole table, in `_id` order, and its columns. A table without `_id` comes in storage order. */
+export function wholeTable(
+  id: ResourceId,
+  columns: readonly CatalogueColumn[],
+  _profile: CkanProfile,
+): { readonly copy: Sql; readonly columns: readonly OutputColumn[] } {
+  const shown = shownColumns(columns);
+  const order = shown[0]?.name === '_id' ? sql` ORDER BY d._id` : sql``;
+  const select = commaList(shown.map(cell));
+  return {
+    copy: sql`COPY (SELECT ${select} FROM ${tableName(id)} AS d${order}) TO STDOUT (FORMAT csv)`,
+    columns: shown.map(outputColumn),
+  };
+}
