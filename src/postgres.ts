@@ -8,9 +8,12 @@ import { DumperError, reasonOf } from './errors.ts';
 
 export type { PoolClient } from 'pg';
 
-/** Whatever answers a query: a pool or one client. */
+/** Whatever answers a query: a pool or one client. A query with a name is prepared once per connection. */
 export interface Queryable {
-  query<Row extends pg.QueryResultRow>(text: string, values?: unknown[]): Promise<pg.QueryResult<Row>>;
+  query<Row extends pg.QueryResultRow>(
+    query: string | pg.QueryConfig,
+    values?: unknown[],
+  ): Promise<pg.QueryResult<Row>>;
 }
 
 export interface PoolOptions {
