@@ -1,4 +1,5 @@
 /** What every page has: head, skip link, title, foot; and how moments, sizes and states are written. */
+import { bytesText, countText } from '../../measure.ts';
 import { html, type Html } from './html.ts';
 
 export type TableState = 'fresh' | 'pending' | 'building' | 'failed' | 'absent';
@@ -38,19 +39,14 @@ export function ageOf(moment: Date | null, now: Date): Html {
   return html`<time datetime="${exact}" title="${exact}">${ageText(moment, now)} ago</time>`;
 }
 
-const byteUnits = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const;
-
-/** Bytes in powers of 1024, or a dash. */
+/** Bytes, or a dash where they are not known. */
 export function sizeText(bytes: number | null): string {
-  if (bytes === null) return '–';
-  const power = bytes < 1 ? 0 : Math.min(byteUnits.length - 1, Math.floor(Math.log2(bytes) / 10));
-  const value = bytes / 1024 ** power;
-  return `${power === 0 || value >= 100 ? value.toFixed(0) : value.toFixed(1)} ${byteUnits[power]}`;
+  return bytes === null ? '–' : bytesText(bytes);
 }
 
-/** A count with separators, or a dash. */
-export function countText(count: number | null): string {
-  return count === null ? '–' : count.toLocaleString('en');
+/** A count, or a dash where it is not known. */
+export function numberText(count: number | null): string {
+  return count === null ? '–' : countText(count);
 }
 
 export interface Frame {

@@ -36,7 +36,8 @@ thead tr > * { border-bottom: 1px solid var(--line); }
 thead th { background: var(--raised); font-weight: 600; white-space: nowrap; }
 th[aria-sort] a::after { content: ' ▾'; }
 th[aria-sort='ascending'] a::after { content: ' ▴'; }
-tbody th a { overflow-wrap: anywhere; }
+tbody th { min-width: 12rem; } tbody th a { overflow-wrap: anywhere; }
+@media (min-width: 60rem) { tbody th { min-width: 20rem; } }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 time, .state { white-space: nowrap; }
 .state { font-weight: 600; }

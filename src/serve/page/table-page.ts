@@ -1,5 +1,5 @@
 /** The page of one table: downloads with checksums, columns with their data dictionary, and what happened to it. */
-import { ageOf, countText, document, sizeText, stateBadge } from './frame.ts';
+import { ageOf, numberText, document, sizeText, stateBadge } from './frame.ts';
 import { html, type Html } from './html.ts';
 import type { TableSummary } from './tables-page.ts';
 
@@ -52,7 +52,7 @@ export function renderTablePage(page: TablePage): string {
       <dt>Published</dt>
       <dd>${ageOf(table.publishedAt, now)}</dd>
       <dt>Rows</dt>
-      <dd>${countText(table.rows)}</dd>
+      <dd>${numberText(table.rows)}</dd>
       ${
         page.revision === null
           ? null
@@ -162,7 +162,7 @@ function rebuildForm(id: string): Html {
   return html`<h2>Publish again</h2>
     <form method="post" action="${encodeURIComponent(id)}/rebuild">
       <label for="token">Admin token</label>
-      <input id="token" name="token" type="password" autocomplete="current-password" required />
+      <input id="token" name="token" type="password" autocomplete="current-password" required="" />
       <button>Queue a publication</button>
     </form>`;
 }

@@ -3,7 +3,7 @@
  * one form, so that it works without scripts; the caller of `renderStatusPage` gives only what the reader may see
  * (promise P9).
  */
-import { ageOf, countText, document, sizeText, stateBadge, type TableState } from './frame.ts';
+import { ageOf, numberText, document, sizeText, stateBadge, type TableState } from './frame.ts';
 import { html, type Html } from './html.ts';
 
 /** One table's line. */
@@ -65,9 +65,9 @@ export function renderStatusPage({ tables, query, now, all }: StatusPage): strin
   const pages = Math.max(1, Math.ceil(chosen.length / pageSize));
   const page = Math.min(query.page, pages);
   const shown = chosen.toSorted(orders[query.sort]).slice((page - 1) * pageSize, page * pageSize);
-  const body = html`<h1>DataStore dumps</h1>
+  const body = html`<h1>Tables</h1>
     <p class="lead">
-      ${countText(tables.length)}
+      ${numberText(tables.length)}
       ${tables.length === 1 ? 'table' : 'tables'}${all ? '' : ' that anyone may read'}.
       <a href="${linkTo(query, { watch: !query.watch })}"
         >${query.watch ? 'Stop reloading' : 'Reload every ten seconds'}</a
@@ -113,7 +113,7 @@ function stateLinks(tables: readonly TableSummary[], query: PageQuery): Html {
   const link = (state: TableState | null, words: Html, count: number): Html =>
     html`<li>
       <a href="${linkTo(query, { state })}" ${query.state === state ? html` aria-current="true"` : null}
-        >${words} <b>${countText(count)}</b></a
+        >${words} <b>${numberText(count)}</b></a
       >
     </li> `;
   return html`<nav aria-label="By state">
@@ -175,7 +175,7 @@ function lineOf(table: TableSummary, now: Date): Html {
       >${table.name === null ? null : html`<br /><code>${table.id}</code>`}
     </th>
     <td>${stateBadge(table.state)}${noteOf(table)}</td>
-    <td class="number">${countText(table.rows)}</td>
+    <td class="number">${numberText(table.rows)}</td>
     <td class="number">${sizeText(table.bytes)}</td>
     <td class="formats">${table.formats.join(', ')}</td>
     <td>${ageOf(table.publishedAt, now)}</td>
@@ -185,8 +185,8 @@ function lineOf(table: TableSummary, now: Date): Html {
 function noteOf({ state, reason, rowsDone, rows }: TableSummary): Html | null {
   if (state === 'failed' && reason !== null) return html`<p class="reason">${reason}</p>`;
   if (state !== 'building' || rowsDone === null) return null;
-  if (rows === null || rows === 0) return html`<p class="reason">${countText(rowsDone)} rows</p>`;
-  const label = `${countText(rowsDone)} of about ${countText(rows)} rows`;
+  if (rows === null || rows === 0) return html`<p class="reason">${numberText(rowsDone)} rows</p>`;
+  const label = `${numberText(rowsDone)} of about ${numberText(rows)} rows`;
   return html`<p class="reason">
     <progress max="${rows}" value="${Math.min(rows, rowsDone)}" aria-label="${label}"></progress> ${label}
   </p>`;
