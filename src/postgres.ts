@@ -66,3 +66,21 @@ export async function asking<Result>(
     throw new DumperError(code, `${name} cannot be asked: ${reasonOf(error)}`, { cause: error });
   }
 }
+
+/** Run `work` in one transaction on one connection; a failed one is rolled back, and its connection destroyed. */
+export async function inTransaction<Result>(
+  pool: pg.Pool,
+  work: (client: pg.PoolClient) => Promise<Result>,
+): Promise<Result> {
+  const client = await pool.connect();
+  let clean = false;
+  try {
+    await client.query('BEGIN');
+    const result = await work(client);
+    await client.query('COMMIT');
+    clean = true;
+    return result;
+  } finally {
+    client.release(!clean);
+  }
+}

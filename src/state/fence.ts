@@ -1,0 +1,178 @@
+/**
+ * The fence of a table: at most one worker publishes it at a time over all replicas, and one that was paused, lost
+ * its connection or was superseded cannot switch the manifest (promise P5).
+ *
+ * Each take gives the table a higher generation; the row remembers the holder, whose heartbeat keeps others away. All
+ * of it is rows and transactions: nothing depends on a session, so a transaction-pooling proxy is no danger.
+ *
+ * The switch happens inside a short transaction that holds the row's lock: whoever wants to take over waits. A worker
+ * paused in that very moment keeps the lock, since its kernel keeps the connection alive; one whose machine is gone
+ * loses it by TCP keepalive within half a minute. So the fence is right without conditional writes in the store; the
+ * manifest's compare-and-swap is a second belt for the one case left, a machine frozen in mid-request for longer. Even
+ * then nothing wrong is served: a manifest counts only while its token equals the table's.
+ */
+import type pg from 'pg';
+import { DumperError } from '../errors.ts';
+import { inTransaction } from '../postgres.ts';
+import type { ResourceId } from '../table.ts';
+import { lifeAfter } from '../table-life.ts';
+
+export type Switched<Value> =
+  { readonly kind: 'done'; readonly value: Value } | { readonly kind: 'superseded' };
+
+export interface Fence {
+  /**
+   * Take the table: a generation above every earlier one and above `published`, the manifest's own, so that a lost
+   * state database cannot repeat one. Throws `SUPERSEDED` while another process holds it.
+   */
+  take(id: ResourceId, published: number): Promise<number>;
+  /** Run `action` while nobody can take the fence; not at all if it was taken since. */
+  switchUnder<Value>(
+    id: ResourceId,
+    generation: number,
+    action: () => Promise<Value>,
+  ): Promise<Switched<Value>>;
+  /** Say how far the publication is; travels with the next heartbeat. */
+  progress(id: ResourceId, rows: number): void;
+  /** Let go, whatever the outcome; others may take it at once. */
+  release(id: ResourceId): Promise<void>;
+  releaseAll(): Promise<void>;
+}
+
+export interface FenceOptions {
+  readonly holder: string;
+  readonly leaseSeconds: number;
+  readonly onBeatError: (error: Error) => void;
+}
+
+/** Longest wait for another's switch, and how long a frozen machine may hold the row. */
+const lockMilliseconds = 5000;
+const switchLimits = `SET LOCAL lock_timeout = ${lockMilliseconds};
+  SET LOCAL tcp_keepalives_idle = 10; SET LOCAL tcp_keepalives_interval = 5; SET LOCAL tcp_keepalives_count = 3;
+  SET LOCAL idle_in_transaction_session_timeout = 120000`;
+
+const take = `INSERT INTO dumper.publication AS p
+    (id, generation, holder, beat_at, began_at, rows_done, life)
+  VALUES ($1, $2::bigint + 1, $3, clock_timestamp(), clock_timestamp(), 0, $4::jsonb ->> 'absent')
+  ON CONFLICT (id) DO UPDATE SET generation = greatest(p.generation, $2::bigint) + 1, holder = $3,
+    beat_at = clock_timestamp(), began_at = clock_timestamp(), rows_done = 0, asked_since = NULL,
+    life = $4::jsonb ->> p.life
+  WHERE p.holder IS NULL OR p.holder = $3 OR p.beat_at < clock_timestamp() - make_interval(secs => $5)
+  RETURNING generation`;
+
+export function createFence(pool: pg.Pool, options: FenceOptions): Fence {
+  const held = new Map<ResourceId, number>();
+  const heart = createHeart(() => beat(pool, options, held), options);
+  return {
+    take: async (id, published) => {
+      const generation = await takeFence(pool, id, published, options);
+      held.set(id, 0);
+      heart.start();
+      return generation;
+    },
+    switchUnder: (id, generation, action) => switchUnderFence(pool, id, generation, action),
+    progress: (id, rows) => {
+      if (held.has(id)) held.set(id, rows);
+    },
+    release: async (id) => {
+      if (!held.delete(id)) return;
+      if (held.size === 0) heart.stop();
+      await release(pool, options.holder, [id]);
+    },
+    releaseAll: async () => {
+      heart.stop();
+      const ids = [...held.keys()];
+      held.clear();
+      if (ids.length > 0) await release(pool, options.holder, ids);
+    },
+  };
+}
+
+async function takeFence(
+  pool: pg.Pool,
+  id: ResourceId,
+  published: number,
+  options: FenceOptions,
+): Promise<number> {
+  const values = [id, published, options.holder, JSON.stringify(lifeAfter('begun')), options.leaseSeconds];
+  const row = await inTransaction(pool, async (client) => {
+    await client.query(`SET LOCAL lock_timeout = ${lockMilliseconds}`);
+    const { rows } = await client.query<{ generation: string }>(take, values);
+    return rows[0];
+  }).catch(throwBusy);
+  if (row === undefined) throw new DumperError('SUPERSEDED', 'another worker is publishing this table');
+  return Number(row.generation);
+}
+
+function throwBusy(error: unknown): never {
+  if ((error as { code?: unknown }).code !== '55P03') throw error;
+  throw new DumperError('SUPERSEDED', 'another worker is switching this table', { cause: error });
+}
+
+async function switchUnderFence<Value>(
+  pool: pg.Pool,
+  id: ResourceId,
+  generation: number,
+  action: () => Promise<Value>,
+): Promise<Switched<Value>> {
+  return inTransaction(pool, async (client): Promise<Switched<Value>> => {
+    await client.query(switchLimits);
+    const { rows } = await client.query<{ generation: string }>(
+      'SELECT generation FROM dumper.publication WHERE id = $1 FOR UPDATE',
+      [id],
+    );
+    if (Number(rows[0]?.generation ?? -1) !== generation) return { kind: 'superseded' };
+    const value = await action();
+    await client.query('UPDATE dumper.publication SET published_generation = $2 WHERE id = $1', [
+      id,
+      generation,
+    ]);
+    return { kind: 'done', value };
+  });
+}
+
+async function release(pool: pg.Pool, holder: string, ids: readonly ResourceId[]): Promise<void> {
+  await pool.query('UPDATE dumper.publication SET holder = NULL WHERE id = ANY($1) AND holder = $2', [
+    ids,
+    holder,
+  ]);
+}
+
+async function beat(
+  pool: pg.Pool,
+  { holder }: FenceOptions,
+  held: ReadonlyMap<ResourceId, number>,
+): Promise<void> {
+  await pool.query(
+    `UPDATE dumper.publication p SET beat_at = clock_timestamp(), rows_done = now.rows
+     FROM unnest($1::text[], $2::bigint[]) AS now(id, rows) WHERE p.id = now.id AND p.holder = $3`,
+    [[...held.keys()], [...held.values()], holder],
+  );
+}
+
+/** Beats while something is held, several times a lease; one beat at a time. */
+export function createHeart(
+  once: () => Promise<void>,
+  options: Pick<FenceOptions, 'leaseSeconds' | 'onBeatError'>,
+): { start(): void; stop(): void } {
+  let timer: NodeJS.Timeout | undefined;
+  let beating = false;
+  const tick = (): void => {
+    if (beating) return;
+    beating = true;
+    once()
+      .catch(options.onBeatError)
+      .finally(() => {
+        beating = false;
+      });
+  };
+  return {
+    start: () => {
+      timer ??= setInterval(tick, (options.leaseSeconds * 1000) / 5).unref();
+    },
+    stop: () => {
+      clearInterval(timer);
+      timer = undefined;
+    },
+  };
+}

@@ -1,0 +1,58 @@
+/**
+ * Whose turn it is: each occasion of a schedule is given to one replica, and never while an earlier one still runs.
+ * A replica that dies in its turn loses it with its heartbeat.
+ */
+import type pg from 'pg';
+import { createHeart, type FenceOptions } from './fence.ts';
+
+export interface Turns {
+  /** Run `work` if this occasion is still free and no earlier one is under way; false: not our turn. */
+  run(name: string, occasion: Date, work: () => Promise<void>): Promise<boolean>;
+  /** When a turn of this name last ended, or null. */
+  lastEnded(name: string): Promise<Date | null>;
+}
+
+const claim = `INSERT INTO dumper.turn AS t (name, occasion, holder, beat_at)
+  VALUES ($1, $2, $3, clock_timestamp())
+  ON CONFLICT (name) DO UPDATE SET occasion = $2, holder = $3, beat_at = clock_timestamp()
+  WHERE t.occasion < $2 AND (t.holder IS NULL OR t.beat_at < clock_timestamp() - make_interval(secs => $4))
+  RETURNING name`;
+
+export function createTurns(pool: pg.Pool, options: FenceOptions): Turns {
+  return {
+    run: async (name, occasion, work) => {
+      const { rowCount } = await pool.query(claim, [name, occasion, options.holder, options.leaseSeconds]);
+      if (rowCount === 0) return false;
+      const heart = createHeart(() => beat(pool, name, options.holder), options);
+      heart.start();
+      try {
+        await work();
+      } finally {
+        heart.stop();
+        await end(pool, name, options.holder).catch(options.onBeatError);
+      }
+      return true;
+    },
+    lastEnded: async (name) => {
+      const { rows } = await pool.query<{ ended_at: Date | null }>(
+        'SELECT ended_at FROM dumper.turn WHERE name = $1',
+        [name],
+      );
+      return rows[0]?.ended_at ?? null;
+    },
+  };
+}
+
+async function beat(pool: pg.Pool, name: string, holder: string): Promise<void> {
+  await pool.query('UPDATE dumper.turn SET beat_at = clock_timestamp() WHERE name = $1 AND holder = $2', [
+    name,
+    holder,
+  ]);
+}
+
+async function end(pool: pg.Pool, name: string, holder: string): Promise<void> {
+  await pool.query(
+    'UPDATE dumper.turn SET holder = NULL, ended_at = clock_timestamp() WHERE name = $1 AND holder = $2',
+    [name, holder],
+  );
+}
