@@ -12,6 +12,7 @@
 import { randomBytes } from 'node:crypto';
 import type pg from 'pg';
 import type { BlobStore } from '../blob-store.ts';
+import { readInfo } from '../catalogue.ts';
 import type { CkanProfile } from '../ckan-profile.ts';
 import type { Variant } from '../format.ts';
 import { revisionToken } from '../revision.ts';
@@ -159,18 +160,7 @@ function supersededBy(world: PublishWorld, published: Manifest | null): Manifest
 }
 
 function dictionaryEntry(column: Snapshot['columns'][number]): Manifest['columns'][number] {
-  return { name: column.name, type: column.type, info: infoOf(column.comment) };
-}
-
-/** The data dictionary of a column: the `_info` object of its comment; null where there is none. */
-function infoOf(comment: string | null): Record<string, unknown> | null {
-  if (comment === null) return null;
-  try {
-    const parsed = JSON.parse(comment) as { _info?: Record<string, unknown> } | null;
-    return parsed?._info ?? null;
-  } catch {
-    return null;
-  }
+  return { name: column.name, type: column.type, info: readInfo(column.comment) };
 }
 
 async function switchManifest(

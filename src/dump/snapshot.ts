@@ -6,12 +6,12 @@
  * (Postgres manual, "Caveats" of chapter MVCC); LOCK itself takes no snapshot. The wait is bounded.
  */
 import type pg from 'pg';
-import { readColumns } from '../catalogue.ts';
+import { readColumns, type CatalogueColumn } from '../catalogue.ts';
 import { DumperError, reasonOf } from '../errors.ts';
 import { isUnavailable, type PoolClient } from '../postgres.ts';
 import { tableState, type TableState } from '../revision.ts';
-import type { CatalogueColumn } from '../serve/question.ts';
 import { quoteIdentifier, type ResourceId } from '../table.ts';
+import { scanSettings } from './selection.ts';
 
 export interface Snapshot {
   readonly client: PoolClient;
@@ -66,6 +66,10 @@ async function open(client: PoolClient, id: ResourceId, lockSeconds: number): Pr
   await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY');
   await client.query(`SET LOCAL lock_timeout = ${lockSeconds * 1000}`);
   if (!(await lock(client, id))) return null;
+  // A SELECT takes the snapshot: not before the lock.
+  for (const { name, value } of scanSettings) {
+    await client.query('SELECT set_config($1, $2, true)', [name, value]);
+  }
   const state = await tableState(client, id);
   return state === null ? null : { client, state, columns: await readColumns(client, id) };
 }
