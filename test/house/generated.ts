@@ -1,0 +1,96 @@
+/**
+ * The texts that are made from tables of the program, never typed: settings in the README and in the chart, the list
+ * of repairs, promises with their counts. `npm run generate` writes them; a test holds them equal.
+ */
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import { settings, type Setting } from '../../src/config.ts';
+import { recordedCounts } from '../world/counts.ts';
+import { chartSchema } from './chart-schema.ts';
+import { promises } from './promises.ts';
+import { provingTests, root, textOf } from './tree.ts';
+
+const settingList = Object.entries<Setting>(settings);
+/** Settings that the chart sets by itself. */
+const ofChart: readonly string[] = ['DUMPER_ROLE', 'DUMPER_HOST'];
+/** Credentials of the AWS SDK: secrets of the chart beside our own. */
+const awsSecrets = ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY', 'AWS_SESSION_TOKEN'] as const;
+/** Read again from a run of the suite only on demand, since counts differ from run to run. */
+const measured = 'promises';
+
+export interface GeneratedFile {
+  readonly file: string;
+  readonly text: string;
+}
+
+/** Every file as it should be; `counts`: also the numbers of the last run of the suite. */
+export async function generatedFiles({ counts }: { readonly counts: boolean }): Promise<GeneratedFile[]> {
+  const secrets = [...settingList.filter(([, { secret }]) => secret).map(([name]) => name), ...awsSecrets];
+  const sections: Record<string, string> = { settings: settingsTable(), repairs: await repairsList() };
+  if (counts) sections[measured] = promisesTable();
+  const values = filled(textOf('helm/datastore-dumper/values.yaml'), '  # begin generated settings', '  # end generated settings', chartSettings());
+  return [
+    { file: 'README.md', text: Object.entries(sections).reduce(fillSection, textOf('README.md')) },
+    {
+      file: 'helm/datastore-dumper/values.yaml',
+      text: filled(values, '  # begin generated secrets', '  # end generated secrets', secrets.map((name) => `  # ${name}`).join('\n')),
+    },
+    { file: 'helm/datastore-dumper/values.schema.json', text: `${JSON.stringify(chartSchema(carriedSettings(), secrets), null, 2)}\n` },
+    { file: 'helm/datastore-dumper/files/secrets.txt', text: `${secrets.join('\n')}\n` },
+  ];
+}
+
+function carriedSettings(): [string, Setting][] {
+  return settingList.filter(([name, { secret }]) => !secret && !ofChart.includes(name));
+}
+
+function fillSection(text: string, [name, content]: [string, string]): string {
+  return filled(text, `<!-- begin ${name} -->`, `<!-- end ${name} -->`, content);
+}
+
+/** Replace what stands between two marker lines; a missing marker is an error, not a silent nothing. */
+export function filled(text: string, begin: string, end: string, content: string): string {
+  const from = text.indexOf(`${begin}\n`);
+  const to = text.indexOf(end, from);
+  if (from === -1 || to === -1) throw new Error(`no lines ${begin} … ${end}`);
+  return `${text.slice(0, from)}${begin}\n${content}\n${text.slice(to)}`;
+}
+
+function settingsTable(): string {
+  const cell = (text: string): string => text.replaceAll('|', String.raw`\|`);
+  const rows = settingList.map(
+    ([name, { default: fallback, meaning }]) => `| \`${name}\` | ${fallback === null ? 'none' : `\`${cell(fallback)}\``} | ${cell(meaning)} |`,
+  );
+  return ['| name | default | meaning |', '|---|---|---|', ...rows].join('\n');
+}
+
+function chartSettings(): string {
+  return carriedSettings()
+    .map(([name, { default: fallback, meaning }]) => `  # ${name}: ${JSON.stringify(fallback ?? '')}  # ${meaning}`)
+    .join('\n');
+}
+
+interface Repair {
+  readonly id: string;
+  readonly what?: string;
+  readonly reason: string;
+}
+
+/** The places where an answer differs from CKAN's on purpose, from the rules' own list. */
+async function repairsList(): Promise<string> {
+  const file = path.join(root, 'src/serve/question/repairs.ts');
+  if (!existsSync(file)) return '';
+  const { repairs } = (await import(file)) as { repairs: readonly Repair[] };
+  return repairs.map(({ id, what, reason }) => `- **${id}**${what === undefined ? '' : ` ${what}`}: ${reason}`).join('\n');
+}
+
+function promisesTable(): string {
+  const proofs = provingTests();
+  const counts = Map.groupBy(recordedCounts(), ({ promise }) => promise);
+  const rows = Object.entries(promises).map(([id, promise]) => {
+    const tests = (proofs.get(id) ?? []).map((file) => `[${path.basename(file, '.test.ts')}](${file})`).join(', ');
+    const numbers = (counts.get(id) ?? []).map(({ what, count }) => `${count.toLocaleString('en')} ${what}`).join('; ');
+    return `| ${id} | ${promise} | ${numbers} | ${tests} |`;
+  });
+  return ['| | promise | counted | proof |', '|---|---|---|---|', ...rows].join('\n');
+}

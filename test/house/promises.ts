@@ -1,0 +1,27 @@
+/** The promises as the README lists them; their proofs are the tests whose names begin with the id. */
+
+export const promises: Readonly<Record<string, string>> = {
+  P1: 'A truncated or corrupt blob is never published.',
+  P2: 'A crash at any instant leaves the previous dump serving.',
+  P3: 'All formats of a revision show one instant of the table.',
+  P4: 'No stale blob is called fresh (exact tier); with read-only rights the lag is stated.',
+  P5: 'Replicas never interleave, regress or double work on a table.',
+  P6: 'A redirect handed out stays valid for its life.',
+  P7: 'No litter: unfinished uploads and superseded blobs are swept.',
+  P8: 'One huge or broken table does not hold up the others.',
+  P9: 'What CKAN would refuse is never given, on any path.',
+  P10: 'A table made private stops being served within the stated time.',
+  P11: 'CKAN unreachable: refuse, never guess.',
+  P12: 'A client that goes away frees its Postgres backend within 2 s.',
+  P13: 'Slow or stalled clients exhaust nothing and hold no snapshot beyond the deadline.',
+  P14: 'Memory is flat, whatever the size of the table.',
+  P15: 'Forged, stale, replayed or oversized notices change nothing; a flood costs one publication.',
+  P16: 'No text of a request becomes SQL.',
+  P17: 'No server-side request forgery, open redirect, header or key injection.',
+  P18: 'Secrets are never printed.',
+  P19: 'A live answer that breaks off is visibly broken, through HTTP/1.0 proxies too.',
+  P20: 'SIGTERM drains; a second signal exits at once.',
+  P21: 'Postgres, blob store or CKAN down: the rest goes on, recovery needs no restart.',
+  P22: "Byte parity with CKAN, and a blob equals its revision's live answer.",
+  P23: 'Works on Postgres 13 to 18, and on S3, MinIO, R2-style stores and a plain directory.',
+};
