@@ -15,16 +15,18 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { profileFingerprint, type CkanProfile } from './ckan-profile.ts';
 import type { Queryable } from './postgres.ts';
+import {
+  exactSelect,
+  isResource,
+  journalInstalled,
+  lookUpNames,
+  lookUps,
+  readOnlySelect,
+  type StateRow,
+} from './revision/query.ts';
 import { asResourceId, type ResourceId } from './table.ts';
 
-/** Where the change journal lives, if it is installed: `change/journal.ts` makes it, this file reads it. */
-export const journal = {
-  schema: 'datastore_dumper',
-  rowTrigger: 'datastore_dumper_rows',
-  truncateTrigger: 'datastore_dumper_truncate',
-  /** The journal's sum is kept modulo 2^60, so that it folds into a bigint. */
-  modulus: '1152921504606846976',
-} as const;
+export { journal } from './revision/query.ts';
 
 export type Tier = 'exact' | 'read-only';
 
@@ -47,80 +49,6 @@ export interface Published {
   readonly published_at: string;
 }
 
-interface StateRow {
-  id: string;
-  exact: boolean;
-  token: string;
-  bytes: string;
-  journal: boolean;
-}
-
-/** Column facts that shape a dump: order, names, types, comments. Read with the caller's snapshot. */
-const columnsHash = `(SELECT left(md5(string_agg(concat_ws('|', a.attnum, a.attname, a.atttypid, a.atttypmod,
-      a.attisdropped, d.description), ',' ORDER BY a.attnum)), 16)
-    FROM pg_catalog.pg_attribute a
-    LEFT JOIN pg_catalog.pg_description d
-      ON d.objoid = a.attrelid AND d.classoid = 'pg_catalog.pg_class'::regclass AND d.objsubid = a.attnum
-    WHERE a.attrelid = c.oid AND a.attnum > 0)`;
-
-const counters = `CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()::text
-    ELSE concat_ws('.', pg_stat_get_tuples_inserted(c.oid), pg_stat_get_tuples_updated(c.oid),
-      pg_stat_get_tuples_deleted(c.oid),
-      extract(epoch FROM pg_stat_get_db_stat_reset_time((SELECT oid FROM pg_catalog.pg_database
-        WHERE datname = current_database()))),
-      extract(epoch FROM pg_stat_get_bgwr_stat_reset_time()), extract(epoch FROM pg_postmaster_start_time())) END`;
-
-const withoutJournal = `CASE WHEN c.relkind = 'r' AND NOT c.relhassubclass THEN ${counters}
-    ELSE pg_current_snapshot()::text END`;
-
-const bytesEstimate = `(greatest(c.relpages, 0) + coalesce((SELECT greatest(s.relpages, 0)
-    FROM pg_catalog.pg_class s WHERE s.oid = c.reltoastrelid), 0))::bigint * 8192`;
-
-const journalInstalled = `EXISTS (SELECT FROM pg_catalog.pg_class j JOIN pg_catalog.pg_namespace n ON n.oid = j.relnamespace
-    WHERE n.nspname = '${journal.schema}' AND j.relname = 'change'
-      AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(j.oid, 'SELECT'))`;
-
-/** Both triggers, and both firing always; their identity changes when they are switched off and on again. */
-const triggers = `LATERAL (SELECT count(*) = 2 AND c.relkind = 'r' AND NOT c.relhassubclass AS covered,
-      string_agg(concat_ws(':', g.oid, g.xmin), '-' ORDER BY g.oid) AS identity
-    FROM pg_catalog.pg_trigger g
-    WHERE g.tgrelid = c.oid AND g.tgname IN ('${journal.rowTrigger}', '${journal.truncateTrigger}')
-      AND g.tgenabled = 'A') t`;
-
-const journalSum = `coalesce((SELECT (sum(j.amount) % ${journal.modulus})::text
-    FROM ${journal.schema}.change j WHERE j.relation = c.oid), '0')`;
-
-const exactColumns = `c.relname AS id, t.covered AS exact, true AS journal, ${bytesEstimate} AS bytes,
-  concat_ws('.', c.oid, c.relfilenode, ${columnsHash},
-    CASE WHEN t.covered THEN concat_ws('.', t.identity, ${journalSum}) ELSE ${withoutJournal} END) AS token`;
-const readOnlyColumns = `c.relname AS id, false AS exact, ${journalInstalled} AS journal, ${bytesEstimate} AS bytes,
-  concat_ws('.', c.oid, c.relfilenode, ${columnsHash}, ${withoutJournal}) AS token`;
-
-const isTable = `c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')`;
-
-const exactSelect = `SELECT ${exactColumns} FROM pg_catalog.pg_class c CROSS JOIN ${triggers} WHERE ${isTable}`;
-const readOnlySelect = `SELECT ${readOnlyColumns} FROM pg_catalog.pg_class c WHERE ${isTable}`;
-
-/** CKAN's `_table_metadata.alias_of`, from the catalogue that CKAN's view reads: the table a view rests on. */
-const asked = `CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.relname = $1::text AND ${isTable}) THEN $1::text
-  ELSE (SELECT base.relname::text FROM pg_catalog.pg_class view
-    JOIN pg_catalog.pg_rewrite rule ON rule.ev_class = view.oid
-    JOIN pg_catalog.pg_depend link ON link.objid = rule.oid AND link.classid = 'pg_catalog.pg_rewrite'::regclass
-      AND link.refclassid = 'pg_catalog.pg_class'::regclass AND link.refobjid <> view.oid
-    JOIN pg_catalog.pg_class base ON base.oid = link.refobjid
-    WHERE view.relname = $1::text AND view.relkind = 'v' AND view.relnamespace = 'public'::regnamespace
-    ORDER BY md5(base.relname) LIMIT 1) END`;
-
-const named = { exact: 'dumper_look_up_exact', readOnly: 'dumper_look_up_read_only' } as const;
-const lookUps = {
-  exact: `${exactSelect} AND c.relname = (${asked})`,
-  readOnly: `${readOnlySelect} AND c.relname = (${asked})`,
-} as const;
-
-/** Tables as CKAN makes them: an `_id` column, and a name that does not mark an internal table. */
-const isResource = `AND NOT starts_with(c.relname::text, '_') AND EXISTS (SELECT FROM pg_catalog.pg_attribute a
-  WHERE a.attrelid = c.oid AND a.attname = '_id' AND NOT a.attisdropped)`;
-
 /** What was last known of a database: a hint only, put right by the next answer. */
 interface Hint {
   shape: 'exact' | 'readOnly';
@@ -140,17 +68,22 @@ export async function lookUp(db: Queryable, name: string): Promise<FoundTable | 
   return row === undefined ? null : { ...stateOf(row), byAlias: row.id !== name };
 }
 
-async function askForTable(db: Queryable, hint: Hint, name: string): Promise<StateRow | undefined> {
+async function askForTable(
+  db: Queryable,
+  hint: Hint,
+  name: string,
+  tries = 4,
+): Promise<StateRow | undefined> {
   const { shape, prepare } = hint;
-  const query = { text: lookUps[shape], values: [name], ...(prepare ? { name: named[shape] } : {}) };
+  const query = { text: lookUps[shape], values: [name], ...(prepare ? { name: lookUpNames[shape] } : {}) };
   try {
     const { rows } = await db.query<StateRow>(query);
-    if (shape === 'exact' || rows[0]?.journal !== true) return rows[0];
+    if (shape === 'exact' || rows[0]?.journal !== true || tries === 1) return rows[0];
     hint.shape = 'exact';
   } catch (error) {
-    if (!correct(hint, shape, prepare, (error as { code?: unknown }).code)) throw error;
+    if (tries === 1 || !correct(hint, shape, prepare, (error as { code?: unknown }).code)) throw error;
   }
-  return askForTable(db, hint, name);
+  return askForTable(db, hint, name, tries - 1);
 }
 
 /** The journal is not there or not ours to read; or a transaction-pooling proxy that keeps no prepared statements. */
