@@ -17,10 +17,16 @@ const closed = (properties: Schema, required: readonly string[] = []): Schema =>
 });
 const texts: Schema = { type: 'object', additionalProperties: text };
 const monitoring: Schema = { enabled: flag, labels: texts };
-const peer = closed({ ports: list({ type: 'integer', minimum: 1, maximum: 65_535 }), to: list(free) }, ['ports', 'to']);
+const peer = closed({ ports: list({ type: 'integer', minimum: 1, maximum: 65_535 }), to: list(free) }, [
+  'ports',
+  'to',
+]);
 
 /** `carried`: settings that are no secrets; `secrets`: names that come by reference only. */
-export function chartSchema(carried: readonly (readonly [string, Setting])[], secrets: readonly string[]): Schema {
+export function chartSchema(
+  carried: readonly (readonly [string, Setting])[],
+  secrets: readonly string[],
+): Schema {
   const reference = closed({ name: text, key: text });
   return {
     $schema: 'http://json-schema.org/draft-07/schema#',
@@ -30,7 +36,11 @@ export function chartSchema(carried: readonly (readonly [string, Setting])[], se
       settings: closed(Object.fromEntries(carried.map(([name, setting]) => [name, settingSchema(setting)]))),
       secretName: { ...text, minLength: 1 },
       secretRefs: closed(Object.fromEntries(secrets.map((name) => [name, reference]))),
-      aws: { type: 'object', propertyNames: { pattern: '^AWS_' }, additionalProperties: { type: ['string', 'number', 'boolean'] } },
+      aws: {
+        type: 'object',
+        propertyNames: { pattern: '^AWS_' },
+        additionalProperties: { type: ['string', 'number', 'boolean'] },
+      },
       extraEnv: list({ type: 'object', required: ['name'] }),
     }),
   };
@@ -52,13 +62,36 @@ function ownValues(): Schema {
     serve: closed({
       replicas: whole,
       resources: free,
-      autoscaling: closed({ enabled: flag, minReplicas: whole, maxReplicas: whole, targetCPUUtilizationPercentage: whole }),
+      autoscaling: closed({
+        enabled: flag,
+        minReplicas: whole,
+        maxReplicas: whole,
+        targetCPUUtilizationPercentage: whole,
+      }),
       podDisruptionBudget: closed({ enabled: flag, maxUnavailable: { type: ['integer', 'string'] } }),
     }),
     publish: closed({ replicas: whole, resources: free }),
-    service: closed({ type: { enum: ['ClusterIP', 'NodePort', 'LoadBalancer'] }, port: whole, annotations: texts }),
-    ingress: closed({ enabled: flag, className: text, annotations: texts, hosts: list(text), tls: list(free), blobs: flag }),
-    networkPolicy: closed({ enabled: flag, ingressFrom: list(free), postgres: peer, ckan: peer, blobStore: peer, redis: peer }),
+    service: closed({
+      type: { enum: ['ClusterIP', 'NodePort', 'LoadBalancer'] },
+      port: whole,
+      annotations: texts,
+    }),
+    ingress: closed({
+      enabled: flag,
+      className: text,
+      annotations: texts,
+      hosts: list(text),
+      tls: list(free),
+      blobs: flag,
+    }),
+    networkPolicy: closed({
+      enabled: flag,
+      ingressFrom: list(free),
+      postgres: peer,
+      ckan: peer,
+      blobStore: peer,
+      redis: peer,
+    }),
     migrate: closed({ enabled: flag, onInstall: flag, resources: free }),
     serviceMonitor: closed({ ...monitoring, interval: text }),
     prometheusRule: closed({ ...monitoring, staleSeconds: whole, sweepMissingSeconds: whole }),
@@ -77,7 +110,11 @@ function ownValues(): Schema {
 function settingSchema({ kind, meaning, default: fallback }: Setting): Schema {
   const written = z.toJSONSchema(kind, { io: 'input', unrepresentable: 'any' }) as Schema;
   const description = `${meaning}${fallback === null ? '' : ` Default: ${fallback}`}`;
-  if (Array.isArray(written['enum'])) return { description, enum: [...(written['enum'] as string[])] };
+  if (Array.isArray(written['enum'])) {
+    const words = written['enum'] as string[];
+    const numbers = words.filter((word) => /^\d+\.\d+$/.test(word)).map(Number);
+    return { description, enum: [...words, ...numbers] };
+  }
   const pattern = typeof written['pattern'] === 'string' ? written['pattern'] : undefined;
   if (pattern === String.raw`^\d+$`) return { description, type: ['integer', 'string'], minimum: 0, pattern };
   if (pattern?.includes('true|false')) return { description, enum: [true, false, 'true', 'false', ''] };

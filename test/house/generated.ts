@@ -28,14 +28,27 @@ export async function generatedFiles({ counts }: { readonly counts: boolean }): 
   const secrets = [...settingList.filter(([, { secret }]) => secret).map(([name]) => name), ...awsSecrets];
   const sections: Record<string, string> = { settings: settingsTable(), repairs: await repairsList() };
   if (counts) sections[measured] = promisesTable();
-  const values = filled(textOf('helm/datastore-dumper/values.yaml'), '  # begin generated settings', '  # end generated settings', chartSettings());
+  const values = filled(
+    textOf('helm/datastore-dumper/values.yaml'),
+    '  # begin generated settings',
+    '  # end generated settings',
+    chartSettings(),
+  );
   return [
     { file: 'README.md', text: Object.entries(sections).reduce(fillSection, textOf('README.md')) },
     {
       file: 'helm/datastore-dumper/values.yaml',
-      text: filled(values, '  # begin generated secrets', '  # end generated secrets', secrets.map((name) => `  # ${name}`).join('\n')),
+      text: filled(
+        values,
+        '  # begin generated secrets',
+        '  # end generated secrets',
+        secrets.map((name) => `  # ${name}`).join('\n'),
+      ),
     },
-    { file: 'helm/datastore-dumper/values.schema.json', text: `${JSON.stringify(chartSchema(carriedSettings(), secrets), null, 2)}\n` },
+    {
+      file: 'helm/datastore-dumper/values.schema.json',
+      text: `${JSON.stringify(chartSchema(carriedSettings(), secrets), null, 2)}\n`,
+    },
     { file: 'helm/datastore-dumper/files/secrets.txt', text: `${secrets.join('\n')}\n` },
   ];
 }
@@ -59,14 +72,18 @@ export function filled(text: string, begin: string, end: string, content: string
 function settingsTable(): string {
   const cell = (text: string): string => text.replaceAll('|', String.raw`\|`);
   const rows = settingList.map(
-    ([name, { default: fallback, meaning }]) => `| \`${name}\` | ${fallback === null ? 'none' : `\`${cell(fallback)}\``} | ${cell(meaning)} |`,
+    ([name, { default: fallback, meaning }]) =>
+      `| \`${name}\` | ${fallback === null ? 'none' : `\`${cell(fallback)}\``} | ${cell(meaning)} |`,
   );
   return ['| name | default | meaning |', '|---|---|---|', ...rows].join('\n');
 }
 
 function chartSettings(): string {
   return carriedSettings()
-    .map(([name, { default: fallback, meaning }]) => `  # ${name}: ${JSON.stringify(fallback ?? '')}  # ${meaning}`)
+    .map(
+      ([name, { default: fallback, meaning }]) =>
+        `  # ${name}: ${JSON.stringify(fallback ?? '')}  # ${meaning}`,
+    )
     .join('\n');
 }
 
@@ -81,15 +98,21 @@ async function repairsList(): Promise<string> {
   const file = path.join(root, 'src/serve/question/repairs.ts');
   if (!existsSync(file)) return '';
   const { repairs } = (await import(file)) as { repairs: readonly Repair[] };
-  return repairs.map(({ id, what, reason }) => `- **${id}**${what === undefined ? '' : ` ${what}`}: ${reason}`).join('\n');
+  return repairs
+    .map(({ id, what, reason }) => `- **${id}**${what === undefined ? '' : ` ${what}`}: ${reason}`)
+    .join('\n');
 }
 
 function promisesTable(): string {
   const proofs = provingTests();
   const counts = Map.groupBy(recordedCounts(), ({ promise }) => promise);
   const rows = Object.entries(promises).map(([id, promise]) => {
-    const tests = (proofs.get(id) ?? []).map((file) => `[${path.basename(file, '.test.ts')}](${file})`).join(', ');
-    const numbers = (counts.get(id) ?? []).map(({ what, count }) => `${count.toLocaleString('en')} ${what}`).join('; ');
+    const tests = (proofs.get(id) ?? [])
+      .map((file) => `[${path.basename(file, '.test.ts')}](${file})`)
+      .join(', ');
+    const numbers = (counts.get(id) ?? [])
+      .map(({ what, count }) => `${count.toLocaleString('en')} ${what}`)
+      .join('; ');
     return `| ${id} | ${promise} | ${numbers} | ${tests} |`;
   });
   return ['| | promise | counted | proof |', '|---|---|---|---|', ...rows].join('\n');

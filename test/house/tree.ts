@@ -7,7 +7,10 @@ export const root = path.resolve(import.meta.dirname, '../..');
 
 /** Paths of files that are tracked or about to be (ignored ones left out), relative to the root. */
 export function checkoutFiles(pattern: RegExp): string[] {
-  const listed = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], { cwd: root, encoding: 'utf8' });
+  const listed = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], {
+    cwd: root,
+    encoding: 'utf8',
+  });
   return listed
     .split('\n')
     .filter((file) => pattern.test(file) && existsSync(path.join(root, file)))
@@ -22,7 +25,9 @@ export function textOf(file: string): string {
 export function provingTests(): Map<string, string[]> {
   const proofs = new Map<string, string[]>();
   for (const file of checkoutFiles(/^test\/.*\.test\.ts$/)) {
-    const names = [...textOf(file).matchAll(/\b(?:it|test|describe)\b[^'"`\n]*\(\s*(['"`])(.*?)\1/gs)].map((match) => match[2] ?? '');
+    const names = [...textOf(file).matchAll(/\b(?:it|test|describe)\b[^'"`\n]*\(\s*(['"`])(.*?)\1/gs)].map(
+      (match) => match[2] ?? '',
+    );
     const ids = new Set(names.flatMap((name) => name.match(/\bP\d{1,2}\b/g) ?? []));
     for (const id of ids) proofs.set(id, [...(proofs.get(id) ?? []), file]);
   }

@@ -46,18 +46,27 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if eq .Values.mode "all" -}}all{{- else -}}serve{{- end -}}
 {{- end -}}
 
+{{/* A value as the environment has it: whole numbers of YAML without an exponent. */}}
+{{- define "dumper.text" -}}
+{{- if kindIs "float64" . -}}
+{{- if eq (floor .) . -}}{{ int64 . }}{{- else -}}{{ . }}{{- end -}}
+{{- else -}}
+{{ . }}
+{{- end -}}
+{{- end -}}
+
 {{/* Environment of every container; secrets only by reference. */}}
 {{- define "dumper.env" -}}
 {{- $root := . -}}
 {{- range $name, $value := .Values.settings }}
 {{- if not (kindIs "invalid" $value) }}
 - name: {{ $name }}
-  value: {{ (kindIs "float64" $value | ternary ($value | int64) $value) | toString | quote }}
+  value: {{ include "dumper.text" $value | quote }}
 {{- end }}
 {{- end }}
 {{- range $name, $value := .Values.aws }}
 - name: {{ $name }}
-  value: {{ $value | toString | quote }}
+  value: {{ include "dumper.text" $value | quote }}
 {{- end }}
 {{- range $name := (.Files.Get "files/secrets.txt" | trim | splitList "\n") }}
 {{- $ref := index $root.Values.secretRefs $name | default dict }}

@@ -1,0 +1,260 @@
+/** The chart: renders for many sets of values, carries every setting, holds secrets by reference, runs as nobody. */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync } from 'node:fs';
+import { homedir } from 'node:os';
+import path from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { parse, parseAllDocuments } from 'yaml';
+import { settings, type Setting } from '../../src/config.ts';
+import { createMetrics } from '../../src/metrics.ts';
+import { root, textOf } from '../house/tree.ts';
+
+const chart = path.join(root, 'helm/datastore-dumper');
+const helm = findHelm();
+
+/** From the path, from the cache, or built once where Go is at hand; null where neither is. */
+function findHelm(): string | null {
+  const cached = path.join(
+    process.env['XDG_CACHE_HOME'] ?? path.join(homedir(), '.cache'),
+    'datastore-dumper/bin/helm',
+  );
+  if (existsSync(cached)) return cached;
+  if (spawnSync('helm', ['version']).status === 0) return 'helm';
+  if (spawnSync('go', ['version']).status !== 0) return null;
+  mkdirSync(path.dirname(cached), { recursive: true });
+  const built = spawnSync('go', ['install', 'helm.sh/helm/v3/cmd/helm@v3.22.0'], {
+    env: { ...process.env, GOBIN: path.dirname(cached) },
+    stdio: 'ignore',
+  });
+  return built.status === 0 ? cached : null;
+}
+
+interface Resource {
+  readonly kind: string;
+  readonly metadata: { readonly name: string; readonly annotations?: Record<string, string> };
+  readonly spec?: unknown;
+}
+
+interface Container {
+  readonly name: string;
+  readonly args: readonly string[];
+  readonly env: readonly {
+    readonly name: string;
+    readonly value?: string;
+    readonly valueFrom?: {
+      readonly secretKeyRef: { readonly name: string; readonly key: string; readonly optional: boolean };
+    };
+  }[];
+  readonly securityContext: Record<string, unknown>;
+  readonly ports?: readonly { readonly containerPort: number }[];
+}
+
+interface Pod {
+  readonly automountServiceAccountToken: boolean;
+  readonly terminationGracePeriodSeconds?: number;
+  readonly securityContext: Record<string, unknown>;
+  readonly containers: readonly [Container];
+}
+
+function rendered(...values: string[]): Resource[] {
+  const text = execFileSync(
+    helm ?? 'helm',
+    ['template', 'release', chart, ...values.flatMap((value) => ['--set', value])],
+    {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  );
+  return parseAllDocuments(text)
+    .map((document) => document.toJS() as Resource | null)
+    .filter((resource) => resource !== null);
+}
+
+const refused = (...values: string[]): string => {
+  try {
+    rendered(...values);
+    return '';
+  } catch (error) {
+    return String((error as { stderr?: unknown }).stderr);
+  }
+};
+
+const podsOf = (resources: readonly Resource[]): Pod[] =>
+  resources
+    .filter(({ kind }) => kind === 'Deployment' || kind === 'Job')
+    .map(({ spec }) => (spec as { template: { spec: Pod } }).template.spec);
+
+const named = (resources: readonly Resource[], kind: string): string[] =>
+  resources
+    .filter((resource) => resource.kind === kind)
+    .map(({ metadata }) => metadata.name)
+    .sort();
+
+const everything = [
+  'serviceMonitor.enabled=true',
+  'prometheusRule.enabled=true',
+  'dashboard.enabled=true',
+  'ingress.enabled=true',
+  'ingress.hosts[0]=data.example.org',
+];
+
+describe.skipIf(helm === null)('the chart (skipped where neither helm nor go is at hand)', () => {
+  it('passes helm lint --strict', () => {
+    const linted = spawnSync(helm ?? '', ['lint', '--strict', chart], { encoding: 'utf8' });
+    expect(linted.stdout + linted.stderr).toContain('0 chart(s) failed');
+    expect(linted.status).toBe(0);
+  });
+
+  it('has one deployment a role, or one for all', () => {
+    expect(named(rendered(), 'Deployment')).toEqual([
+      'release-datastore-dumper-publish',
+      'release-datastore-dumper-serve',
+    ]);
+    const single = rendered('mode=all', 'fullnameOverride=dumper');
+    expect(named(single, 'Deployment')).toEqual(['dumper-all']);
+    expect(named(single, 'HorizontalPodAutoscaler')).toEqual(['dumper-all']);
+    expect(named(single, 'Service')).toEqual(['dumper']);
+  });
+
+  it.each([
+    [[]],
+    [['mode=all', ...everything]],
+    [everything],
+    [
+      [
+        'serve.autoscaling.enabled=false',
+        'serve.replicas=5',
+        'serve.podDisruptionBudget.enabled=false',
+        'networkPolicy.enabled=false',
+      ],
+    ],
+    [
+      [
+        'persistence.existingClaim=blobs',
+        'settings.DUMPER_BLOB_STORE=file:///blobs',
+        'ingress.blobs=true',
+        ...everything,
+      ],
+    ],
+    [
+      [
+        'migrate.onInstall=true',
+        'image.tag=v1',
+        'imagePullSecrets[0].name=pull',
+        'nodeSelector.disk=ssd',
+        'priorityClassName=high',
+      ],
+    ],
+    [
+      [
+        `image.digest=sha256:${'0'.repeat(64)}`,
+        'podLabels.team=data',
+        'podAnnotations.note=x',
+        'extraEnv[0].name=A',
+        'extraEnv[0].value=b',
+      ],
+    ],
+  ])('every pod runs as nobody, read-only, without a token and with secrets by reference: %j', (values) => {
+    const pods = podsOf(rendered(...values));
+    expect(pods.length).toBeGreaterThan(1);
+    for (const pod of pods) {
+      expect(pod.automountServiceAccountToken).toBe(false);
+      expect(pod.securityContext).toMatchObject({
+        runAsNonRoot: true,
+        runAsUser: 1000,
+        seccompProfile: { type: 'RuntimeDefault' },
+      });
+      const [{ securityContext, env }] = pod.containers;
+      expect(securityContext).toEqual({
+        allowPrivilegeEscalation: false,
+        readOnlyRootFilesystem: true,
+        runAsNonRoot: true,
+        capabilities: { drop: ['ALL'] },
+      });
+      expect(new Set(env.map(({ name }) => name)).size).toBe(env.length);
+      for (const [name, { secret }] of Object.entries<Setting>(settings)) {
+        if (secret)
+          expect(env.find((variable) => variable.name === name)?.valueFrom?.secretKeyRef.key).toBe(name);
+      }
+    }
+  });
+
+  it('takes every setting that is no secret, and gives it to every container', () => {
+    const samples: Partial<Record<string, string>> = { DUMPER_FORMATS: String.raw`csv\,json` };
+    const carried = Object.entries<Setting>(settings).filter(
+      ([name, { secret }]) => !secret && name !== 'DUMPER_ROLE' && name !== 'DUMPER_HOST',
+    );
+    const values = carried.map(
+      ([name, { default: fallback }]) =>
+        `settings.${name}=${samples[name] ?? (fallback ?? 'text').replaceAll(',', String.raw`\,`)}`,
+    );
+    for (const pod of podsOf(rendered(...values.filter((value) => !value.includes('MS_IN_TIMESTAMP'))))) {
+      const [{ env }] = pod.containers;
+      for (const [name, { default: fallback }] of carried) {
+        if (name.endsWith('MS_IN_TIMESTAMP')) continue;
+        const wanted = name === 'DUMPER_FORMATS' ? 'csv,json' : (fallback ?? 'text');
+        expect(env.find((variable) => variable.name === name)?.value, name).toBe(wanted);
+      }
+    }
+  });
+
+  it('refuses a mistyped setting, a secret as plain text, and values of the wrong kind', () => {
+    expect(refused('settings.DUMPER_PROT=1')).toContain('DUMPER_PROT');
+    expect(refused('settings.DUMPER_ADMIN_TOKEN=plain')).toContain('DUMPER_ADMIN_TOKEN');
+    expect(refused('settings.DUMPER_DELIVERY=pigeon')).toContain('DUMPER_DELIVERY');
+    expect(refused('settings.DUMPER_PORT=http')).toContain('DUMPER_PORT');
+    expect(refused('mode=both')).toContain('mode');
+    expect(refused('ingress.enabled=true')).toContain("name CKAN's own host");
+  });
+
+  it('gives the grace of the drain to the pod, and the port of the settings to probes and service', () => {
+    const [pod] = podsOf(
+      rendered(
+        'settings.DUMPER_DRAIN_SECONDS=100',
+        'settings.DUMPER_PORT=9000',
+        'settings.DUMPER_CKAN_VERSION=2.12',
+        'migrate.enabled=false',
+      ),
+    );
+    expect(pod?.terminationGracePeriodSeconds).toBe(120);
+    expect(pod?.containers[0].ports).toEqual([{ name: 'http', containerPort: 9000 }]);
+  });
+
+  it('sends only /datastore/dump/ here', () => {
+    const ingress = rendered(...everything).find(({ kind }) => kind === 'Ingress')?.spec as {
+      rules: { http: { paths: { path: string; pathType: string }[] } }[];
+    };
+    expect(
+      ingress.rules.flatMap(({ http }) => http.paths.map(({ path: sent, pathType }) => [sent, pathType])),
+    ).toEqual([['/datastore/dump/', 'Prefix']]);
+  });
+
+  it('migrates before an upgrade, and before the first pod where asked', () => {
+    const hook = (resources: Resource[]) =>
+      resources.find(({ kind }) => kind === 'Job')?.metadata.annotations?.['helm.sh/hook'];
+    expect(hook(rendered())).toBe('pre-upgrade');
+    expect(hook(rendered('migrate.onInstall=true'))).toBe('pre-install,pre-upgrade');
+    expect(podsOf(rendered()).map(({ containers }) => containers[0].args)).toContainEqual(['migrate']);
+  });
+});
+
+describe('what the chart watches', () => {
+  it('alert rules and dashboard name only metrics that the service has', async () => {
+    const known = (await createMetrics().registry.getMetricsAsJSON()).map(({ name }) => name);
+    const watched =
+      textOf('helm/datastore-dumper/templates/monitoring.yaml') +
+      textOf('helm/datastore-dumper/files/dashboard.json');
+    const names = [...new Set(watched.match(/datastore_dumper_\w+/g))].map((name) =>
+      name.replace(/_bucket$/, ''),
+    );
+    expect(names.length).toBeGreaterThan(8);
+    for (const name of names) expect(known).toContain(name);
+  });
+
+  it('the default values name only settings that exist', () => {
+    const values = parse(textOf('helm/datastore-dumper/values.yaml')) as {
+      settings: Record<string, unknown>;
+    };
+    for (const name of Object.keys(values.settings)) expect(Object.keys(settings)).toContain(name);
+  });
+});
