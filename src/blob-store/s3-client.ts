@@ -1,0 +1,71 @@
+/**
+ * The SDK's clients for one S3 endpoint, with deadlines, so that a dead endpoint fails in bounded time (promise P21).
+ *
+ * Two of them: a paused download is no dead link, so the client for downloads has no socket deadline; its reader
+ * keeps one of its own that counts only while bytes are waited for.
+ */
+import { Agent as HttpAgent } from 'node:http';
+import { Agent as HttpsAgent } from 'node:https';
+import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3';
+
+export interface S3ClientOptions {
+  readonly environment?: Readonly<Record<string, string | undefined>>;
+  readonly idleSeconds: number;
+  readonly connectSeconds: number;
+}
+
+export interface S3Clients {
+  readonly client: S3Client;
+  /** For downloads. */
+  readonly downloads: S3Client;
+}
+
+const socketsEach = 64;
+
+export function createS3Clients(options: S3ClientOptions): S3Clients {
+  const shared = settingsOf(options.environment ?? {});
+  const create = (socketTimeout: number): S3Client =>
+    new S3Client({
+      ...shared,
+      maxAttempts: 3,
+      requestHandler: {
+        connectionTimeout: options.connectSeconds * 1000,
+        socketTimeout,
+        httpAgent: new HttpAgent({ keepAlive: true, maxSockets: socketsEach }),
+        httpsAgent: new HttpsAgent({ keepAlive: true, maxSockets: socketsEach }),
+      },
+    });
+  return { client: create(options.idleSeconds * 1000), downloads: create(0) };
+}
+
+/** What the given variables say; whatever they leave open, the SDK looks up by its own rules (roles, profiles). */
+function settingsOf(environment: Readonly<Record<string, string | undefined>>): S3ClientConfig {
+  const endpoint = environment['AWS_ENDPOINT_URL_S3'] || environment['AWS_ENDPOINT_URL'];
+  const region =
+    environment['AWS_REGION'] || environment['AWS_DEFAULT_REGION'] || (endpoint ? 'us-east-1' : undefined);
+  const accessKeyId = environment['AWS_ACCESS_KEY_ID'];
+  const secretAccessKey = environment['AWS_SECRET_ACCESS_KEY'];
+  const sessionToken = environment['AWS_SESSION_TOKEN'];
+  const checksums = environment['AWS_REQUEST_CHECKSUM_CALCULATION']?.toUpperCase();
+  const validation = environment['AWS_RESPONSE_CHECKSUM_VALIDATION']?.toUpperCase();
+  return {
+    ...(endpoint ? { endpoint, forcePathStyle: !isAmazon(endpoint) } : {}),
+    ...(region ? { region } : {}),
+    ...(accessKeyId && secretAccessKey
+      ? { credentials: { accessKeyId, secretAccessKey, ...(sessionToken ? { sessionToken } : {}) } }
+      : {}),
+    ...(isChecksumRule(checksums) ? { requestChecksumCalculation: checksums } : {}),
+    ...(isChecksumRule(validation) ? { responseChecksumValidation: validation } : {}),
+  };
+}
+
+type ChecksumRule = 'WHEN_REQUIRED' | 'WHEN_SUPPORTED';
+
+function isChecksumRule(text: string | undefined): text is ChecksumRule {
+  return text === 'WHEN_REQUIRED' || text === 'WHEN_SUPPORTED';
+}
+
+/** Amazon's own endpoints take the bucket as host name; nearly all others need it in the path. */
+function isAmazon(endpoint: string): boolean {
+  return URL.canParse(endpoint) && /\.amazonaws\.com(\.cn)?$/.test(new URL(endpoint).hostname);
+}

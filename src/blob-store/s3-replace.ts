@@ -1,0 +1,53 @@
+/**
+ * Compare-and-swap of a small object: how a manifest is switched. Conditional writes hold on Amazon, MinIO and
+ * versitygw; a store that refuses them is compared first and then written (see the port).
+ */
+import { HeadObjectCommand, PutObjectCommand, type PutObjectCommandInput } from '@aws-sdk/client-s3';
+import { faultOf, isAbsent, isLostCondition, isNotImplemented } from './s3-fault.ts';
+import { orNull, type Place } from './s3-place.ts';
+import { readSmall } from './s3-read.ts';
+
+type Replacement = 'switched' | 'conflict';
+
+export async function replaceSmall(
+  place: Place,
+  key: string,
+  body: Uint8Array,
+  contentType: string,
+  expected: string | null,
+): Promise<Replacement> {
+  const put = {
+    ...place.at(key),
+    Body: body,
+    ContentType: contentType,
+    CacheControl: 'no-cache',
+  };
+  const condition = expected === null ? { IfNoneMatch: '*' } : { IfMatch: expected };
+  try {
+    await place.client.send(new PutObjectCommand({ ...put, ...condition }), place.deadline());
+    return 'switched';
+  } catch (error) {
+    if (isNotImplemented(error)) return replaceUnconditionally(place, key, put, expected);
+    if (!isLostCondition(error) && !isAbsent(error)) throw error;
+    // the first attempt may have won and only its answer been lost: then ours is what is there
+    return faultOf(error).attempts > 1 && (await holds(place, key, body)) ? 'switched' : 'conflict';
+  }
+}
+
+/** For stores without conditional writes: compare, then write. The fence in the state database closes the gap. */
+async function replaceUnconditionally(
+  place: Place,
+  key: string,
+  put: PutObjectCommandInput,
+  expected: string | null,
+): Promise<Replacement> {
+  const there = await orNull(place.client.send(new HeadObjectCommand(place.at(key)), place.deadline()));
+  if ((there?.ETag ?? null) !== expected) return 'conflict';
+  await place.client.send(new PutObjectCommand(put), place.deadline());
+  return 'switched';
+}
+
+async function holds(place: Place, key: string, body: Uint8Array): Promise<boolean> {
+  const there = await readSmall(place, key);
+  return there !== null && Buffer.compare(there.body, body) === 0;
+}
