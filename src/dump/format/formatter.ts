@@ -1,0 +1,133 @@
+/**
+ * The formatter: feeds the socket's bytes to the WebAssembly kernel (`kernel.as.ts`) and hands its outputs on. Blobs
+ * and live answers are written by this one, so their bytes are the same (promise P22).
+ *
+ * What the SELECT list must give, one column of `COPY … (FORMAT csv)` each, with `DateStyle` ISO:
+ *   - every type as Postgres prints it, `timestamp` raw;
+ *   - CKAN's `nested` and arrays as JSON text, `null` for NULL; json and jsonb as they are.
+ * A type whose `to_json` is neither its text in quotes nor one of the above (composites other than `nested`, types with
+ * a cast to json such as hstore or geometry) is written as its text in JSON and XML too.
+ */
+import { DumperError } from '../../errors.ts';
+import { formats, type Format } from '../../format.ts';
+import { pythonFloat } from '../../python-json.ts';
+import type { CreateFormatter, Emit, Formatter, FormatterOptions } from '../formatter.ts';
+import { startKernel, pageBytes, type Kernel, type KernelInstance } from './kernel.ts';
+import { elementNames, layOut, slackBytes, type Layout } from './layout.ts';
+import { headOf, tailOf } from './frame.ts';
+import { nestedJson, nestedXml, readNested } from './nested.ts';
+
+/** The input's first size: a socket's chunk and what the last one left. */
+const inputBytes = 2 * pageBytes;
+/** A row beyond this is refused with `CELL_TOO_LARGE`: the kernel must see it whole. */
+export const largestRowBytes = 256 * 2 ** 20;
+/** Code and length of a message, which counts itself. */
+const headerBytes = 5;
+
+// The kernel's `state`.
+const foreign = 1;
+const broken = 2;
+
+/** See `CreateFormatter`. A row larger than an output buffer is emitted in several pieces. */
+export const createFormatter: CreateFormatter = (options) => new KernelFormatter(options);
+
+class KernelFormatter implements Formatter {
+  readonly #options: FormatterOptions;
+  readonly #layout: Layout;
+  readonly #memory: KernelInstance['memory'];
+  readonly #kernel: Kernel;
+  readonly #names: readonly string[];
+  #bytes: Buffer;
+  /** Bytes of an unfinished message at the input's beginning. */
+  #left = 0;
+  #emit: Emit = () => {};
+
+  constructor(options: FormatterOptions) {
+    this.#options = options;
+    this.#names = elementNames(options);
+    this.#layout = layOut(options, this.#names);
+    const pages = Math.ceil((this.#layout.input + inputBytes + slackBytes) / pageBytes);
+    const { kernel, memory } = startKernel(pages, {
+      emit: this.#handOver.bind(this),
+      spellFloat: this.#spellFloat.bind(this),
+      nest: this.#nest.bind(this),
+    });
+    this.#kernel = kernel;
+    this.#memory = memory;
+    this.#bytes = Buffer.from(memory.buffer);
+    this.#layout.apply(this.#bytes, this.#kernel);
+  }
+
+  get rows(): number {
+    return this.#kernel.rows.value;
+  }
+
+  head(format: Format): Uint8Array {
+    return headOf(format, this.#options.columns);
+  }
+
+  tail(format: Format): Uint8Array {
+    return tailOf(format);
+  }
+
+  feed(chunk: Uint8Array, emit: Emit): Uint8Array | null {
+    this.#emit = emit;
+    for (let taken = 0; taken < chunk.length;) {
+      const free = this.#bytes.length - slackBytes - this.#layout.input - this.#left;
+      const part = chunk.subarray(taken, taken + free);
+      this.#bytes.set(part, this.#layout.input + this.#left);
+      taken += part.length;
+      this.#left = this.#kernel.run(this.#layout.input, this.#left + part.length);
+      const state = this.#kernel.state.value;
+      if (state === broken)
+        throw new DumperError('COPY_BROKEN', `row ${this.rows + 1} is not as the columns say`);
+      const start = this.#layout.input;
+      if (state === foreign)
+        return Buffer.concat([this.#bytes.subarray(start, start + this.#left), chunk.subarray(taken)]);
+      this.#growForMessage();
+    }
+    return null;
+  }
+
+  /** Make the input as long as the message that has begun, so that it is copied into it once. */
+  #growForMessage(): void {
+    if (this.#left < headerBytes) return;
+    const message = this.#bytes.readUInt32BE(this.#layout.input + 1) + 1;
+    if (message < headerBytes) throw new DumperError('COPY_BROKEN', 'a message of no length');
+    if (message > largestRowBytes) {
+      throw new DumperError(
+        'CELL_TOO_LARGE',
+        `row ${this.rows + 1} takes ${message} bytes, more than ${largestRowBytes}`,
+      );
+    }
+    const missing = this.#layout.input + message + slackBytes - this.#bytes.length;
+    if (missing <= 0) return;
+    this.#memory.grow(Math.ceil(missing / pageBytes));
+    this.#bytes = Buffer.from(this.#memory.buffer);
+  }
+
+  #handOver(format: number, start: number, length: number): void {
+    this.#emit(formats[format] as Format, this.#bytes.subarray(start, start + length));
+  }
+
+  /** A float in Python's spelling at `out`; its length, negative where it is too large for one. */
+  #spellFloat(start: number, length: number, out: number): number {
+    const value = Number(this.#bytes.toString('latin1', start, start + length));
+    const written = this.#bytes.write(pythonFloat(value), out, 'latin1');
+    return Number.isFinite(value) ? written : -written;
+  }
+
+  /** Write a cell of JSON anew at `out`, or, where it does not fit, straight to the emitter. */
+  #nest(format: number, column: number, start: number, end: number, quoted: number, out: number): number {
+    const cell = this.#bytes.toString('utf8', start, end);
+    const value = readNested(quoted === 1 ? cell.replaceAll('""', '"') : cell);
+    const name = formats[format] as Format;
+    const text = name === 'json' ? nestedJson(value) : nestedXml(this.#names[column] ?? '_', value);
+    const output = this.#layout.outputs.get(name);
+    if (output === undefined) throw new RangeError(`no output for ${name}`);
+    if (out + text.length * 3 <= output.limit) return out + this.#bytes.write(text, out, 'utf8');
+    if (out > output.start) this.#handOver(format, output.start, out - output.start);
+    this.#emit(name, Buffer.from(text));
+    return output.start;
+  }
+}

@@ -1,0 +1,193 @@
+/**
+ * The kernel's memory, laid out from the columns: the tables it reads, the outputs it fills, the input at the end,
+ * where it can grow. `memory.as.ts` draws it.
+ */
+import { formats, type Format } from '../../format.ts';
+import type { FormatterOptions, OutputColumn } from '../formatter.ts';
+import { pageBytes, type Kernel } from './kernel.ts';
+import { xmlNames } from './xml-names.ts';
+
+/** The kernel loads and stores sixteen bytes at a time, so every region may be overrun by fifteen. */
+export const slackBytes = 64;
+const outputBytes = 2 * pageBytes;
+/** `SHORT` of the kernel: the longest run that is copied without asking for room. */
+const shortBytes = 1024;
+const cellBytes = 16;
+const scratchBytes = 64;
+
+// The flags of `memory.as.ts`.
+const jsonEscapes = 2;
+const xmlEscapes = 4;
+const tsvQuotes = 8;
+
+const integers = new Set(['int', 'int2', 'int4', 'int8']);
+const floats = new Set(['float4', 'float8']);
+const kinds = { text: 0, number: 1, boolean: 2, nested: 3 } as const;
+
+export function kindOf(type: string): keyof typeof kinds {
+  if (integers.has(type) || floats.has(type) || type === 'numeric') return 'number';
+  if (type === 'bool') return 'boolean';
+  return type === 'json' || type === 'jsonb' || type === 'nested' || type.startsWith('_') ? 'nested' : 'text';
+}
+
+/** Which spelling the kernel gives the text of a column in JSON and XML; 0: Postgres's own. */
+function respellingOf(type: string): number {
+  if (type === 'numeric') return 1;
+  if (floats.has(type)) return 2;
+  return type === 'timestamptz' ? 3 : 0;
+}
+
+/** Element names by column; the first is unused where it is the attribute `_id`. */
+export function elementNames({ columns, profile }: FormatterOptions): string[] {
+  const names = columns.map((column) => column.name);
+  return hasIdAttribute(columns) ? ['', ...xmlNames(names.slice(1), profile)] : xmlNames(names, profile);
+}
+
+function hasIdAttribute(columns: readonly OutputColumn[]): boolean {
+  return columns[0]?.name === '_id';
+}
+
+/** Places regions one behind the other, and remembers what is to be written into them. */
+class Regions {
+  readonly #contents: { readonly at: number; readonly bytes: Uint8Array }[] = [];
+  #end = 4096; // below lies the kernel's own data
+
+  reserve(bytes: number): number {
+    const at = this.#end;
+    this.#end += Math.ceil((bytes + slackBytes) / slackBytes) * slackBytes;
+    return at;
+  }
+
+  place(content: Uint8Array | Uint32Array): number {
+    const bytes = new Uint8Array(content.buffer, content.byteOffset, content.byteLength);
+    const at = this.reserve(bytes.length);
+    this.#contents.push({ at, bytes });
+    return at;
+  }
+
+  writeTo(memory: Uint8Array): void {
+    for (const { at, bytes } of this.#contents) memory.set(bytes, at);
+  }
+}
+
+export interface Layout {
+  /** Where the input begins; everything behind it is input. */
+  readonly input: number;
+  /** Where each output begins, by format. */
+  readonly outputs: ReadonlyMap<Format, { readonly start: number; readonly limit: number }>;
+  /** Fill the tables of a memory that reaches to the input at least, and tell the kernel where they are. */
+  apply(memory: Uint8Array, kernel: Kernel): void;
+}
+
+export function layOut(options: FormatterOptions, names: readonly string[]): Layout {
+  const { columns, profile } = options;
+  const regions = new Regions();
+  const types = columns.map((column) => column.type);
+  const timestamps = types.flatMap((type, index) => (type === 'timestamp' ? [index] : []));
+  const respelled = types.flatMap((type, index) =>
+    respellingOf(type) > 0 ? [index, respellingOf(type)] : [],
+  );
+  const tags = tagsOf(names, hasIdAttribute(columns)).map((text) => Buffer.from(text));
+  const longestTag = Math.max(...tags.map((tag) => tag.length));
+  const literals = placeLiterals(regions, tags);
+  const settings = [
+    columns.length,
+    options.formats.reduce((bits, format) => bits | (1 << formats.indexOf(format)), 0),
+    profile.millisecondsInTimestamps ? 1 : 0,
+    hasIdAttribute(columns) ? 1 : 0,
+    regions.place(byteClasses()),
+    regions.place(escapeTables()),
+    regions.place(Uint8Array.from(types, (type) => kinds[kindOf(type)])),
+    regions.place(Uint32Array.from(timestamps)),
+    timestamps.length,
+    regions.place(Uint32Array.from(respelled)),
+    respelled.length / 2,
+    regions.reserve(columns.length * cellBytes),
+    regions.reserve(columns.length * scratchBytes),
+    literals,
+  ];
+  const slack = shortBytes + 2 * longestTag + 4 * slackBytes;
+  const outputs = new Map(
+    options.formats.map((format) => {
+      const start = regions.reserve(outputBytes + slack);
+      return [format, { start, limit: start + outputBytes }] as const;
+    }),
+  );
+  return {
+    input: regions.reserve(0),
+    outputs,
+    apply(memory, kernel) {
+      regions.writeTo(memory);
+      kernel.configure(...settings);
+      for (const [format, { start, limit }] of outputs) {
+        kernel.configureOutput(formats.indexOf(format), start, limit);
+      }
+    },
+  };
+}
+
+/** Three of the row, then open, close, nil and empty of each column (`xml.as.ts`). */
+function tagsOf(names: readonly string[], idAttribute: boolean): string[] {
+  const alone = idAttribute && names.length === 1;
+  const row = idAttribute
+    ? ['<row _id="', alone ? '" />\n' : '">', alone ? '' : '</row>\n']
+    : ['<row>', '', '</row>\n'];
+  return [
+    ...row,
+    ...names.flatMap((name) => [`<${name}>`, `</${name}>`, `<${name} xsi:nil="true" />`, `<${name} />`]),
+  ];
+}
+
+/** The texts, and a table of their addresses and lengths. */
+function placeLiterals(regions: Regions, texts: readonly Uint8Array[]): number {
+  let at = regions.place(Buffer.concat(texts));
+  const table = texts.flatMap((text) => {
+    const entry = [at, text.length];
+    at += text.length;
+    return entry;
+  });
+  return regions.place(Uint32Array.from(table));
+}
+
+/** What a byte makes of its cell, for each of the 256. */
+function byteClasses(): Uint8Array {
+  const classes = new Uint8Array(256).fill(jsonEscapes | xmlEscapes, 0, 0x20);
+  classes[0x09] = jsonEscapes | tsvQuotes;
+  classes[0x0a] = jsonEscapes | tsvQuotes;
+  classes[0x0d] = jsonEscapes | tsvQuotes;
+  classes[0x5c] = jsonEscapes;
+  for (const byte of [0x26, 0x3c, 0x3e, 0xef]) classes[byte] = xmlEscapes;
+  return classes;
+}
+
+/** The escapes of JSON strings, XML text and XML attributes: 256 each of eight bytes, the last of them the length. */
+function escapeTables(): Uint8Array {
+  const table = Buffer.alloc(3 * 256 * 8);
+  for (let byte = 0; byte < 256; byte++) {
+    const character = String.fromCharCode(byte);
+    setEscape(table, byte, JSON.stringify(character).slice(1, -1));
+    setEscape(table, 256 + byte, xmlText[character] ?? (byte < 0x20 ? '\ufffd' : character));
+    setEscape(table, 512 + byte, xmlAttribute[character] ?? (byte < 0x20 ? '\ufffd' : character));
+  }
+  return table;
+}
+
+const xmlText: Readonly<Record<string, string>> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '\t': '\t',
+  '\n': '\n',
+  '\r': '\r',
+};
+const xmlAttribute: Readonly<Record<string, string>> = {
+  ...xmlText,
+  '"': '&quot;',
+  '\t': '&#09;',
+  '\n': '&#10;',
+  '\r': '&#13;',
+};
+
+function setEscape(table: Buffer, index: number, escape: string): void {
+  table[index * 8 + 7] = table.write(escape, index * 8, 7, 'utf8');
+}
