@@ -1,0 +1,251 @@
+/**
+ * What is compared, each as a function to run in a process of its own.
+ *
+ * - `raw-copy`: COPY of the same SELECT, bytes read from the same driver's socket and dropped: the floor.
+ * - `live-<format>`: the service answers over HTTP, the client drops the bytes.
+ * - `publish-hash`: all six blobs into a store that only hashes.
+ * - `publish-store`: all six blobs into the blob store named by the environment.
+ * - `put-only`: as many bytes, made of nothing, into the same blob store.
+ * - `naive-<format>`, `naive-all`: rows through pg-query-stream, one scan a format, CSV by fast-csv.
+ */
+import { randomBytes } from 'node:crypto';
+import http from 'node:http';
+import { Readable } from 'node:stream';
+import pg from 'pg';
+import type { BlobStore } from '../src/blob-store.ts';
+import { openBlobStore } from '../src/blob-store/open.ts';
+import { readColumns } from '../src/catalogue.ts';
+import { ckanProfile } from '../src/ckan-profile.ts';
+import { copyOut } from '../src/dump/copy.ts';
+import { publish, type Fence } from '../src/dump/publish.ts';
+import { wholeTable } from '../src/dump/selection.ts';
+import { formats, variants, type Format, type Variant } from '../src/format.ts';
+import { createPool } from '../src/postgres.ts';
+import { asResourceId } from '../src/table.ts';
+import { hashingStore } from './hashing-store.ts';
+import { naiveDump } from './naive.ts';
+
+export interface SideInput {
+  readonly readUrl: string;
+  readonly table: string;
+  /** Base URL of a running service, for the sides that are its clients. */
+  readonly serviceUrl?: string;
+  readonly servicePid?: number;
+  readonly blobStore?: string;
+  /** Bytes that `put-only` uploads. */
+  readonly bytes?: number;
+}
+
+export interface Work {
+  run(): Promise<{ bytes: number; firstByteSeconds?: number }>;
+  /** Let go of everything; what other processes cost goes into the sample. */
+  end(): Promise<Readonly<Record<string, number>>>;
+}
+
+export interface Side {
+  prepare(input: SideInput): Promise<Work>;
+}
+
+const profile = ckanProfile('2.12');
+const published = variants.filter((variant) => variant !== 'json+bom' && variant !== 'xml+bom');
+const never = new AbortController().signal;
+
+export const sides: Readonly<Record<string, Side>> = {
+  'raw-copy': { prepare: rawCopy },
+  'publish-hash': { prepare: (input) => publishInto(input, hashingStore()) },
+  'publish-store': { prepare: (input) => publishInto(input, storeOf(input)) },
+  'put-only': { prepare: putOnly },
+  'naive-all': { prepare: (input) => naive(input, [...formats]) },
+  ...Object.fromEntries(
+    formats.map((format) => [`live-${format}`, { prepare: (input: SideInput) => live(input, format) }]),
+  ),
+  ...Object.fromEntries(
+    formats.map((format) => [`naive-${format}`, { prepare: (input: SideInput) => naive(input, [format]) }]),
+  ),
+};
+
+function poolOf(input: SideInput): pg.Pool {
+  return createPool({
+    url: input.readUrl,
+    applicationName: 'datastore-dumper bench',
+    size: 4,
+    onIdleError: (error) => {
+      throw error;
+    },
+  });
+}
+
+function storeOf(input: SideInput): BlobStore {
+  return openBlobStore(input.blobStore ?? '', {
+    environment: process.env,
+    signingSecret: randomBytes(16).toString('hex'),
+  });
+}
+
+async function rawCopy(input: SideInput): Promise<Work> {
+  const pool = poolOf(input);
+  const client = await pool.connect();
+  const id = asResourceId(input.table);
+  const { copy } = wholeTable(id, await readColumns(client, id), profile);
+  return {
+    run: async () => {
+      let bytes = 0;
+      const skim = messageSkimmer((length) => (bytes += length));
+      await copyOut(client, copy, { onBytes: skim, signal: never, stallSeconds: 600 });
+      return { bytes };
+    },
+    end: async () => {
+      client.release();
+      await pool.end();
+      return {};
+    },
+  };
+}
+
+/** Steps over CopyData messages without reading them; returns the rest from the first other message on. */
+function messageSkimmer(onBytes: (length: number) => void): (chunk: Uint8Array) => Uint8Array | null {
+  let skip = 0;
+  let head = Buffer.alloc(0);
+  return (chunk) => {
+    onBytes(chunk.length);
+    let buffer =
+      head.length > 0
+        ? Buffer.concat([head, chunk])
+        : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length);
+    head = Buffer.alloc(0);
+    for (let at = 0; ;) {
+      const step = Math.min(skip, buffer.length - at);
+      at += step;
+      skip -= step;
+      if (skip > 0) return null;
+      if (buffer.length - at < 5) {
+        head = Buffer.from(buffer.subarray(at));
+        return null;
+      }
+      const code = buffer[at];
+      if (code !== 0x64 && code !== 0x48 && code !== 0x4e && code !== 0x53) return buffer.subarray(at);
+      skip = buffer.readUInt32BE(at + 1) + 1;
+    }
+  };
+}
+
+async function publishInto(input: SideInput, store: BlobStore): Promise<Work> {
+  const pool = poolOf(input);
+  const id = asResourceId(input.table);
+  return {
+    run: async () => {
+      const world = {
+        pool,
+        store,
+        fence: lonelyFence,
+        profile: () => profile,
+        variants: published as readonly Variant[],
+        visibility: async () => ({ public: true, exposed: false }),
+        now: () => new Date(),
+        lockSeconds: 5,
+        stallSeconds: 600,
+        maxSeconds: 3600,
+        retireSeconds: 0,
+      };
+      const outcome = await publish(world, id, { force: true, signal: never, onProgress: () => undefined });
+      if (outcome.kind !== 'published') throw new Error(`not published: ${outcome.kind}`);
+      return { bytes: Object.values(outcome.manifest.blobs).reduce((sum, blob) => sum + blob.bytes, 0) };
+    },
+    end: async () => {
+      await pool.end();
+      await store.close();
+      return {};
+    },
+  };
+}
+
+/** One process, one table: nobody to fence off. */
+const lonelyFence: Fence = {
+  take: async (_id, generation) => generation + 1,
+  switchUnder: async (_id, _generation, action) => ({ kind: 'done', value: await action() }),
+};
+
+async function putOnly(input: SideInput): Promise<Work> {
+  const store = storeOf(input);
+  const each = Math.round((input.bytes ?? 0) / published.length);
+  const block = randomBytes(1024 * 1024);
+  return {
+    run: async () => {
+      await Promise.all(
+        published.map((variant) => store.put(`bench/${variant}`, blocks(block, each), putOptions(each))),
+      );
+      return { bytes: each * published.length };
+    },
+    end: async () => {
+      await store.delete(published.map((variant) => `bench/${variant}`));
+      await store.close();
+      return {};
+    },
+  };
+}
+
+function blocks(block: Buffer, bytes: number): Readable {
+  return Readable.from(
+    (function* pieces() {
+      for (let left = bytes; left > 0; left -= block.length)
+        yield left < block.length ? block.subarray(0, left) : block;
+    })(),
+    { objectMode: false, highWaterMark: 1024 * 1024 },
+  );
+}
+
+function putOptions(expectedBytes: number): Parameters<BlobStore['put']>[2] {
+  return {
+    contentType: 'application/octet-stream',
+    contentDisposition: 'attachment',
+    cacheControl: 'private, no-store',
+    expectedBytes,
+    signal: never,
+  };
+}
+
+async function live(input: SideInput, format: Format): Promise<Work> {
+  const before = await cpuSecondsOf(input.servicePid);
+  return {
+    run: () => download(`${input.serviceUrl}/datastore/dump/${input.table}?format=${format}&latest=true`),
+    end: async () => ({ serviceCpuSeconds: (await cpuSecondsOf(input.servicePid)) - before }),
+  };
+}
+
+async function download(url: string): Promise<{ bytes: number; firstByteSeconds: number }> {
+  const started = performance.now();
+  const response = await new Promise<http.IncomingMessage>((resolve, reject) => {
+    http.get(url, { agent: false }, resolve).on('error', reject);
+  });
+  if (response.statusCode !== 200) throw new Error(`${url}: ${response.statusCode}`);
+  let bytes = 0;
+  let firstByteSeconds = 0;
+  for await (const chunk of response as AsyncIterable<Buffer>) {
+    if (bytes === 0) firstByteSeconds = (performance.now() - started) / 1000;
+    bytes += chunk.length;
+  }
+  return { bytes, firstByteSeconds };
+}
+
+async function cpuSecondsOf(pid: number | undefined): Promise<number> {
+  if (pid === undefined) return 0;
+  const { readFile } = await import('node:fs/promises');
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return (Number(fields[11] ?? 0) + Number(fields[12] ?? 0)) / 100;
+}
+
+async function naive(input: SideInput, wanted: readonly Format[]): Promise<Work> {
+  const pool = poolOf(input);
+  return {
+    run: async () => {
+      let bytes = 0;
+      for (const format of wanted) bytes += await naiveDump(pool, input.table, format);
+      return { bytes };
+    },
+    end: async () => {
+      await pool.end();
+      return {};
+    },
+  };
+}

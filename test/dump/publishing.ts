@@ -1,0 +1,88 @@
+/** A publishing world over real parts for the tests of `dump/`: one pool, a directory store, the state's own fence. */
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { pathToFileURL } from 'node:url';
+import type pg from 'pg';
+import type { BlobStore } from '../../src/blob-store.ts';
+import { openBlobStore } from '../../src/blob-store/open.ts';
+import { ckanProfile } from '../../src/ckan-profile.ts';
+import type { PublishWorld } from '../../src/dump/publish.ts';
+import type { Variant } from '../../src/format.ts';
+import { createPool } from '../../src/postgres.ts';
+import { openState, type State } from '../../src/state.ts';
+import { freshDatabase, type Corpus, type Database } from '../world/postgres.ts';
+
+export const publishedVariants: readonly Variant[] = ['csv', 'csv+bom', 'tsv', 'tsv+bom', 'json', 'xml'];
+
+export interface Publishing {
+  readonly database: Database;
+  readonly pool: pg.Pool;
+  readonly store: BlobStore;
+  readonly state: State;
+  /** A world like the product's; parts may be replaced. */
+  world(parts?: Partial<PublishWorld>): PublishWorld;
+  close(): Promise<void>;
+}
+
+export interface PublishingOptions {
+  readonly corpus?: Corpus;
+  /** Another way to the DataStore than straight to it, e.g. through a fault proxy. */
+  readonly readUrl?: (database: Database) => Promise<string>;
+  readonly store?: BlobStore;
+}
+
+export async function openPublishing(options: PublishingOptions = {}): Promise<Publishing> {
+  const database = await freshDatabase(options.corpus === undefined ? {} : { corpus: options.corpus });
+  const directory = await mkdtemp(path.join(tmpdir(), 'dumper-blobs-'));
+  const store =
+    options.store ??
+    openBlobStore(pathToFileURL(directory).href, { signingSecret: randomBytes(16).toString('hex') });
+  const pool = createPool({
+    url: (await options.readUrl?.(database)) ?? database.readUrl,
+    applicationName: 'dumper-test-publish',
+    size: 4,
+    onIdleError: () => undefined,
+  });
+  const state = await openState({ url: database.stateUrl, onIdleError: () => undefined });
+  const profile = ckanProfile(options.corpus === '2.11.6' ? '2.11' : '2.12');
+  return {
+    database,
+    pool,
+    store,
+    state,
+    world: (parts = {}) => ({
+      pool,
+      store,
+      fence: state.fence,
+      profile: () => profile,
+      variants: publishedVariants,
+      visibility: async () => ({ public: true, exposed: false }),
+      now: () => new Date(),
+      lockSeconds: 5,
+      stallSeconds: 30,
+      maxSeconds: 300,
+      retireSeconds: 600,
+      ...parts,
+    }),
+    close: async () => {
+      await pool.end();
+      await state.close();
+      await store.close();
+      await database.drop();
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Options of a plain publication. */
+export function plainly(
+  parts: { force?: boolean; signal?: AbortSignal } = {},
+): Parameters<typeof import('../../src/dump/publish.ts').publish>[2] {
+  return {
+    force: parts.force ?? false,
+    signal: parts.signal ?? new AbortController().signal,
+    onProgress: () => undefined,
+  };
+}
