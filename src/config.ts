@@ -219,6 +219,11 @@ export const settings = {
     '300',
     'Superseded blobs live as long as any URL handed out plus this.',
   ),
+  DUMPER_SESSION_COOKIES: setting(
+    words,
+    'ckan,auth_tkt,remember_token',
+    'Cookies by which CKAN knows a session; no others are forwarded to it.',
+  ),
   DUMPER_CKAN_TIMEOUT_SECONDS: setting(count(1, 120), '5', 'Deadline of one question to CKAN.'),
   DUMPER_DRAIN_SECONDS: setting(count(0, 3600), '30', 'Grace of live answers after SIGTERM.'),
   CKAN__DATASTORE__MS_IN_TIMESTAMP: setting(flag, null, "CKAN's `ckan.datastore.ms_in_timestamp`."),
