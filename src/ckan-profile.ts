@@ -19,8 +19,8 @@ export interface CkanProfile {
   readonly parametersBeforeTable: boolean;
   /** The file name of a dump asked for by alias. */
   readonly fileNamedAfter: 'alias' | 'table';
-  /** Per-column `q` also asks the whole-row index (2.12). */
-  readonly columnSearchAsksWholeRow: boolean;
+  /** Types whose columns `q` searches alone; for others it asks the whole-row index too (2.12: for all). */
+  readonly columnsIndexedAlone: readonly string[];
 }
 
 /** CKAN's own settings that shape an answer, as far as they differ from the defaults of the version. */
@@ -37,7 +37,7 @@ export function ckanProfile(version: CkanVersion, settings: CkanSettings = {}): 
     filterOperators: newer,
     parametersBeforeTable: newer,
     fileNamedAfter: newer ? 'table' : 'alias',
-    columnSearchAsksWholeRow: newer,
+    columnsIndexedAlone: newer ? [] : ['text', 'tsvector'],
   };
 }
 

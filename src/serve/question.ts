@@ -8,6 +8,7 @@
 import type { CatalogueColumn } from '../catalogue.ts';
 import type { Format } from '../format.ts';
 import type { OutputColumn } from '../dump/formatter.ts';
+import type { PythonJson, PythonObject } from '../python-json.ts';
 import type { ResourceId, Sql } from '../table.ts';
 
 export type { CatalogueColumn } from '../catalogue.ts';
@@ -24,15 +25,19 @@ export interface Question {
   readonly kind: 'question';
   readonly format: Format;
   readonly bom: boolean;
+  /** Rows to skip, at most 2^53 - 1. */
   readonly offset: number;
   readonly limit: number | undefined;
-  readonly filters: unknown;
-  readonly q: unknown;
+  /** Null: none. */
+  readonly filters: PythonJson;
+  /** A text for the whole row, or texts per column. */
+  readonly q: string | PythonObject | undefined;
   readonly plain: boolean;
   readonly language: string | undefined;
   readonly distinct: boolean;
+  /** Names as written; an empty list is CKAN's `fields=`. */
   readonly fields: readonly string[] | undefined;
-  readonly sort: string | undefined;
+  readonly sort: string;
   /** Ours: force a live answer. */
   readonly latest: boolean;
   /** Ours: `redirect=false` asks for the bytes through the service. */
@@ -47,7 +52,10 @@ export interface LivePlan {
   readonly probe: Sql | null;
   /** `COPY (SELECT …) TO STDOUT (FORMAT csv)`. */
   readonly copy: Sql;
+  /** The columns of each row. */
   readonly columns: readonly OutputColumn[];
+  /** The columns that the head names: `columns`, but none for CKAN's `fields=`. */
+  readonly head: readonly OutputColumn[];
 }
 
 /** The table as the planner needs it. */

@@ -1,0 +1,147 @@
+/**
+ * A question becomes a plan: the settings that carry its values, a probe that finds bad ones before the first row, and
+ * one COPY. The shapes of all statements are closed: identifiers and types come from the catalogue, the rest is fixed
+ * text (promise P16).
+ *
+ * Differences from CKAN, all repairs: one query instead of pages, `limit=0` as for an empty table, `distinct` over all
+ * rows, rows with equal sort keys in `_id` order.
+ */
+import type { CkanProfile } from '../../ckan-profile.ts';
+import {
+  cell,
+  commaList,
+  outputColumn,
+  rowColumn,
+  scanSettings,
+  shownColumns,
+  tableName,
+} from '../../dump/selection.ts';
+import type { OutputColumn } from '../../dump/formatter.ts';
+import { sql, type Sql } from '../../table.ts';
+import type { AskedTable, CatalogueColumn, LivePlan, Question, Refusal } from '../question.ts';
+import { distinctCell, isSortable } from './distinct.ts';
+import { readFilters, type Columns } from './filters.ts';
+import { orRefusal, Refused } from './refusal.ts';
+import { readSearch, type Search } from './search.ts';
+import { readSort, type SortKey } from './sorting.ts';
+import { bind, conditionSql, type Binding } from './values.ts';
+
+export interface PlanOptions {
+  /** The configuration of a search that names none (`ckan.datastore.default_fts_lang`). */
+  readonly ftsLanguage: string;
+}
+
+/** One column of the answer: what is selected, what makes rows distinct, how it is written. */
+interface Selected {
+  readonly expression: Sql;
+  readonly key: Sql;
+  readonly name: string;
+  readonly output: OutputColumn;
+}
+
+/** Plan a live answer, or refuse: unknown columns, bad values, an impossible order. */
+export function planLive(
+  question: Question,
+  table: AskedTable,
+  profile: CkanProfile,
+  options: PlanOptions,
+): LivePlan | Refusal {
+  return orRefusal(() => plan(question, table, profile, options));
+}
+
+function plan(question: Question, table: AskedTable, profile: CkanProfile, options: PlanOptions): LivePlan {
+  const binding: Binding = { settings: [], probes: [] };
+  const shown = shownColumns(table.columns);
+  const columns: Columns = new Map(shown.map((column) => [column.name, column]));
+  const search = readSearch(question, table, columns, { profile, ...options }, binding);
+  const every = [
+    ...shown.map((column) => selectedColumn(column, question, profile)),
+    ...search.ranks.map(selectedRank),
+  ];
+  const asked = question.fields === undefined ? every : selectNamed(question.fields, every);
+  const selected = asked.length === 0 ? every : asked;
+  const conditions = [...search.where, ...filterSql(question, columns, profile, binding)];
+  const body = [
+    sql`SELECT ${commaList(selected.map((column) => column.expression))}`,
+    sql`FROM ${commaList([sql`${tableName(table.id)} AS d`, ...search.from])}`,
+    ...(conditions.length > 0 ? [sql`WHERE ${conditions.join(' AND ') as Sql}`] : []),
+    ...(question.distinct ? [sql`GROUP BY ${commaList(selected.map((column) => column.key))}`] : []),
+    ...orderSql(readSort(question.sort), { question, columns, search, selected }),
+    ...limitSql(question, binding),
+  ];
+  return {
+    kind: 'plan',
+    settings: [...scanSettings, ...binding.settings],
+    probe: binding.probes.length === 0 ? null : sql`SELECT ${commaList(binding.probes)}`,
+    copy: sql`COPY (${body.join(' ') as Sql}) TO STDOUT (FORMAT csv)`,
+    columns: selected.map((column) => column.output),
+    // `fields=` names none, yet CSV and JSON carry every column below an empty head; XML cannot.
+    head: (asked.length === 0 && question.format !== 'xml' ? asked : selected).map((column) => column.output),
+  };
+}
+
+function selectedColumn(column: CatalogueColumn, question: Question, profile: CkanProfile): Selected {
+  const named = { name: column.name, output: outputColumn(column) };
+  if (question.distinct) return { ...named, ...distinctCell(column, profile) };
+  return { ...named, expression: cell(column), key: rowColumn(column) };
+}
+
+function selectedRank({ expression, output }: Search['ranks'][number]): Selected {
+  return { expression, key: expression, name: output.name, output };
+}
+
+/** A table's own column goes before a rank of the same name. */
+function selectNamed(names: readonly string[], every: readonly Selected[]): Selected[] {
+  return names.map((name) => {
+    const selected = every.find((column) => column.name === name);
+    if (selected === undefined) throw new Refused('fields', 'no such column in this table');
+    return selected;
+  });
+}
+
+function filterSql(question: Question, columns: Columns, profile: CkanProfile, binding: Binding): Sql[] {
+  const condition = readFilters(question.filters, columns, profile);
+  return condition === null ? [] : [conditionSql(condition, binding)];
+}
+
+interface Ordering {
+  readonly question: Question;
+  readonly columns: Columns;
+  readonly search: Search;
+  readonly selected: readonly Selected[];
+}
+
+/** Equal keys come in `_id` order, so that an answer is the same twice. A table without `_id` comes as it is stored. */
+function orderSql(keys: readonly SortKey[], ordering: Ordering): Sql[] {
+  const hasId = ordering.columns.has('_id');
+  const asked = hasId ? keys : keys.filter((key) => key.name !== '_id');
+  const isTied = hasId && !asked.some((key) => key.name === '_id');
+  const parts = asked.map((key) => keySql(key, ordering));
+  if (isTied) parts.push(ordering.question.distinct ? sql`min(d._id)` : sql`d._id`);
+  return parts.length === 0 ? [] : [sql`ORDER BY ${commaList(parts)}`];
+}
+
+function keySql(key: SortKey, ordering: Ordering): Sql {
+  const direction = sql` ${key.descending ? sql`DESC` : sql`ASC`} ${key.nulls === 'first' ? sql`NULLS FIRST` : sql`NULLS LAST`}`;
+  const column = ordering.columns.get(key.name);
+  const rank = ordering.search.ranks.find(({ output }) => output.name === key.name);
+  if (column === undefined && rank === undefined) throw new Refused('sort', 'no such column in this table');
+  if (column !== undefined && !isSortable(column))
+    throw new Refused('sort', 'values of this column have no order');
+  const expression = column === undefined ? rank?.expression : rowColumn(column);
+  if (expression === undefined || !ordering.question.distinct) return sql`${expression ?? sql``}${direction}`;
+  const chosen = ordering.selected.find(({ name }) => name === key.name);
+  if (chosen !== undefined) return sql`${chosen.key}${direction}`;
+  if (key.name === '_id') return sql`${key.descending ? sql`max` : sql`min`}(d._id)${direction}`;
+  // Of the rows that became one, the one that comes first decides.
+  return sql`(array_agg(${expression} ORDER BY ${expression}${direction}))[1]${direction}`;
+}
+
+function limitSql(question: Question, binding: Binding): Sql[] {
+  const bound = (word: Sql, parameter: 'limit' | 'offset', value: number): Sql =>
+    sql`${word} ${bind(binding, parameter, String(value))}::int8`;
+  return [
+    ...(question.limit === undefined ? [] : [bound(sql`LIMIT`, 'limit', question.limit)]),
+    ...(question.offset === 0 ? [] : [bound(sql`OFFSET`, 'offset', question.offset)]),
+  ];
+}

@@ -1,0 +1,37 @@
+/**
+ * Which columns are asked for, and in which order rows come: `fields` and `sort`, by CKAN's rules.
+ */
+import { splitList } from './parse.ts';
+import { Refused } from './refusal.ts';
+
+export interface SortKey {
+  readonly name: string;
+  readonly descending: boolean;
+  /** Postgres' own default where the caller says nothing. */
+  readonly nulls: 'first' | 'last';
+}
+
+const clause = /^(.+?)(?: +(asc|desc))?(?: nulls +(first|last) *)?$/is;
+
+/** `column [asc|desc] [nulls first|last]`, separated by commas, names quoted or not; throws `Refused`. */
+export function readSort(sort: string): readonly SortKey[] {
+  return splitList(sort).map((text) => {
+    const parts = clause.exec(text);
+    if (parts === null) throw new Refused('sort', 'an empty name');
+    const [, written = '', direction, nulls] = parts;
+    const descending = direction?.toLowerCase() === 'desc';
+    const isQuoted = written.startsWith('"') && written.endsWith('"');
+    return {
+      name: isQuoted ? written.slice(1, -1) : written,
+      descending,
+      nulls:
+        nulls === undefined ? (descending ? 'first' : 'last') : (nulls.toLowerCase() as 'first' | 'last'),
+    };
+  });
+}
+
+/** Rows in `_id` order, the order of a whole dump: nulls do not matter, since `_id` has none. */
+export function isIdOrder(keys: readonly SortKey[]): boolean {
+  const [first] = keys;
+  return first?.name === '_id' && !first.descending;
+}
