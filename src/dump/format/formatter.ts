@@ -36,7 +36,7 @@ class KernelFormatter implements Formatter {
   readonly #layout: Layout;
   readonly #memory: KernelInstance['memory'];
   readonly #kernel: Kernel;
-  readonly #names: readonly string[];
+  readonly #elements: readonly string[];
   #bytes: Buffer;
   /** Bytes of an unfinished message at the input's beginning. */
   #left = 0;
@@ -44,8 +44,9 @@ class KernelFormatter implements Formatter {
 
   constructor(options: FormatterOptions) {
     this.#options = options;
-    this.#names = elementNames(options);
-    this.#layout = layOut(options, this.#names);
+    const names = elementNames(options);
+    this.#elements = names.elements;
+    this.#layout = layOut(options, names);
     const pages = Math.ceil((this.#layout.input + inputBytes + slackBytes) / pageBytes);
     const { kernel, memory } = startKernel(pages, {
       emit: this.#handOver.bind(this),
@@ -122,7 +123,7 @@ class KernelFormatter implements Formatter {
     const cell = this.#bytes.toString('utf8', start, end);
     const value = readNested(quoted === 1 ? cell.replaceAll('""', '"') : cell);
     const name = formats[format] as Format;
-    const text = name === 'json' ? nestedJson(value) : nestedXml(this.#names[column] ?? '_', value);
+    const text = name === 'json' ? nestedJson(value) : nestedXml(this.#elements[column] ?? '_', value);
     const output = this.#layout.outputs.get(name);
     if (output === undefined) throw new RangeError(`no output for ${name}`);
     if (out + text.length * 3 <= output.limit) return out + this.#bytes.write(text, out, 'utf8');

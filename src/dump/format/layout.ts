@@ -5,7 +5,7 @@
 import { formats, type Format } from '../../format.ts';
 import type { FormatterOptions, OutputColumn } from '../formatter.ts';
 import { pageBytes, type Kernel } from './kernel.ts';
-import { xmlNames } from './xml-names.ts';
+import { xmlNames, type XmlNames } from './xml-names.ts';
 
 /** The kernel loads and stores sixteen bytes at a time, so every region may be overrun by fifteen. */
 export const slackBytes = 64;
@@ -37,10 +37,12 @@ function respellingOf(type: string): number {
   return type === 'timestamptz' ? 3 : 0;
 }
 
-/** Element names by column; the first is unused where it is the attribute `_id`. */
-export function elementNames({ columns, profile }: FormatterOptions): string[] {
+/** Element names by column (the first unused where it is the attribute `_id`), and what each row declares. */
+export function elementNames({ columns, profile }: FormatterOptions): XmlNames {
   const names = columns.map((column) => column.name);
-  return hasIdAttribute(columns) ? ['', ...xmlNames(names.slice(1), profile)] : xmlNames(names, profile);
+  if (!hasIdAttribute(columns)) return xmlNames(names, profile);
+  const { elements, declarations } = xmlNames(names.slice(1), profile);
+  return { elements: ['', ...elements], declarations };
 }
 
 function hasIdAttribute(columns: readonly OutputColumn[]): boolean {
@@ -79,7 +81,7 @@ export interface Layout {
   apply(memory: Uint8Array, kernel: Kernel): void;
 }
 
-export function layOut(options: FormatterOptions, names: readonly string[]): Layout {
+export function layOut(options: FormatterOptions, names: XmlNames): Layout {
   const { columns, profile } = options;
   const regions = new Regions();
   const types = columns.map((column) => column.type);
@@ -127,14 +129,14 @@ export function layOut(options: FormatterOptions, names: readonly string[]): Lay
 }
 
 /** Three of the row, then open, close, nil and empty of each column (`xml.as.ts`). */
-function tagsOf(names: readonly string[], idAttribute: boolean): string[] {
-  const alone = idAttribute && names.length === 1;
+function tagsOf({ elements, declarations }: XmlNames, idAttribute: boolean): string[] {
+  const alone = idAttribute && elements.length === 1;
   const row = idAttribute
-    ? ['<row _id="', alone ? '" />\n' : '">', alone ? '' : '</row>\n']
-    : ['<row>', '', '</row>\n'];
+    ? [`<row${declarations} _id="`, alone ? '" />\n' : '">', alone ? '' : '</row>\n']
+    : [`<row${declarations}>`, '', '</row>\n'];
   return [
     ...row,
-    ...names.flatMap((name) => [`<${name}>`, `</${name}>`, `<${name} xsi:nil="true" />`, `<${name} />`]),
+    ...elements.flatMap((name) => [`<${name}>`, `</${name}>`, `<${name} xsi:nil="true" />`, `<${name} />`]),
   ];
 }
 

@@ -178,7 +178,7 @@ function escapeText(text: string): string {
   return text.replaceAll(/[&<>]/g, (character) => textEscapes[character] ?? '').replaceAll(notXml, '\ufffd');
 }
 
-function escapeAttribute(text: string): string {
+export function escapeAttribute(text: string): string {
   return text
     .replaceAll(/[&<>"\t\n\r]/g, (character) => attributeEscapes[character] ?? '')
     .replaceAll(notXml, '\ufffd');

@@ -6,25 +6,70 @@
  * XML 1.0 production 7 (no colon but behind a bound prefix).
  */
 import type { CkanProfile } from '../../ckan-profile.ts';
+import { escapeAttribute } from './nested.ts';
 
 const nameStart =
   'A-Z_a-z\\u{C0}-\\u{D6}\\u{D8}-\\u{F6}\\u{F8}-\\u{2FF}\\u{370}-\\u{37D}\\u{37F}-\\u{1FFF}\\u{200C}\\u{200D}' +
   '\\u{2070}-\\u{218F}\\u{2C00}-\\u{2FEF}\\u{3001}-\\u{D7FF}\\u{F900}-\\u{FDCF}\\u{FDF0}-\\u{FFFD}\\u{10000}-\\u{EFFFF}';
 const nameRest = `${nameStart}\\-.0-9\\u{B7}\\u{300}-\\u{36F}\\u{203F}\\u{2040}`;
-/** The one prefix that the document binds, beside `xml` itself. */
-const wellFormed = new RegExp(`^(?:(?:xsi|xml):)?[${nameStart}][${nameRest}]*$`, 'u');
+const unprefixed = new RegExp(`^[${nameStart}][${nameRest}]*$`, 'u');
 const notInNames = new RegExp(`[^${nameRest}]`, 'gu');
 const notAtStart = new RegExp(`^[^${nameStart}]+`, 'u');
 
-/** Element names of the columns, in their order; `_id` as an attribute is not among them. */
-export function xmlNames(columns: readonly string[], profile: CkanProfile): string[] {
+export interface XmlNames {
+  /** Element names of the columns, in their order. */
+  readonly elements: readonly string[];
+  /** Declarations of the prefixes used, as attributes of each row, a space before each. */
+  readonly declarations: string;
+}
+
+/** The elements of these columns; `_id` as an attribute is not among them. */
+export function xmlNames(columns: readonly string[], profile: CkanProfile): XmlNames {
+  const prefixes = new Map<string, string>();
   const names =
-    profile.xmlNames === 'clean' ? cleanNames(columns) : new Map(columns.map((name) => [name, name]));
-  const used = new Set([...names.values()].filter((name) => wellFormed.test(name)));
+    profile.xmlNames === 'clean'
+      ? cleanNames(columns)
+      : new Map(columns.map((column) => [column, rawName(column, prefixes)]));
+  const used = new Set([...names.values()].filter((name) => isWellFormed(name, prefixes)));
   for (const [column, name] of names) {
-    if (!wellFormed.test(name)) names.set(column, unused(repaired(clean(column)), used));
+    if (!used.has(name)) names.set(column, unused(repaired(clean(column)), used));
   }
-  return columns.map((column) => names.get(column) ?? '_');
+  return {
+    elements: columns.map((column) => names.get(column) ?? '_'),
+    declarations: [...prefixes]
+      .toSorted(([, one], [, other]) => (one < other ? -1 : 1))
+      .map(([uri, prefix]) => ` xmlns:${prefix}="${escapeAttribute(uri)}"`)
+      .join(''),
+  };
+}
+
+/** `{uri}local` is how Python's ElementTree, which CKAN writes with, spells a name with a namespace. */
+const qualified = /^\{(.*)\}([^}]*)$/s;
+/** ElementTree's own prefixes (Python 3, `xml/etree/ElementTree.py`); any other is `ns` and a number. */
+const knownPrefixes: ReadonlyMap<string, string> = new Map([
+  ['http://www.w3.org/XML/1998/namespace', 'xml'],
+  ['http://www.w3.org/1999/xhtml', 'html'],
+  ['http://www.w3.org/1999/02/22-rdf-syntax-ns#', 'rdf'],
+  ['http://schemas.xmlsoap.org/wsdl/', 'wsdl'],
+  ['http://www.w3.org/2001/XMLSchema', 'xs'],
+  ['http://www.w3.org/2001/XMLSchema-instance', 'xsi'],
+  ['http://purl.org/dc/elements/1.1/', 'dc'],
+]);
+
+/** The name as 2.11 writes it; remembers the prefix of a namespace that it uses. */
+function rawName(column: string, prefixes: Map<string, string>): string {
+  const [, uri, local = ''] = qualified.exec(column) ?? [];
+  if (uri === undefined || !unprefixed.test(local)) return column;
+  const prefix = prefixes.get(uri) ?? knownPrefixes.get(uri) ?? `ns${prefixes.size}`;
+  if (prefix !== 'xml') prefixes.set(uri, prefix);
+  return `${prefix}:${local}`;
+}
+
+function isWellFormed(name: string, prefixes: ReadonlyMap<string, string>): boolean {
+  const [prefix, local, ...more] = name.split(':');
+  if (local === undefined) return unprefixed.test(name);
+  const bound = prefix === 'xsi' || prefix === 'xml' || [...prefixes.values()].includes(prefix ?? '');
+  return bound && more.length === 0 && unprefixed.test(local);
 }
 
 /** As CKAN 2.12 does: by column, a repeated name numbered; a column asked for twice is named anew. */
