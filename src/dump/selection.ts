@@ -18,7 +18,7 @@ export const scanSettings: readonly { readonly name: string; readonly value: str
 ];
 
 /** Columns that callers see: `_id` first where there is one, then every one that does not begin with `_`. */
-export function shownColumns(columns: readonly CatalogueColumn[]): CatalogueColumn[] {
+export function shownColumns<Column extends { readonly name: string }>(columns: readonly Column[]): Column[] {
   const id = columns.filter((column) => column.name === '_id');
   return [...id, ...columns.filter((column) => !column.name.startsWith('_'))];
 }

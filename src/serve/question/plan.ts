@@ -7,15 +7,7 @@
  * rows, rows with equal sort keys in `_id` order.
  */
 import type { CkanProfile } from '../../ckan-profile.ts';
-import {
-  cell,
-  commaList,
-  outputColumn,
-  rowColumn,
-  scanSettings,
-  shownColumns,
-  tableName,
-} from '../../dump/selection.ts';
+import { cell, commaList, outputColumn, rowColumn, shownColumns, tableName } from '../../dump/selection.ts';
 import type { OutputColumn } from '../../dump/formatter.ts';
 import { sql, type Sql } from '../../table.ts';
 import type { AskedTable, CatalogueColumn, LivePlan, Question, Refusal } from '../question.ts';
@@ -71,7 +63,7 @@ function plan(question: Question, table: AskedTable, profile: CkanProfile, optio
   ];
   return {
     kind: 'plan',
-    settings: [...scanSettings, ...binding.settings],
+    settings: binding.settings,
     probe: binding.probes.length === 0 ? null : sql`SELECT ${commaList(binding.probes)}`,
     copy: sql`COPY (${body.join(' ') as Sql}) TO STDOUT (FORMAT csv)`,
     columns: selected.map((column) => column.output),

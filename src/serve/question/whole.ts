@@ -4,12 +4,19 @@
  */
 import { isPythonObject } from '../../python-json.ts';
 import { shownColumns } from '../../dump/selection.ts';
-import type { AskedTable, Question } from '../question.ts';
+import type { CkanProfile } from '../../ckan-profile.ts';
+import type { ResourceId } from '../../table.ts';
+import type { Question } from '../question.ts';
 import { Refused } from './refusal.ts';
 import { isIdOrder, readSort } from './sorting.ts';
 
+/** A table as the catalogue or a manifest names its columns. */
+export interface NamedColumns {
+  readonly columns: readonly { readonly name: string }[];
+}
+
 /** Whole but for a limit: `isWholeFor` tells whether that cuts anything. */
-export function isWhole(question: Question, table: AskedTable): boolean {
+export function isWhole(question: Question, table: NamedColumns): boolean {
   return (
     question.q === undefined &&
     !question.distinct &&
@@ -25,7 +32,7 @@ export function isWholeFor(question: Question, rows: number): boolean {
   return question.limit === undefined || question.limit >= rows;
 }
 
-function namesEveryColumn(question: Question, table: AskedTable): boolean {
+function namesEveryColumn(question: Question, table: NamedColumns): boolean {
   if (question.fields === undefined) return true;
   const names = shownColumns(table.columns).map((column) => column.name);
   if (question.fields.length === 0) return question.format === 'xml';
@@ -43,4 +50,14 @@ function isInIdOrder(sort: string): boolean {
     if (error instanceof Refused) return false;
     throw error;
   }
+}
+
+/** The name of the file that a dump is saved as: CKAN's own. */
+export function dumpFileName(
+  asked: string,
+  id: ResourceId,
+  question: Question,
+  profile: CkanProfile,
+): string {
+  return `${profile.fileNamedAfter === 'alias' ? asked : id}.${question.format}`;
 }
