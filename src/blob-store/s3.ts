@@ -38,7 +38,7 @@ export function openS3(options: S3StoreOptions): BlobStore {
   };
   return {
     kind: 's3',
-    put: (key, source, asked) => uploadStream(place.client, place.at(key), source, asked),
+    put: async (key, source, asked) => uploadStream(place.client, place.at(key), source, asked),
     read: (key, signal, range) => said(Bucket, () => read(place, key, signal, range)),
     head: (key) => said(Bucket, () => head(place, key)),
     readSmall: (key) => said(Bucket, () => readSmall(place, key)),
