@@ -1,0 +1,100 @@
+/**
+ * A fresh blob is given, in the way that `DUMPER_DELIVERY` or the request asks for: a redirect, the bytes themselves, or
+ * a word to nginx where to fetch them.
+ *
+ * | request | answer |
+ * |---|---|
+ * | `If-None-Match` names it | 304 |
+ * | HEAD | 200 with length, entity tag, digest; never a redirect (a presigned GET refuses HEAD) |
+ * | `stream`, or `redirect=false` | 200, 206 or 416 with the bytes |
+ * | `x-accel` | `X-Accel-Redirect`; nginx fetches and sends |
+ * | `redirect` | 302 |
+ *
+ * For `x-accel`, a path of the directory store is nginx's own route to this service; any other URL travels in
+ * `X-Dump-Blob-Url`, read by the internal location (`docs/fronts`):
+ * `location = /_dump_blob { internal; set $blob $upstream_http_x_dump_blob_url; proxy_pass $blob; … }`.
+ */
+import type { Context } from 'koa';
+import type { Manifest, ManifestBlob } from '../dump/manifest.ts';
+import { entityTag, reprDigest } from './entity-tag.ts';
+import { setCaching } from './plain.ts';
+import { locationOf } from './redirect.ts';
+import { answerUnchanged, describeBlob, sendBlob, type Sendable } from './send-blob.ts';
+import type { ServeWorld } from './world.ts';
+
+export interface FreshBlob {
+  readonly manifest: Manifest;
+  readonly blob: ManifestBlob;
+  readonly public: boolean;
+  readonly disposition: string;
+  readonly ownDisposition: string;
+  /** The caller asked for the bytes through the service. */
+  readonly withoutRedirect: boolean;
+}
+
+export type Delivered =
+  | { readonly kind: 'delivered'; readonly bytes: number }
+  /** The store does not have what the manifest names: answer live. */
+  | { readonly kind: 'missing' }
+  | { readonly kind: 'broken'; readonly error: unknown };
+
+const internalLocation = '/_dump_blob';
+const done: Delivered = { kind: 'delivered', bytes: 0 };
+
+export async function deliverBlob(world: ServeWorld, ctx: Context, fresh: FreshBlob): Promise<Delivered> {
+  const { config } = world;
+  const blob = sendableOf(fresh);
+  setCaching(ctx, config, fresh.public);
+  ctx.set('X-Dump-Source', 'blob');
+  ctx.set('X-Dump-Revision', fresh.manifest.revision);
+  if (answerUnchanged(ctx, blob)) return done;
+  if (ctx.method === 'HEAD') {
+    describeBlob(ctx, blob);
+    ctx.status = 200;
+    ctx.length = blob.bytes;
+    return done;
+  }
+  if (fresh.withoutRedirect || config.DUMPER_DELIVERY === 'stream') return stream(world, ctx, blob);
+  const location = await locationOf(world, fresh);
+  if (config.DUMPER_DELIVERY === 'x-accel') tellNginx(ctx, blob, location);
+  else {
+    ctx.status = 302;
+    ctx.set('Location', location);
+    ctx.set('ETag', blob.etag);
+    ctx.set('Repr-Digest', blob.digest ?? '');
+    ctx.type = 'text/plain; charset=utf-8';
+    ctx.body = 'The dump is at the address in Location\n';
+  }
+  return done;
+}
+
+function sendableOf({ manifest, blob, disposition }: FreshBlob): Sendable {
+  return {
+    key: blob.key,
+    bytes: blob.bytes,
+    contentType: blob.content_type,
+    disposition,
+    etag: entityTag(blob),
+    digest: reprDigest(blob),
+    modifiedAt: new Date(manifest.published_at),
+  };
+}
+
+function tellNginx(ctx: Context, blob: Sendable, location: string): void {
+  ctx.status = 200;
+  describeBlob(ctx, blob);
+  ctx.remove('Accept-Ranges');
+  if (location.startsWith('/')) ctx.set('X-Accel-Redirect', location);
+  else {
+    ctx.set('X-Accel-Redirect', internalLocation);
+    ctx.set('X-Dump-Blob-Url', location);
+  }
+  ctx.length = 0;
+}
+
+async function stream(world: ServeWorld, ctx: Context, blob: Sendable): Promise<Delivered> {
+  const { config, store, ending } = world;
+  if (store === null) return { kind: 'missing' };
+  const sent = await sendBlob(ctx, blob, { store, ending, stallSeconds: config.DUMPER_STALL_SECONDS });
+  return sent.kind === 'sent' ? { kind: 'delivered', bytes: sent.bytes } : sent;
+}

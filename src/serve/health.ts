@@ -1,0 +1,63 @@
+/**
+ * `/healthz`: the process answers. `/readyz`: each dependency by name, asked with a deadline (promise P21).
+ *
+ * Readiness is 503 as soon as one dependency fails; `/readyz?needed` leaves out those without which dumps can still be
+ * answered, so that an orchestrator does not take every replica away because the blob store is down. What was found is
+ * kept for a second, so that probes cannot load the dependencies.
+ */
+import type { Context } from 'koa';
+import { reasonOf } from '../errors.ts';
+import { redact } from '../log.ts';
+import type { Check, ServeWorld } from './world.ts';
+
+interface Finding {
+  readonly ok: boolean;
+  readonly detail: string;
+}
+
+type Findings = Readonly<Record<string, Finding>>;
+
+const deadlineMilliseconds = 3000;
+const keptMilliseconds = 1000;
+
+export function answerHealth(ctx: Context): void {
+  ctx.set('Cache-Control', 'no-store');
+  ctx.body = { status: 'ok' };
+}
+
+export function createReadiness(world: ServeWorld): (ctx: Context) => Promise<void> {
+  let kept: { readonly at: number; readonly findings: Promise<Findings> } | null = null;
+  return async (ctx) => {
+    const now = performance.now();
+    if (kept === null || now - kept.at > keptMilliseconds) kept = { at: now, findings: look(world) };
+    const findings = await kept.findings;
+    const counted =
+      ctx.query['needed'] === undefined ? world.checks : world.checks.filter((check) => check.needed);
+    const ready = counted.every(({ name }) => findings[name]?.ok === true);
+    ctx.status = ready ? 200 : 503;
+    ctx.set('Cache-Control', 'no-store');
+    ctx.body = { status: ready ? 'ready' : 'not ready', dependencies: findings };
+  };
+}
+
+async function look(world: ServeWorld): Promise<Findings> {
+  const findings = await Promise.all(
+    world.checks.map(async (check) => [check.name, await examine(check)] as const),
+  );
+  for (const [name, { ok }] of findings) world.metrics.ready.set({ dependency: name }, ok ? 1 : 0);
+  return Object.fromEntries(findings);
+}
+
+async function examine({ check }: Check): Promise<Finding> {
+  const signal = AbortSignal.timeout(deadlineMilliseconds);
+  const late = Promise.withResolvers<never>();
+  const onLate = (): void => late.reject(new Error('no answer in time'));
+  signal.addEventListener('abort', onLate, { once: true });
+  try {
+    return { ok: true, detail: await Promise.race([check(signal), late.promise]) };
+  } catch (error) {
+    return { ok: false, detail: redact(reasonOf(error)) };
+  } finally {
+    signal.removeEventListener('abort', onLate);
+  }
+}

@@ -1,0 +1,238 @@
+/**
+ * A dump given live: one COPY of the table as it is now, filtered and ordered as asked, through the same formatters
+ * that write the blobs (promises P12, P13, P19, P22).
+ *
+ * What fails before the first byte becomes an answer; what fails after it resets the socket. A result that fits into
+ * the first piece is held until the COPY has ended well, so that small answers have a length and never break off. The
+ * connection of an answer that did not end well is destroyed, for its backend would keep its snapshot.
+ */
+import type { Socket } from 'node:net';
+import type { Context } from 'koa';
+import type { CkanProfile } from '../ckan-profile.ts';
+import { readColumns } from '../catalogue.ts';
+import { copyOut } from '../dump/copy.ts';
+import { createFormatter } from '../dump/format/formatter.ts';
+import { scanSettings } from '../dump/selection.ts';
+import { DumperError, isDumperError, reasonOf } from '../errors.ts';
+import { byteOrderMark, contentTypes } from '../format.ts';
+import { isUnavailable, type PoolClient } from '../postgres.ts';
+import { quoteIdentifier, type ResourceId } from '../table.ts';
+import { departure, resetSocket } from './departure.ts';
+import { answerPlain, answerUnavailable, busyRetrySeconds, notFoundMessage, setCaching } from './plain.ts';
+import type { LivePlan, Question, Refusal } from './question.ts';
+import { planLive } from './question/plan.ts';
+import { refusalOfPostgresError } from './question/refusal.ts';
+import { createWire, type Wire } from './wire.ts';
+import type { ServeWorld } from './world.ts';
+
+export interface LiveAsk {
+  readonly id: ResourceId;
+  readonly question: Question;
+  readonly profile: CkanProfile;
+  readonly public: boolean;
+  readonly disposition: string;
+}
+
+export type LiveOutcome =
+  | { readonly kind: 'answered'; readonly bytes: number }
+  | { readonly kind: 'broken'; readonly cause: 'client' | 'stall' | 'postgres'; readonly reason: string };
+
+export async function answerLive(world: ServeWorld, ctx: Context, ask: LiveAsk): Promise<LiveOutcome> {
+  const release = await world.slots.take();
+  if (release === null) {
+    answerUnavailable(
+      ctx,
+      world.config,
+      'Too many live dumps at once; try again in a moment',
+      busyRetrySeconds,
+    );
+    return { kind: 'answered', bytes: 0 };
+  }
+  const wire = createWire(ctx.res, world.config.DUMPER_STALL_SECONDS);
+  const signal = AbortSignal.any([departure(ctx.res), world.ending]);
+  try {
+    const last = await scan(world, ctx, ask, wire, signal).finally(release);
+    if (last === null) return { kind: 'answered', bytes: 0 };
+    await finish(ctx, wire, last);
+    return { kind: 'answered', bytes: wire.bytes };
+  } catch (error) {
+    return breakOff(world, ctx, ask, error);
+  }
+}
+
+/** Answer as an error while that is possible, else make the break visible. */
+function breakOff(world: ServeWorld, ctx: Context, { question }: LiveAsk, error: unknown): LiveOutcome {
+  if (ctx.res.headersSent || ctx.res.destroyed) {
+    resetSocket(ctx.req);
+    return { kind: 'broken', cause: causeOf(error), reason: reasonOf(error) };
+  }
+  ctx.respond = true;
+  const refusal = refusalOfPostgresError(sourceOf(error), question);
+  if (refusal === null) throw unavailableOr(error);
+  answerPlain(ctx, world.config, refusal.status, refusal.message);
+  return { kind: 'answered', bytes: 0 };
+}
+
+function causeOf(error: unknown): 'client' | 'stall' | 'postgres' {
+  if (isDumperError(error, 'ABORTED')) return 'client';
+  return isDumperError(error, 'COPY_STALLED') ? 'stall' : 'postgres';
+}
+
+function sourceOf(error: unknown): unknown {
+  return isDumperError(error, 'COPY_BROKEN') && error.cause !== undefined ? error.cause : error;
+}
+
+function unavailableOr(error: unknown): unknown {
+  const source = sourceOf(error);
+  if (isDumperError(source) && !isDumperError(source, 'COPY_STALLED')) return source;
+  if (!isUnavailable(source) && !isDumperError(source)) return source;
+  return new DumperError('POSTGRES_UNAVAILABLE', `the live dump failed: ${reasonOf(source)}`, {
+    cause: error,
+  });
+}
+
+/** Run the transaction; returns the bytes still to be sent, or null when the answer is complete without a body. */
+async function scan(
+  world: ServeWorld,
+  ctx: Context,
+  ask: LiveAsk,
+  wire: Wire,
+  signal: AbortSignal,
+): Promise<Uint8Array[] | null> {
+  const client = await connect(world);
+  const onError = (): void => undefined;
+  client.on('error', onError);
+  const destroy = (): void => void socketOf(client).destroy();
+  signal.addEventListener('abort', destroy, { once: true });
+  const patience = setTimeout(destroy, world.config.DUMPER_STALL_SECONDS * 1000);
+  let clean = false;
+  try {
+    signal.throwIfAborted();
+    const plan = await prepare(world, client, ask);
+    clearTimeout(patience);
+    const last =
+      plan.kind === 'plan'
+        ? await answer(world, ctx, ask, { client, plan, wire, signal })
+        : refuse(world, ctx, plan);
+    await client.query('COMMIT');
+    clean = true;
+    return last;
+  } finally {
+    clearTimeout(patience);
+    signal.removeEventListener('abort', destroy);
+    client.release(!clean || signal.aborted);
+    if (clean) client.removeListener('error', onError);
+  }
+}
+
+function refuse(world: ServeWorld, ctx: Context, refusal: Refusal): null {
+  answerPlain(ctx, world.config, refusal.status, refusal.message);
+  return null;
+}
+
+async function connect(world: ServeWorld): Promise<PoolClient> {
+  try {
+    return await world.livePool.connect();
+  } catch (error) {
+    throw new DumperError('POSTGRES_UNAVAILABLE', `the DataStore cannot be asked: ${reasonOf(error)}`, {
+      cause: error,
+    });
+  }
+}
+
+function socketOf(client: PoolClient): Socket {
+  return (client as unknown as { connection: { stream: Socket } }).connection.stream;
+}
+
+/**
+ * Lock, then look (the lock takes no snapshot, so what is read behind it is of one instant, as for blobs), then set the
+ * caller's values and let Postgres judge them before the first byte.
+ */
+async function prepare(world: ServeWorld, client: PoolClient, ask: LiveAsk): Promise<LivePlan | Refusal> {
+  const { config } = world;
+  await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY');
+  await client.query(`SET LOCAL lock_timeout = ${config.DUMPER_LOCK_SECONDS * 1000}`);
+  if (!(await lock(client, ask.id))) return { kind: 'refused', status: 404, message: notFoundMessage };
+  const table = { id: ask.id, columns: await readColumns(client, ask.id) };
+  const plan = planLive(ask.question, table, ask.profile, {
+    ftsLanguage: config.CKAN__DATASTORE__DEFAULT_FTS_LANG,
+  });
+  if (plan.kind === 'refused') return plan;
+  const settings = [...scanSettings, ...plan.settings];
+  await client.query(
+    'SELECT set_config(name, value, true) FROM unnest($1::text[], $2::text[]) AS given(name, value)',
+    [settings.map(({ name }) => name), settings.map(({ value }) => value)],
+  );
+  if (plan.probe !== null) await client.query(plan.probe);
+  return plan;
+}
+
+/** False where the table is gone. Views take no lock: what they rest on is read as it is. */
+async function lock(client: PoolClient, id: ResourceId): Promise<boolean> {
+  if (id.startsWith('_')) return true;
+  try {
+    await client.query(`LOCK TABLE public.${quoteIdentifier(id)} IN ACCESS SHARE MODE`);
+    return true;
+  } catch (error) {
+    const code = (error as { code?: unknown }).code;
+    if (code === '42P01') return false;
+    if (code === '55P03')
+      throw new DumperError('TABLE_BUSY', 'the table is locked by another session', { cause: error });
+    throw error;
+  }
+}
+
+interface Running {
+  readonly client: PoolClient;
+  readonly plan: LivePlan;
+  readonly wire: Wire;
+  readonly signal: AbortSignal;
+}
+
+async function answer(
+  world: ServeWorld,
+  ctx: Context,
+  ask: LiveAsk,
+  { client, plan, wire, signal }: Running,
+): Promise<Uint8Array[] | null> {
+  const { format, bom } = ask.question;
+  describe(ctx, world, ask);
+  if (ctx.method === 'HEAD') return null;
+  const formatter = createFormatter({ columns: plan.columns, formats: [format], profile: ask.profile });
+  // Copies: what the formatter gives is valid during the call only.
+  let held: Uint8Array[] = [...(bom ? [byteOrderMark] : []), Buffer.from(formatter.head(format))];
+  const { rows } = await copyOut(client, plan.copy, {
+    onBytes: (chunk) => {
+      const before = formatter.rows;
+      const rest = formatter.feed(chunk, (_format, bytes) => held.push(Buffer.from(bytes)));
+      if (rest !== null || formatter.rows === before) return rest;
+      ctx.respond = false;
+      for (const bytes of held) wire.write(bytes);
+      held = [];
+      return null;
+    },
+    whenReady: () => wire.ready(),
+    signal,
+    stallSeconds: world.config.DUMPER_STALL_SECONDS,
+  });
+  if (rows !== formatter.rows) {
+    throw new DumperError('COPY_BROKEN', `Postgres sent ${rows} rows, ${formatter.rows} were written`);
+  }
+  return [...held, Buffer.from(formatter.tail(format))];
+}
+
+function describe(ctx: Context, { config }: ServeWorld, ask: LiveAsk): void {
+  ctx.status = 200;
+  ctx.set('Content-Type', contentTypes[ask.question.format]);
+  ctx.set('Content-Disposition', ask.disposition);
+  ctx.set('X-Dump-Source', 'live');
+  setCaching(ctx, config, ask.public);
+}
+
+/** The last piece; an answer of which nothing was sent yet gets its length. */
+async function finish(ctx: Context, wire: Wire, last: readonly Uint8Array[]): Promise<void> {
+  ctx.respond = false;
+  if (!ctx.res.headersSent) ctx.length = last.reduce((sum, bytes) => sum + bytes.length, 0);
+  for (const bytes of last) if (bytes.length > 0) wire.write(bytes);
+  await wire.end();
+}

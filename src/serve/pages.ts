@@ -1,0 +1,128 @@
+/**
+ * The pages for people at `/` and `/tables/<id>`: the same tables and the same rules as `/status`, rendered by `page/`.
+ * No script, no inline style, and a policy that allows none (promise P9, P17).
+ */
+import type { Context } from 'koa';
+import type { Manifest } from '../dump/manifest.ts';
+import { pageStyle } from './page/style.ts';
+import { renderTablePage, type TableColumn } from './page/table-page.ts';
+import { parsePageQuery, renderStatusPage, type TableSummary } from './page/tables-page.ts';
+import type { TableRecord } from '../state/record.ts';
+import { answerPlain } from './plain.ts';
+import { knownIds, seeTable, seeTables, type Seen, type TableStatus } from './status.ts';
+import { isAdmin } from './who-asks.ts';
+import type { ServeWorld } from './world.ts';
+
+const policy =
+  "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/** For others than the admin each table costs CKAN a question: this many are looked at for one page. */
+const mostAsked = 100;
+
+export async function answerTablesPage(world: ServeWorld, ctx: Context): Promise<void> {
+  const query = parsePageQuery(ctx.URL.searchParams);
+  const all = isAdmin(world, ctx);
+  const ids = (await knownIds(world)).filter((id) => id.includes(query.search) || all);
+  const records = await world.records?.all();
+  const tables = all
+    ? ids.map((id) => summaryOfRecord(id, records?.get(id as TableRecord['id']) ?? null))
+    : (await seeTables(world, ctx, ids.slice(0, mostAsked))).map(summaryOf);
+  sendPage(ctx, renderStatusPage({ tables, query, all, now: world.now() }));
+}
+
+export async function answerTablePage(world: ServeWorld, ctx: Context, name: string): Promise<void> {
+  const seen = await seeTable(world, ctx, name);
+  if (seen.kind === 'hidden')
+    return answerPlain(ctx, world.config, 404, 'No such table, or not yours to see');
+  if (seen.kind === 'unavailable') {
+    return answerPlain(ctx, world.config, 503, 'CKAN or the DataStore cannot be asked at the moment');
+  }
+  const { status, manifest } = seen;
+  const page = renderTablePage({
+    table: summaryOf(seen),
+    revision: status.revision,
+    tier: status.tier,
+    downloads: Object.entries(status.blobs).map(([variant, blob]) => ({ variant, ...blob })),
+    columns: (manifest?.columns ?? [])
+      .filter(({ name }) => name === '_id' || !name.startsWith('_'))
+      .map(columnOf),
+    history: historyOf(manifest),
+    canRebuild: world.rebuild !== null && world.config.DUMPER_ADMIN_TOKEN !== undefined,
+    now: world.now(),
+  });
+  sendPage(ctx, page);
+}
+
+export function answerStyle(ctx: Context): void {
+  ctx.set('Cache-Control', 'public, max-age=3600');
+  ctx.type = 'text/css; charset=utf-8';
+  ctx.body = pageStyle;
+}
+
+function sendPage(ctx: Context, page: string): void {
+  ctx.set('Cache-Control', 'private, no-store');
+  ctx.set('Content-Security-Policy', policy);
+  ctx.set('Referrer-Policy', 'no-referrer');
+  ctx.type = 'text/html; charset=utf-8';
+  ctx.body = page;
+}
+
+function summaryOf({ status }: Extract<Seen, { kind: 'table' }>): TableSummary {
+  const blobs = Object.entries(status.blobs);
+  return {
+    id: status.id,
+    name: null,
+    state: status.state,
+    reason: status.reason ?? null,
+    rowsDone: status.rows_done ?? null,
+    rows: status.rows,
+    bytes: blobs.length === 0 ? null : blobs.reduce((sum, [, { bytes }]) => sum + bytes, 0),
+    formats: blobs.map(([variant]) => variant),
+    publishedAt: status.published_at === null ? null : new Date(status.published_at),
+  };
+}
+
+const statesOfLife: Readonly<Record<TableRecord['life'], TableStatus['state']>> = {
+  absent: 'absent',
+  pending: 'pending',
+  building: 'building',
+  published: 'fresh',
+  failing: 'failed',
+  gone: 'absent',
+};
+
+/** The admin's list of thousands: as the last sweep found them, without asking the DataStore for each. */
+function summaryOfRecord(id: string, record: TableRecord | null): TableSummary {
+  return {
+    id,
+    name: null,
+    state: record === null ? 'absent' : statesOfLife[record.life],
+    reason: record?.lastError ?? null,
+    rowsDone: record?.held ? record.rowsDone : null,
+    rows: record?.rows ?? null,
+    bytes: record?.blobBytes ?? null,
+    formats: [],
+    publishedAt: record?.publishedAt ?? null,
+  };
+}
+
+function columnOf({ name, type, info }: Manifest['columns'][number]): TableColumn {
+  const text = (key: string): string | null => {
+    const value = info?.[key];
+    return typeof value === 'string' && value !== '' ? value : null;
+  };
+  return { name, type, label: text('label'), notes: text('notes') };
+}
+
+function historyOf(manifest: Manifest | null): { at: Date; text: string }[] {
+  if (manifest === null) return [];
+  const earlier = manifest.superseded.map(({ revision, at }) => ({
+    at: new Date(at),
+    text: `Revision ${revision} was superseded`,
+  }));
+  const published = {
+    at: new Date(manifest.published_at),
+    text: `Revision ${manifest.revision} was published`,
+  };
+  return [published, ...earlier.toReversed()];
+}

@@ -1,0 +1,52 @@
+/**
+ * Slots of live answers: each holds a connection and a snapshot, so their number is bounded, and who finds none is told
+ * so within a moment instead of waiting behind slow readers (promise P13).
+ */
+
+export interface Slots {
+  readonly size: number;
+  busy(): number;
+  /** A function that gives the slot back, or null when none came free within the patience. */
+  take(): Promise<(() => void) | null>;
+}
+
+export function createSlots(
+  size: number,
+  options: { readonly patienceMilliseconds?: number; readonly onChange?: (busy: number) => void } = {},
+): Slots {
+  const patience = options.patienceMilliseconds ?? 400;
+  const waiting: ((release: () => void) => void)[] = [];
+  let busy = 0;
+
+  const occupy = (): (() => void) => {
+    options.onChange?.(++busy);
+    let given = false;
+    return () => {
+      if (given) return;
+      given = true;
+      options.onChange?.(--busy);
+      waiting.shift()?.(occupy());
+    };
+  };
+
+  return {
+    size,
+    busy: () => busy,
+    take: () => {
+      if (busy < size) return Promise.resolve(occupy());
+      // More than a few in line would only be refused later.
+      if (waiting.length >= size * 4) return Promise.resolve(null);
+      return new Promise((resolve) => {
+        const served = (release: () => void): void => {
+          clearTimeout(timer);
+          resolve(release);
+        };
+        const timer = setTimeout(() => {
+          waiting.splice(waiting.indexOf(served), 1);
+          resolve(null);
+        }, patience);
+        waiting.push(served);
+      });
+    },
+  };
+}

@@ -1,0 +1,162 @@
+/**
+ * `/status`: what is published of which table, as JSON, and only what the caller may see (promise P9): the admin token
+ * sees every table, everybody else those that CKAN lets them read.
+ *
+ * The state of a table is told by its manifest against its token of this moment, then by what is known of its
+ * publication: `fresh`, `building` with the rows done, `failed` with the reason, `pending`, `absent`.
+ */
+import type { Context } from 'koa';
+import type { Manifest } from '../dump/manifest.ts';
+import { asking } from '../postgres.ts';
+import { lookUp, type TableState } from '../revision.ts';
+import type { TableRecord } from '../state/record.ts';
+import { redact } from '../log.ts';
+import { asResourceId } from '../table.ts';
+import { answerProblem } from './problem.ts';
+import { isAdmin, whoAsks } from './who-asks.ts';
+import type { ServeWorld } from './world.ts';
+
+export interface TableStatus {
+  readonly id: string;
+  readonly state: 'fresh' | 'pending' | 'building' | 'failed' | 'absent';
+  readonly tier: 'exact' | 'read-only' | null;
+  readonly revision: string | null;
+  readonly published_at: string | null;
+  readonly rows: number | null;
+  /** While building. */
+  readonly rows_done?: number;
+  /** While failed. */
+  readonly reason?: string;
+  readonly attempts?: number;
+  readonly blobs: Readonly<Record<string, { readonly bytes: number; readonly sha256: string }>>;
+}
+
+export type Seen =
+  | {
+      readonly kind: 'table';
+      readonly status: TableStatus;
+      readonly manifest: Manifest | null;
+      readonly record: TableRecord | null;
+    }
+  | { readonly kind: 'hidden' }
+  | { readonly kind: 'unavailable'; readonly reason: string };
+
+const longestPage = 100;
+
+export async function answerStatusList(world: ServeWorld, ctx: Context): Promise<void> {
+  const offset = wholeNumber(ctx.query['offset'], 0, Number.MAX_SAFE_INTEGER);
+  const limit = Math.max(1, wholeNumber(ctx.query['limit'], longestPage, longestPage));
+  const ids = await knownIds(world);
+  const page = ids.slice(offset, offset + limit);
+  const seen = await seeTables(world, ctx, page);
+  ctx.set('Cache-Control', 'private, no-store');
+  ctx.body = {
+    tables: seen.map(({ status }) => status),
+    ...(offset + limit < ids.length ? { next: `?offset=${offset + limit}&limit=${limit}` } : {}),
+    ...(isAdmin(world, ctx) ? { total: ids.length } : {}),
+  };
+}
+
+export async function answerStatus(world: ServeWorld, ctx: Context, name: string): Promise<void> {
+  const seen = await seeTable(world, ctx, name);
+  if (seen.kind === 'hidden') return answerProblem(ctx, 404, 'No such table, or not yours to see');
+  if (seen.kind === 'unavailable') {
+    ctx.set('Retry-After', '5');
+    return answerProblem(ctx, 503, 'CKAN or the DataStore cannot be asked at the moment');
+  }
+  ctx.set('Cache-Control', 'private, no-store');
+  ctx.body = seen.status;
+}
+
+export async function answerRebuild(world: ServeWorld, ctx: Context, name: string): Promise<void> {
+  if (!isAdmin(world, ctx)) {
+    ctx.set('WWW-Authenticate', 'Bearer');
+    return answerProblem(ctx, 401, 'This needs the admin token');
+  }
+  if (world.rebuild === null) return answerProblem(ctx, 503, 'Nothing is published here');
+  const state = await asking('POSTGRES_UNAVAILABLE', () => lookUp(world.readPool, name));
+  if (state === null) return answerProblem(ctx, 404, 'No such table');
+  await world.rebuild(state.id);
+  ctx.status = 202;
+  ctx.body = { queued: state.id };
+}
+
+/** Ids of all tables that anything is known of, in order. */
+export async function knownIds(world: ServeWorld): Promise<string[]> {
+  const records = world.records;
+  if (records === null) return [];
+  const known = await asking('STATE_UNAVAILABLE', () => records.all());
+  return [...known.values()]
+    .filter((record) => record.life !== 'gone')
+    .map((record) => record.id as string)
+    .sort();
+}
+
+type SeenTable = Extract<Seen, { kind: 'table' }>;
+
+/** Those of the tables that the caller may see, a few at a time. */
+export async function seeTables(
+  world: ServeWorld,
+  ctx: Context,
+  ids: readonly string[],
+): Promise<SeenTable[]> {
+  const seen: Seen[] = [];
+  for (let start = 0; start < ids.length; start += 8) {
+    seen.push(...(await Promise.all(ids.slice(start, start + 8).map((id) => seeTable(world, ctx, id)))));
+  }
+  return seen.filter((one) => one.kind === 'table');
+}
+
+export async function seeTable(world: ServeWorld, ctx: Context, name: string): Promise<Seen> {
+  const state = await asking('POSTGRES_UNAVAILABLE', () => lookUp(world.readPool, name));
+  if (state === null) return { kind: 'hidden' };
+  if (!isAdmin(world, ctx)) {
+    const permit = await world.permission.mayRead(state.id, whoAsks(world, ctx));
+    if (permit.kind === 'unavailable') return { kind: 'unavailable', reason: permit.reason };
+    if (permit.kind === 'refused') return { kind: 'hidden' };
+  }
+  return describeTable(world, state);
+}
+
+async function describeTable(world: ServeWorld, state: TableState): Promise<SeenTable> {
+  const profile = world.profile();
+  const [fresh, record] = await Promise.all([
+    profile === null ? null : world.manifests.fresh(state, profile),
+    recordOf(world, state),
+  ]);
+  const manifest = fresh ?? (await world.manifests.published(state.id));
+  const now = stateOf(fresh !== null, record);
+  const status: TableStatus = {
+    id: state.id,
+    state: now,
+    tier: state.tier,
+    revision: manifest?.revision ?? null,
+    published_at: manifest?.published_at ?? null,
+    rows: manifest?.rows ?? null,
+    ...(now === 'building' ? { rows_done: record?.rowsDone ?? 0 } : {}),
+    ...(now === 'failed' ? { reason: redact(record?.lastError ?? ''), attempts: record?.attempts ?? 0 } : {}),
+    blobs: Object.fromEntries(
+      Object.entries(manifest?.blobs ?? {}).map(([variant, { bytes, sha256 }]) => [
+        variant,
+        { bytes, sha256 },
+      ]),
+    ),
+  };
+  return { kind: 'table', status, manifest, record };
+}
+
+/** The state database may be down: what is published is told without it. */
+async function recordOf(world: ServeWorld, state: TableState): Promise<TableRecord | null> {
+  return (await world.records?.get(asResourceId(state.id)).catch(() => null)) ?? null;
+}
+
+function stateOf(fresh: boolean, record: TableRecord | null): TableStatus['state'] {
+  if (record?.life === 'building' && record.held) return 'building';
+  if (fresh) return 'fresh';
+  if (record === null || record.life === 'absent' || record.life === 'gone') return 'absent';
+  return record.life === 'failing' ? 'failed' : 'pending';
+}
+
+function wholeNumber(text: string | string[] | undefined, missing: number, most: number): number {
+  return typeof text === 'string' && /^\d{1,15}$/.test(text) ? Math.min(Number(text), most) : missing;
+}

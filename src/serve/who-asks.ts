@@ -1,0 +1,23 @@
+/** The caller of a request, by the settings of this service; and whether it holds the admin token. */
+import { createHash, timingSafeEqual } from 'node:crypto';
+import type { Context } from 'koa';
+import { callerOf, type Caller } from './caller.ts';
+import type { ServeWorld } from './world.ts';
+
+export function whoAsks({ config }: Pick<ServeWorld, 'config'>, ctx: Context): Caller {
+  return callerOf(ctx.headers, {
+    tokenHeader: config.CKAN__APITOKEN_HEADER_NAME,
+    sessionCookies: config.DUMPER_SESSION_COOKIES,
+    // The same on every replica, so that they can share decisions.
+    hashKey: config.CKAN_DATASTORE_READ_URL ?? '',
+  });
+}
+
+/** `Authorization: Bearer <DUMPER_ADMIN_TOKEN>`, compared in constant time. */
+export function isAdmin({ config }: Pick<ServeWorld, 'config'>, ctx: Context): boolean {
+  const token = config.DUMPER_ADMIN_TOKEN;
+  const [, given] = /^Bearer\s+(\S+)\s*$/i.exec(ctx.get('Authorization')) ?? [];
+  if (token === undefined || given === undefined) return false;
+  const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
+  return timingSafeEqual(digest(given), digest(token));
+}
