@@ -16,7 +16,7 @@ import path from 'node:path';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { BlobHead, BlobStore, ByteRange, PutOptions, SignOptions, SmallObject } from '../blob-store.ts';
-import { DumperError } from '../errors.ts';
+import { DumperError, isDumperError } from '../errors.ts';
 import { signPath } from '../signed-path.ts';
 import {
   appear,
@@ -97,8 +97,14 @@ async function put(directory: string, key: string, source: Readable, options: Pu
   } catch (error) {
     source.destroy();
     for (const file of files) await rm(file, { force: true });
-    throw signal.aborted ? abortReason(signal) : error;
+    throw faultOf(error, signal);
   }
+}
+
+function faultOf(error: unknown, signal: AbortSignal): unknown {
+  const own = signal.aborted ? abortReason(signal) : error;
+  const ofFiles = (error as { syscall?: unknown }).syscall !== undefined;
+  return isDumperError(error) ? error : ofFiles ? unavailable(error) : own;
 }
 
 /** Rejects with the source's own error when it was the source that failed. */
@@ -111,7 +117,9 @@ async function writeStream(source: Readable, file: string, signal: AbortSignal):
   try {
     await pipeline(source, sink, { signal });
   } catch (error) {
-    if ((error as { code?: unknown }).code === 'ERR_STREAM_PREMATURE_CLOSE') {
+    const { code } = error as { code?: unknown };
+    if (code === 'ABORT_ERR' && signal.aborted) throw abortReason(signal);
+    if (code === 'ERR_STREAM_PREMATURE_CLOSE') {
       throw new DumperError('COPY_BROKEN', 'the source of an upload ended before its last byte', {
         cause: error,
       });

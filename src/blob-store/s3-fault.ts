@@ -23,10 +23,12 @@ export function faultOf(error: unknown): SdkFault {
   };
 }
 
-/** No such object. A bucket that is missing is a fault of the store, not an absent object. */
+/**
+ * No such object or upload. Told by name only: a missing bucket, or an unknown access key on some servers, is a 404
+ * too, and must never look like an object that is absent.
+ */
 export function isAbsent(error: unknown): boolean {
-  const { name, status } = faultOf(error);
-  return name === 'NoSuchKey' || name === 'NotFound' || (status === 404 && name !== 'NoSuchBucket');
+  return ['NoSuchKey', 'NotFound', 'NoSuchUpload'].includes(faultOf(error).name);
 }
 
 /** A conditional write that lost: 412, or 409 while two were under way (S3 API, PutObject, "Errors"). */

@@ -59,22 +59,29 @@ export async function uploadStream(
     });
     await upload.done();
   } catch (error) {
-    throw whatFailed(error, source, target.Bucket);
+    throw whatFailed(error, source, signal, target.Bucket);
   } finally {
     signal.removeEventListener('abort', stop);
     source.destroy();
   }
 }
 
-/** The source's own error first: the store did nothing wrong then. */
-function whatFailed(error: unknown, source: Readable, bucket: string): unknown {
-  if (source.errored) return source.errored;
-  if ((error as { code?: unknown }).code === 'ERR_STREAM_PREMATURE_CLOSE') {
+/** The source's own error and the caller's abort come first: the store did nothing wrong then. */
+function whatFailed(error: unknown, source: Readable, signal: AbortSignal, bucket: string): unknown {
+  // a source that the upload itself let go of, after a failure of the store, says ABORT_ERR
+  const { errored } = source;
+  if (errored && (errored === error || codeOf(errored) !== 'ABORT_ERR')) return errored;
+  if (signal.aborted) return abortReason(signal);
+  if (codeOf(error) === 'ERR_STREAM_PREMATURE_CLOSE') {
     return new DumperError('COPY_BROKEN', 'the source of an upload ended before its last byte', {
       cause: error,
     });
   }
   return unavailable(error, bucket);
+}
+
+function codeOf(error: unknown): unknown {
+  return (error as { code?: unknown }).code;
 }
 
 export function abortReason(signal: AbortSignal): Error {
