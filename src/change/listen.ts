@@ -1,0 +1,74 @@
+/**
+ * Hears the change journal: one connection that LISTENs, for as long as the service runs. A change is told at commit,
+ * so the queue wakes within a second; what is missed while the connection is down, the sweep finds (promise P4).
+ *
+ * It never opens a transaction: one that stayed open while listening would fill the server's notification queue.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import { Client } from 'pg';
+import { reasonOf } from '../errors.ts';
+import type { Log } from '../log.ts';
+import { changeChannel } from './journal.sql.ts';
+
+export interface ListenOptions {
+  readonly url: string;
+  readonly log: Log;
+  /** A table that changed, as its transaction named it. */
+  readonly onChange: (name: string) => void;
+  /** Listening began, again perhaps: changes before this were not heard. */
+  readonly onListening: () => void;
+  readonly signal: AbortSignal;
+  /** How often the silent connection is asked for a sign of life, in seconds; 15 unless given. */
+  readonly probeSeconds?: number;
+}
+
+/** Listen until the signal aborts; resolves then, and never rejects. Reconnects with growing pauses up to 30 s. */
+export async function listen(options: ListenOptions): Promise<void> {
+  let pauseSeconds = 0.25;
+  while (!options.signal.aborted) {
+    const began = performance.now();
+    const reason = await listenOnce(options).catch(reasonOf);
+    if (options.signal.aborted) return;
+    if (performance.now() - began > 60_000) pauseSeconds = 0.25;
+    options.log.warn({ reason, pauseSeconds }, 'not listening for changes; the sweep finds them');
+    await delay(pauseSeconds * 1000, undefined, { signal: options.signal }).catch(() => undefined);
+    pauseSeconds = Math.min(pauseSeconds * 2, 30);
+  }
+}
+
+/** One connection's life; resolves with the reason of its end. */
+async function listenOnce(options: ListenOptions): Promise<string> {
+  const client = new Client({
+    connectionString: options.url,
+    application_name: 'datastore-dumper listen',
+    connectionTimeoutMillis: 10_000,
+    query_timeout: 10_000,
+    keepAlive: true,
+  });
+  const { promise: ended, resolve: end } = Promise.withResolvers<string>();
+  client.on('error', (error) => end(reasonOf(error)));
+  client.on('end', () => end('the connection ended'));
+  client.on('notification', ({ payload }) => {
+    if (payload) options.onChange(payload);
+  });
+  const stop = (): void => end('stopped');
+  options.signal.addEventListener('abort', stop);
+  let probe: NodeJS.Timeout | undefined;
+  try {
+    await client.connect();
+    await client.query(`LISTEN ${changeChannel}`);
+    options.onListening();
+    probe = setInterval(
+      () => {
+        client.query('SELECT 1').catch((error: unknown) => end(reasonOf(error)));
+      },
+      (options.probeSeconds ?? 15) * 1000,
+    ).unref();
+    return await ended;
+  } finally {
+    clearInterval(probe);
+    options.signal.removeEventListener('abort', stop);
+    // a silent link would keep a polite end waiting for ever
+    await Promise.race([client.end().catch(() => undefined), delay(2000, undefined, { ref: false })]);
+  }
+}

@@ -1,0 +1,175 @@
+/**
+ * Word from outside that tables may have changed: who may say so, and which tables are meant (promise P15).
+ *
+ * A notice is only a hint to look: nothing in it is trusted or fetched, names are looked up before they cost anything,
+ * and a forged, stale, replayed or oversized one changes nothing. Pure functions; the route that calls them is wired
+ * elsewhere.
+ */
+import { createHmac, timingSafeEqual } from 'node:crypto';
+
+/** Longest body that is read, and most tables that one notice may name. */
+export const noticeBytes = 256 * 1024;
+export const noticeTables = 1000;
+/** How far the sender's clock may be from ours, in seconds, either way. */
+export const noticeSkewSeconds = 300;
+
+export type Notice =
+  | { readonly kind: 'accepted'; readonly names: readonly string[] }
+  /** The same signed notice came before; it was dealt with then. */
+  | { readonly kind: 'replayed' }
+  | { readonly kind: 'refused'; readonly status: 400 | 401 | 413; readonly reason: string };
+
+export interface NoticeRequest {
+  /** `X-Dumper-Timestamp` and `X-Dumper-Signature`, as they came. */
+  readonly timestamp: string | readonly string[] | undefined;
+  readonly signature: string | readonly string[] | undefined;
+  /** The raw bytes of the body. */
+  readonly body: Uint8Array;
+}
+
+/** Remembers signatures for as long as they could be replayed. */
+export interface ReplayGuard {
+  /** True the first time. */
+  first(signature: string, now: Date): boolean;
+}
+
+/** Keeps at most `most` signatures; the oldest go first, and a notice replayed after that is a harmless hint again. */
+export function createReplayGuard(most = 100_000): ReplayGuard {
+  const until = new Map<string, number>();
+  return {
+    first: (signature, now) => {
+      for (const [old, end] of until) {
+        if (end > now.getTime() && until.size < most) break;
+        until.delete(old);
+      }
+      if (until.has(signature)) return false;
+      until.set(signature, now.getTime() + 2 * noticeSkewSeconds * 1000);
+      return true;
+    },
+  };
+}
+
+/** Check a notice and say which tables it names. Of its signature nothing but right or wrong is told. */
+export function readNotice(request: NoticeRequest, secret: string, now: Date, guard: ReplayGuard): Notice {
+  if (request.body.byteLength > noticeBytes) return refused(413, 'the notice is too large');
+  const signature = signedBy(request, secret, now);
+  if (signature === null) return refused(401, 'the signature or its time is wrong');
+  const names = namesIn(request.body);
+  if (names === null) return refused(400, 'the body is no notice: expected JSON that names resources');
+  if (names.size > noticeTables) return refused(413, 'the notice names too many resources');
+  return guard.first(signature, now) ? { kind: 'accepted', names: [...names] } : { kind: 'replayed' };
+}
+
+/** The headers of a notice, for those who send one. */
+export function signNotice(body: Uint8Array, secret: string, now: Date): Record<string, string> {
+  const timestamp = String(Math.floor(now.getTime() / 1000));
+  const signature = digest(timestamp, body, secret).toString('hex');
+  return { 'X-Dumper-Timestamp': timestamp, 'X-Dumper-Signature': `sha256=${signature}` };
+}
+
+function refused(status: 400 | 401 | 413, reason: string): Notice {
+  return { kind: 'refused', status, reason };
+}
+
+/** The signature in hex when it is right and fresh. */
+function signedBy({ timestamp, signature, body }: NoticeRequest, secret: string, now: Date): string | null {
+  if (typeof timestamp !== 'string' || !/^\d{1,12}$/.test(timestamp)) return null;
+  if (typeof signature !== 'string') return null;
+  const hex = /^sha256=([0-9a-f]{64})$/i.exec(signature)?.[1];
+  if (hex === undefined) return null;
+  const right = timingSafeEqual(Buffer.from(hex, 'hex'), digest(timestamp, body, secret));
+  const skew = Math.abs(now.getTime() / 1000 - Number(timestamp));
+  return right && skew <= noticeSkewSeconds ? hex.toLowerCase() : null;
+}
+
+function digest(timestamp: string, body: Uint8Array, secret: string): Buffer {
+  return createHmac('sha256', secret).update(`${timestamp}.`).update(body).digest();
+}
+
+function namesIn(body: Uint8Array): Set<string> | null {
+  const names = new Set<string>();
+  try {
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(body);
+    return collect(JSON.parse(text), names, 4) ? names : null;
+  } catch {
+    return null;
+  }
+}
+
+const resourceId = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
+
+/** Gather the names of one value; false where it is no form of notice that we know. */
+function collect(value: unknown, names: Set<string>, depth: number): boolean {
+  if (depth === 0) return false;
+  if (typeof value === 'string') return addName(value, names);
+  if (Array.isArray(value)) return value.every((entry) => collect(entry, names, depth - 1));
+  if (!isObject(value)) return false;
+  if (value['Type'] === 'SubscriptionConfirmation' || value['Type'] === 'UnsubscribeConfirmation')
+    return true;
+  const forms = [ours, cloudEvent, s3Event, snsMessage];
+  return forms.some((form) => form(value, names, depth));
+}
+
+type Form = (value: Record<string, unknown>, names: Set<string>, depth: number) => boolean;
+
+/** `{"resource_id": "…"}`, or a list of ids under `resource_ids`. */
+const ours: Form = (value, names, depth) => {
+  const named = value['resource_id'] ?? value['resource_ids'];
+  return named !== undefined && !isObject(named) && collect(named, names, depth - 1);
+};
+
+/** CloudEvents 1.0 in structured mode: the data, else the subject. */
+const cloudEvent: Form = (value, names, depth) => {
+  if (value['specversion'] === undefined) return false;
+  if (isObject(value['data']) && collect(value['data'], names, depth - 1)) return true;
+  return typeof value['subject'] === 'string' && addKey(value['subject'], names);
+};
+
+/** S3 and MinIO (`Records`), EventBridge (`detail.object.key`), R2 (`object.key`). */
+const s3Event: Form = (value, names) => {
+  const records = value['Records'];
+  if (Array.isArray(records)) {
+    return records.every((record) => {
+      const key = at(record, 's3', 'object', 'key');
+      return typeof key === 'string' && addKey(unquotePlus(key), names);
+    });
+  }
+  if (value['Event'] === 's3:TestEvent') return true;
+  const key = at(value, 'detail', 'object', 'key') ?? at(value, 'object', 'key');
+  return typeof key === 'string' && addKey(key, names);
+};
+
+/** SNS wraps the event as text. */
+const snsMessage: Form = (value, names, depth) => {
+  if (value['Type'] !== 'Notification' || typeof value['Message'] !== 'string') return false;
+  return collect(JSON.parse(value['Message']), names, depth - 1);
+};
+
+function addName(name: string, names: Set<string>): boolean {
+  if (name === '' || Buffer.byteLength(name) > 63 || /\p{Cc}/u.test(name)) return false;
+  names.add(name);
+  return true;
+}
+
+/** The ids among the parts of an object's key, e.g. `resources/<id>/data.csv`; none is no fault. */
+function addKey(key: string, names: Set<string>): boolean {
+  for (const part of key.split('/')) if (resourceId.test(part)) names.add(part.toLowerCase());
+  return true;
+}
+
+/** S3 events carry keys in form encoding. */
+function unquotePlus(text: string): string {
+  try {
+    return decodeURIComponent(text.replaceAll('+', ' '));
+  } catch {
+    return text;
+  }
+}
+
+function at(value: unknown, ...path: readonly string[]): unknown {
+  return path.reduce<unknown>((inner, name) => (isObject(inner) ? inner[name] : undefined), value);
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
