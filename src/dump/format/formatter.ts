@@ -10,10 +10,10 @@
  */
 import { DumperError } from '../../errors.ts';
 import { formats, type Format } from '../../format.ts';
-import { pythonFloat } from '../../python-json.ts';
 import type { CreateFormatter, Emit, Formatter, FormatterOptions } from '../formatter.ts';
 import { startKernel, pageBytes, type Kernel, type KernelInstance } from './kernel.ts';
 import { elementNames, layOut, slackBytes, type Layout } from './layout.ts';
+import { floatText } from './float.ts';
 import { headOf, tailOf } from './frame.ts';
 import { nestedJson, nestedXml, readNested } from './nested.ts';
 
@@ -114,7 +114,7 @@ class KernelFormatter implements Formatter {
   /** A float in Python's spelling at `out`; its length, negative where it is too large for one. */
   #spellFloat(start: number, length: number, out: number): number {
     const value = Number(this.#bytes.toString('latin1', start, start + length));
-    const written = this.#bytes.write(pythonFloat(value), out, 'latin1');
+    const written = this.#bytes.write(floatText(value), out, 'latin1');
     return Number.isFinite(value) ? written : -written;
   }
 

@@ -46,12 +46,12 @@ export function run(input: usize, length: usize): usize {
   let message = input;
   const end = input + length;
   state = MORE;
-  while (message + HEADER_BYTES <= end) {
+  while (state === MORE && message + HEADER_BYTES <= end) {
     const code = <i32>load<u8>(message);
-    if (code !== COPY_DATA && !isPassedOver(code)) state = FOREIGN;
-    if (state !== MORE) break;
     const messageLength = <usize>bswap<u32>(load<u32>(message, 1)) + 1;
-    if (messageLength > end - message) break;
+    if (code !== COPY_DATA && !isPassedOver(code)) state = FOREIGN;
+    else if (messageLength < HEADER_BYTES) state = BROKEN;
+    if (state !== MORE || messageLength > end - message) break;
     if (code === COPY_DATA) takeRow(message + HEADER_BYTES, message + messageLength - 1);
     message += messageLength;
   }

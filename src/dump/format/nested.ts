@@ -5,7 +5,8 @@
  * Unlike Python this has no limit of depth or digits: what Postgres took, we write. Source of facts: recorded answers;
  * Python manual, `json` (the last of repeated keys counts, at the place of the first) and `xml.etree.ElementTree`.
  */
-import { pythonFloat, type PythonJson, type PythonNumber } from '../../python-json.ts';
+import type { PythonJson, PythonNumber } from '../../python-json.ts';
+import { floatText } from './float.ts';
 
 type List = PythonJson[];
 type Members = Map<string, PythonJson>;
@@ -16,27 +17,29 @@ interface Open {
   key: string | null;
 }
 
-const token = /[\s,:]*(?:([[{\]}])|(-?\d[\d.eE+-]*)|(true|false|null)|")/y;
-
 /** Read JSON text that Postgres has checked. */
 export function readNested(text: string): PythonJson {
-  const stack: Open[] = [{ into: [], key: null }];
-  const top = stack[0] as Open;
-  token.lastIndex = 0;
-  for (let found = token.exec(text); found !== null; found = token.exec(text)) {
-    const [, bracket, number, word] = found;
-    const open = stack.at(-1) ?? top;
-    if (bracket === '[' || bracket === '{') {
-      const into = bracket === '[' ? [] : new Map<string, PythonJson>();
+  const root: PythonJson[] = [];
+  const path: Open[] = [{ into: root, key: null }];
+  for (let at = 0; at < text.length;) {
+    const open = path.at(-1) as Open;
+    const character = text[at] as string;
+    if (character === '"') at = readString(text, at + 1, open);
+    else if (character === '[' || character === '{') {
+      const into = character === '[' ? [] : new Map<string, PythonJson>();
       add(open, into);
-      stack.push({ into, key: null });
-    } else if (bracket !== undefined) stack.pop();
-    else if (number !== undefined) add(open, readNumber(number));
-    else if (word !== undefined) add(open, word === 'null' ? null : word === 'true');
-    else readString(text, open);
+      path.push({ into, key: null });
+      at += 1;
+    } else if (character === ']' || character === '}') {
+      path.pop();
+      at += 1;
+    } else if (between.has(character)) at += 1;
+    else at = readWord(text, at, open);
   }
-  return (top.into as List)[0] ?? null;
+  return root[0] ?? null;
 }
+
+const between = new Set(' ,:\n\r\t');
 
 function add(open: Open, value: PythonJson): void {
   if (Array.isArray(open.into)) open.into.push(value);
@@ -44,16 +47,15 @@ function add(open: Open, value: PythonJson): void {
   open.key = null;
 }
 
-/** `token` stands behind the opening quote; leave it behind the closing one. */
-function readString(text: string, open: Open): void {
-  const start = token.lastIndex;
+/** Read the string whose first character stands at `start`; returns where the text goes on. */
+function readString(text: string, start: number, open: Open): number {
   let end = text.indexOf('"', start);
   while (isEscaped(text, start, end)) end = text.indexOf('"', end + 1);
-  token.lastIndex = end + 1;
   const raw = text.slice(start, end);
   const value = raw.includes('\\') ? (JSON.parse(`"${raw}"`) as string) : raw;
   if (open.into instanceof Map && open.key === null) open.key = value;
   else add(open, value);
+  return end + 1;
 }
 
 /** Whether an odd number of backslashes stands before the quote at `end`. */
@@ -63,8 +65,23 @@ function isEscaped(text: string, start: number, end: number): boolean {
   return backslashes % 2 === 1;
 }
 
+const words = new Map<string, boolean | null>([
+  ['true', true],
+  ['false', false],
+  ['null', null],
+]);
+const word = /[-+.\w]+/y;
+
+function readWord(text: string, start: number, open: Open): number {
+  word.lastIndex = start;
+  const found = word.exec(text)?.[0] ?? text.slice(start);
+  const value = words.get(found);
+  add(open, value === undefined ? readNumber(found) : value);
+  return start + found.length;
+}
+
 function readNumber(text: string): PythonNumber {
-  if (/[.eE]/.test(text)) return { kind: 'float', text: pythonFloat(Number(text)) };
+  if (/[.eE]/.test(text)) return { kind: 'float', text: floatText(Number(text)) };
   return { kind: 'int', text: text === '-0' ? '0' : text };
 }
 
