@@ -1,5 +1,5 @@
 /** RFC 9110, sections 13.1.5 and 14: which bytes a Range header asks for. */
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { ifRangeHolds, parseRange } from '../../src/byte-range.ts';
 

@@ -1,5 +1,5 @@
 /** P6, P9: a signed path gives one blob with the headers it was signed for until it expires, and nothing else. */
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { signPath, verifyPath, type SignedAnswer } from '../../src/signed-path.ts';
 

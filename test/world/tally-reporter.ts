@@ -1,4 +1,4 @@
-/** Ends a run with one plain line, `N passed, N failed`, and before it every skipped suite's reason. */
+/** Ends a run with one plain line, `N passed, N failed`, and before it the reasons of what was skipped. */
 import type { Reporter, TestCase } from 'vitest/node';
 
 const tallyReporter: Reporter = {
@@ -8,18 +8,18 @@ const tallyReporter: Reporter = {
     const broken = modules.filter(
       (module) => module.state() === 'failed' && module.errors().length > 0,
     ).length;
-    const skipped = cases.filter((test) => test.result().state === 'skipped');
+    const reasons = new Set(cases.map(reasonOfSkip).filter((reason) => reason !== null));
     // printed last, after the summary of the default reporter
     process.once('exit', () => {
-      for (const test of skipped) console.log(`skipped: ${test.fullName}${noteOf(test)}`);
+      for (const reason of reasons) console.log(`skipped: ${reason}`);
       console.log(`${count('passed')} passed, ${count('failed') + broken + unhandledErrors.length} failed`);
     });
   },
 };
 
-function noteOf(test: TestCase): string {
+function reasonOfSkip(test: TestCase): string | null {
   const result = test.result();
-  return result.state === 'skipped' && result.note ? ` (${result.note})` : '';
+  return result.state === 'skipped' && result.note ? result.note : null;
 }
 
 export default tallyReporter;
