@@ -89,6 +89,14 @@ export async function readPublished(
   }
 }
 
+/** Ids of all tables that have a manifest, in the store's order. */
+export async function* publishedTables(store: Pick<BlobStore, 'list'>): AsyncGenerator<string> {
+  for await (const { key } of store.list('')) {
+    if (key.endsWith('/manifest.json') && key.split('/').length === 2)
+      yield key.slice(0, -'/manifest.json'.length);
+  }
+}
+
 /** Parse a manifest; a broken or unknown one is `MANIFEST_INVALID`, never half read. */
 export function readManifest(body: Uint8Array): Manifest {
   try {

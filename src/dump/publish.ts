@@ -34,6 +34,13 @@ export interface Fence {
   ): Promise<{ kind: 'done'; value: Value } | { kind: 'superseded' }>;
 }
 
+export interface Visibility {
+  /** May anonymous users read it? Null: nobody could tell; the published manifest's word stands, else private. */
+  readonly public: boolean | null;
+  /** Blobs that anonymous users may read are to live where a CDN can reach them. */
+  readonly exposed: boolean;
+}
+
 /** Steps of a publication, in order: named so that a crash test can kill the process at each. */
 export type Step = 'fenced' | 'snapshot' | 'scanning' | 'uploaded' | 'switching' | 'switched';
 
@@ -43,8 +50,7 @@ export interface PublishWorld {
   readonly fence: Fence;
   readonly profile: () => CkanProfile;
   readonly variants: readonly Variant[];
-  /** May anonymous users read it, and are its blobs to live where a CDN can reach them? */
-  readonly visibility: (id: ResourceId) => Promise<{ public: boolean; exposed: boolean }>;
+  readonly visibility: (id: ResourceId) => Promise<Visibility>;
   readonly now: () => Date;
   readonly lockSeconds: number;
   readonly stallSeconds: number;
@@ -94,7 +100,7 @@ export async function publish(
 interface Attempt {
   readonly current: Published | null;
   readonly generation: number;
-  readonly visibility: { readonly public: boolean; readonly exposed: boolean };
+  readonly visibility: Visibility;
 }
 
 async function write(
@@ -108,7 +114,8 @@ async function write(
   const profile = world.profile();
   const token = revisionToken(snapshot.state, profile);
   const published = current?.manifest ?? null;
-  if (!options.force && published !== null && isSame(published, token, visibility.public, world.variants)) {
+  const isPublic = visibility.public ?? published?.public ?? false;
+  if (!options.force && published !== null && isSame(published, token, isPublic, world.variants)) {
     return { kind: 'unchanged', manifest: published };
   }
   const started = performance.now();
@@ -119,8 +126,8 @@ async function write(
     store: world.store,
     profile,
     variants: world.variants,
-    prefix: revisionPrefix(id, revision, visibility.exposed),
-    cacheControl: visibility.public ? 'public, max-age=31536000, immutable' : 'private, no-store',
+    prefix: revisionPrefix(id, revision, isPublic && visibility.exposed),
+    cacheControl: isPublic ? 'public, max-age=31536000, immutable' : 'private, no-store',
     stallSeconds: world.stallSeconds,
   });
   const manifest: Manifest = {
@@ -133,7 +140,7 @@ async function write(
     published_at: world.now().toISOString(),
     columns: snapshot.columns.map(dictionaryEntry),
     rows,
-    public: visibility.public,
+    public: isPublic,
     build_seconds: Math.round(performance.now() - started) / 1000,
     superseded: supersededBy(world, published),
     blobs,

@@ -24,7 +24,10 @@ export function revisionOfKey(key: string): string | null {
   return parts.length > 2 ? (parts[1] ?? null) : null;
 }
 
-/** Delete what nothing refers to any more; returns how many blobs went. */
+/**
+ * Delete what nothing refers to any more; returns how many blobs went. Where anonymous users may not read the table
+ * (any more), nothing of it stays where a CDN could reach it, whatever URLs were handed out (promise P10).
+ */
 export async function retire(
   store: BlobStore,
   manifest: Manifest,
@@ -33,7 +36,7 @@ export async function retire(
   const living = livingRevisions(manifest, options.now, options.retireSeconds);
   const dead = (await blobsOf(store, manifest.resource_id))
     .map((listing) => listing.key)
-    .filter((key) => isDead(key, living));
+    .filter((key) => isDead(key, living) || (key.startsWith(publicPrefix) && !manifest.public));
   await store.delete(dead);
   return dead.length;
 }

@@ -9,7 +9,7 @@ import type pg from 'pg';
 import { readColumns, type CatalogueColumn } from '../catalogue.ts';
 import { DumperError, reasonOf } from '../errors.ts';
 import { isUnavailable, type PoolClient } from '../postgres.ts';
-import { tableState, type TableState } from '../revision.ts';
+import { settledState, tableState, type TableState } from '../revision.ts';
 import { quoteIdentifier, type ResourceId } from '../table.ts';
 import { scanSettings } from './selection.ts';
 
@@ -63,6 +63,7 @@ async function connect(pool: pg.Pool): Promise<PoolClient> {
 }
 
 async function open(client: PoolClient, id: ResourceId, lockSeconds: number): Promise<Snapshot | null> {
+  const before = await tableState(client, id);
   await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY');
   await client.query(`SET LOCAL lock_timeout = ${lockSeconds * 1000}`);
   if (!(await lock(client, id))) return null;
@@ -71,7 +72,8 @@ async function open(client: PoolClient, id: ResourceId, lockSeconds: number): Pr
     await client.query('SELECT set_config($1, $2, true)', [name, value]);
   }
   const state = await tableState(client, id);
-  return state === null ? null : { client, state, columns: await readColumns(client, id) };
+  if (state === null) return null;
+  return { client, state: settledState(before, state), columns: await readColumns(client, id) };
 }
 
 /** False where the table does not exist (any more); the transaction is then over, and COMMIT merely ends it. */

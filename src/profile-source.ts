@@ -1,0 +1,50 @@
+/** Whose bytes to give: as set, or as CKAN tells of itself, asked again now and then since portals are upgraded. */
+import { askVersion, type Ckan } from './ckan.ts';
+import { ckanProfile, type CkanProfile, type CkanVersion } from './ckan-profile.ts';
+import type { Config } from './config.ts';
+import { DumperError } from './errors.ts';
+import type { Log } from './log.ts';
+import { untilDone } from './until-done.ts';
+
+export interface ProfileSource {
+  /** Null until CKAN has told its version. */
+  current(): CkanProfile | null;
+  /** Resolves once the version is known. */
+  known(): Promise<CkanProfile>;
+}
+
+const askAgainMilliseconds = 300_000;
+
+export function createProfileSource(
+  config: Config,
+  ckan: Ckan | null,
+  log: Log,
+  signal: AbortSignal,
+): ProfileSource {
+  const settings = { msInTimestamp: config.CKAN__DATASTORE__MS_IN_TIMESTAMP };
+  const fixed = config.DUMPER_CKAN_VERSION;
+  if (fixed !== 'auto' || ckan === null) {
+    const profile = ckanProfile(fixed === 'auto' ? '2.12' : fixed, settings);
+    return { current: () => profile, known: async () => profile };
+  }
+  let profile: CkanProfile | null = null;
+  const learn = async (): Promise<CkanProfile> => {
+    const told = await askVersion(ckan);
+    if (told === null) throw new DumperError('CKAN_UNAVAILABLE', 'CKAN does not tell its version');
+    const version = profileVersion(told);
+    if (profile?.version !== version) log.info({ ckan: told, profile: version }, 'CKAN told its version');
+    profile = ckanProfile(version, settings);
+    return profile;
+  };
+  const known = untilDone(learn, { what: "CKAN's version", log, signal });
+  known.catch(() => undefined);
+  const again = setInterval(() => void learn().catch(() => undefined), askAgainMilliseconds).unref();
+  signal.addEventListener('abort', () => clearInterval(again), { once: true });
+  return { current: () => profile, known: () => known };
+}
+
+/** The nearest profile: CKAN 2.12 changed the dump; what is newer is taken for 2.12, what is older for 2.11. */
+function profileVersion(told: string): CkanVersion {
+  const [major = 0, minor = 0] = told.split('.').map((part) => Number.parseInt(part, 10));
+  return major > 2 || (major === 2 && minor >= 12) ? '2.12' : '2.11';
+}
