@@ -29,7 +29,7 @@ export interface PermissionOptions {
   readonly ckan: Ckan;
   readonly decisionSeconds: number;
   /** CKAN's `public_table_search`: tables that anyone may read, without asking. */
-  readonly publicTables: () => readonly string[];
+  readonly publicTables: readonly string[];
   readonly shared: SharedDecisions | null;
   readonly now: () => number;
   readonly log: Log;
@@ -82,7 +82,7 @@ export function createPermission(options: PermissionOptions): Permission {
   return {
     how: rule.how,
     mayRead: async (id, caller) => {
-      if (options.publicTables().includes(id)) return { kind: 'allowed', public: true };
+      if (options.publicTables.includes(id)) return { kind: 'allowed', public: true };
       const everybody = await decide(id, anonymous);
       if (everybody === 'allowed') return { kind: 'allowed', public: true };
       const answer = caller.key === anonymous.key ? everybody : await decide(id, caller);

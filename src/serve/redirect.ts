@@ -28,10 +28,9 @@ export async function locationOf(
     return `${base}/${wanted.blob.key.split('/').map(encodeURIComponent).join('/')}`;
   }
   if (store === null) throw new TypeError('a blob without a store');
-  const url = await store.signedUrl(wanted.blob.key, {
+  return store.signedUrl(wanted.blob.key, {
     lifeSeconds: config.DUMPER_URL_LIFE_SECONDS,
     ...(wanted.public ? {} : { cacheControl: 'private, no-store' }),
     ...(renamed ? { contentDisposition: wanted.disposition } : {}),
   });
-  return url.startsWith('/') ? `${config.DUMPER_BASE_URL ?? ''}${url}` : url;
 }
