@@ -252,4 +252,40 @@ describe.skipIf(nginx === null)('nginx before CKAN and the sidecar (skipped wher
     expect((await ask(port, '/datastore/dump/x')).body).toBe('two');
     expect(seen).toHaveLength(3);
   });
+
+  it('fetches a blob from where the sidecar says, and gives the store nothing of the caller', async () => {
+    const ckan = await listening(shows('ckan'));
+    const store = await listening((incoming, answer) => {
+      answer.setHeader('X-Amz-Request-Id', 'inner');
+      answer.setHeader('ETag', '"blob"');
+      answer.end(JSON.stringify({ name: 'store', url: incoming.url, headers: incoming.headers }));
+    });
+    const signed =
+      '/bucket/a%20b/dump.csv?X-Amz-Signature=00ff&response-content-disposition=attachment%3B%20filename%3D%22a%22';
+    const dumper = await listening((_incoming, answer) => {
+      answer.setHeader('X-Accel-Redirect', '/_dump_blob');
+      answer.setHeader('X-Dump-Blob-Url', `http://127.0.0.1:${store.port}${signed}`);
+      answer.setHeader('X-Dump-Revision', 'r7');
+      answer.setHeader('Cache-Control', 'private, no-store');
+      answer.end();
+    });
+    const port = await front('nginx-x-accel.conf', ckan.port, dumper.port);
+    const answer = await ask(port, '/datastore/dump/x', {
+      Authorization: 'token',
+      Cookie: 'ckan=session',
+      Range: 'bytes=0-9',
+    });
+    const reached = JSON.parse(answer.body) as Shown;
+    expect(reached).toMatchObject({ name: 'store', url: signed, headers: { range: 'bytes=0-9' } });
+    expect(reached.headers).not.toHaveProperty('authorization');
+    expect(reached.headers).not.toHaveProperty('cookie');
+    expect(answer.headers).toMatchObject({
+      'x-dump-source': 'blob',
+      'x-dump-revision': 'r7',
+      'cache-control': 'private, no-store',
+    });
+    expect(answer.headers).not.toHaveProperty('x-amz-request-id');
+    expect(answer.headers).not.toHaveProperty('x-dump-blob-url');
+    expect((await ask(port, '/_dump_blob')).status).toBe(404);
+  });
 });
