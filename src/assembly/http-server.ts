@@ -1,0 +1,62 @@
+/**
+ * The listening socket and its end: no new requests, answers under way get their grace, then they are reset, so that
+ * no client takes a short body for a whole one (promises P19, P20).
+ */
+import http from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { DumperError, reasonOf } from '../errors.ts';
+
+export interface Listening {
+  readonly port: number;
+  /** Drain for at most `graceSeconds`; `onGraceOver` then breaks off what is left. */
+  drain(graceSeconds: number, onGraceOver: () => void): Promise<void>;
+}
+
+export async function listen(
+  handler: http.RequestListener,
+  { host, port }: { readonly host: string; readonly port: number },
+): Promise<Listening> {
+  // Longer than a proxy keeps its idle connections, so that it is the proxy who closes.
+  const server = http.createServer({
+    keepAliveTimeout: 75_000,
+    headersTimeout: 20_000,
+    requestTimeout: 60_000,
+  });
+  server.on('request', handler);
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  server.once('error', reject);
+  server.listen(port, host, resolve);
+  try {
+    await promise;
+  } catch (error) {
+    throw new DumperError(
+      'CONFIGURATION',
+      `DUMPER_PORT: cannot listen on ${host}:${port}: ${reasonOf(error)}`,
+      {
+        cause: error,
+      },
+    );
+  }
+  return {
+    port: (server.address() as AddressInfo).port,
+    drain: (graceSeconds, onGraceOver) => drain(server, graceSeconds, onGraceOver),
+  };
+}
+
+async function drain(server: http.Server, graceSeconds: number, onGraceOver: () => void): Promise<void> {
+  const closed = new Promise<void>((resolve) => {
+    server.close(() => resolve());
+  });
+  server.closeIdleConnections();
+  const idle = setInterval(() => server.closeIdleConnections(), 100);
+  const grace = setTimeout(onGraceOver, graceSeconds * 1000);
+  // What does not end even when broken off: a connection whose peer reads nothing.
+  const last = setTimeout(() => server.closeAllConnections(), graceSeconds * 1000 + 2000);
+  try {
+    await closed;
+  } finally {
+    clearInterval(idle);
+    clearTimeout(grace);
+    clearTimeout(last);
+  }
+}
