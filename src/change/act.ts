@@ -1,0 +1,187 @@
+/**
+ * The first act: a table changed. Three ways to hear of it (notices, the journal's NOTIFY, the sweep), one queue, one
+ * handler that makes table and manifest equal.
+ *
+ * This file starts the act's parts and stops them in the opposite order; what they need comes in as arguments.
+ */
+import type pg from 'pg';
+import type { BlobStore } from '../blob-store.ts';
+import type { CkanProfile } from '../ckan-profile.ts';
+import type { Config } from '../config.ts';
+import { reasonOf } from '../errors.ts';
+import type { Log } from '../log.ts';
+import { allTables, createRestMemory, tableState, type RestMemory } from '../revision.ts';
+import type { State } from '../state.ts';
+import type { ResourceId } from '../table.ts';
+import { createHandler, type AttemptWorld, type PublishOutcome, type PublishRequest } from './attempt.ts';
+import { listen } from './listen.ts';
+import { createLook } from './look.ts';
+import { createReplayGuard, readNotice, type Notice, type NoticeRequest } from './notice.ts';
+import { openQueue, type Queue, type QueueDepth } from './queue.ts';
+import { startSchedule } from './schedule.ts';
+import { sweep, type SweepMemory, type SweepReport } from './sweep.ts';
+
+export interface ChangeWorld {
+  readonly config: Config;
+  readonly log: Log;
+  /** The read role's pool: tokens, the sweep. */
+  readonly read: pg.Pool;
+  /** The owner's pool, where its URL is given. */
+  readonly write: pg.Pool | null;
+  readonly state: State;
+  readonly store: BlobStore;
+  readonly profile: () => CkanProfile;
+  readonly now: () => Date;
+  readonly publish: (id: ResourceId, request: PublishRequest) => Promise<PublishOutcome>;
+  readonly withdraw: (id: ResourceId) => Promise<boolean>;
+  /** Fed by the sweep; give `serve` the same one where both run in this process. */
+  readonly rest?: RestMemory;
+  /** False: hear and queue only, publish nothing here (`DUMPER_ROLE=serve`). True unless given. */
+  readonly working?: boolean;
+}
+
+export interface Change {
+  /** A notice's headers and body: what to answer. Tables it names are queued when this resolves. */
+  notice(request: NoticeRequest): Promise<Notice>;
+  /** Names of tables worth a look: an answer found them stale, or an admin asks. */
+  look(names: readonly string[]): Promise<void>;
+  /** Publish these whether changed or not. */
+  rebuild(ids: readonly ResourceId[]): Promise<void>;
+  /** Compare every table now, on this process, whoever's turn it is. */
+  sweep(): Promise<SweepReport>;
+  depth(): Promise<QueueDepth>;
+  /** Stop hearing, let running publications end within `graceSeconds`, then abort them; others take them over. */
+  stop(graceSeconds: number): Promise<void>;
+}
+
+/** Every so often the sweep lists the blob store whole. */
+const listEverySeconds = 3600;
+
+export async function startChange(world: ChangeWorld): Promise<Change> {
+  const { config, state, log } = world;
+  const pace = {
+    quietSeconds: config.DUMPER_QUIET_SECONDS,
+    hotTableFactor: config.DUMPER_HOT_TABLE_FACTOR,
+  };
+  const smallTableBytes = config.DUMPER_SMALL_TABLE_MIB * 1024 * 1024;
+  const stateUrl = config.DUMPER_STATE_URL ?? '';
+  const queue = await openQueue({
+    url: stateUrl,
+    log,
+    slots: config.DUMPER_PUBLISH_SLOTS,
+    smallTableBytes,
+    maxSeconds: config.DUMPER_PUBLISH_MAX_SECONDS,
+  });
+  const look = createLook({ read: world.read, records: state.records, queue, pace });
+  const rebuild = async (ids: readonly ResourceId[]): Promise<void> => {
+    const notices = ids.map((id) => ({ id }));
+    await queue.send(await state.records.noticed(notices, { ...pace, quietSeconds: 0 }, true));
+  };
+  const runSweep = createSweep(world, look.at);
+  const stopping = new AbortController();
+  const draining = new AbortController();
+  const guard = createReplayGuard();
+  const stopWork =
+    world.working === false
+      ? null
+      : await startWork(
+          { ...world, queue, pace, smallTableBytes },
+          {
+            look: look.named,
+            rebuild,
+            sweep: runSweep,
+            stopping: stopping.signal,
+            draining: draining.signal,
+          },
+        );
+  return {
+    notice: async (request) => {
+      const secret = config.DUMPER_NOTICE_SECRET ?? '';
+      const notice = readNotice(request, secret, world.now(), guard);
+      if (notice.kind === 'accepted') await look.named(notice.names);
+      return notice;
+    },
+    look: look.named,
+    rebuild,
+    sweep: runSweep,
+    depth: () => queue.depth(),
+    stop: async (graceSeconds) => {
+      stopping.abort();
+      await stopWork?.();
+      const timer = setTimeout(() => draining.abort(), graceSeconds * 1000);
+      await queue.stop(graceSeconds + 5);
+      clearTimeout(timer);
+    },
+  };
+}
+
+function createSweep(world: ChangeWorld, look: (notices: readonly { id: ResourceId }[]) => Promise<void>) {
+  const memory: SweepMemory = { manyGone: false };
+  const rest = world.rest ?? createRestMemory();
+  let listedAt = -Infinity;
+  return async (): Promise<SweepReport> => {
+    const listStore = world.now().getTime() - listedAt > listEverySeconds * 1000;
+    const report = await sweep(
+      { ...world, rest, look, records: world.state.records, lockSeconds: world.config.DUMPER_LOCK_SECONDS },
+      memory,
+      { listStore },
+    );
+    if (listStore) listedAt = world.now().getTime();
+    return report;
+  };
+}
+
+interface WorkParts {
+  readonly look: (names: readonly string[]) => Promise<void>;
+  readonly rebuild: (ids: readonly ResourceId[]) => Promise<void>;
+  readonly sweep: () => Promise<SweepReport>;
+  readonly stopping: AbortSignal;
+  /** Aborts running publications. */
+  readonly draining: AbortSignal;
+}
+
+/** Workers, listener and schedule; resolves with what stops listener and schedule. */
+async function startWork(
+  world: ChangeWorld & { queue: Queue; pace: AttemptWorld['pace']; smallTableBytes: number },
+  parts: WorkParts,
+): Promise<() => Promise<void>> {
+  const { config, log, state, read } = world;
+  const handle = createHandler({
+    ...world,
+    fence: state.fence,
+    records: state.records,
+    sizeOf: async (id) => (await tableState(read, id))?.bytes ?? null,
+  });
+  await world.queue.work((id, attempts, signal) =>
+    handle(id, attempts, AbortSignal.any([signal, parts.draining])),
+  );
+  const hint = (work: Promise<unknown>): void => {
+    work.catch((error: unknown) =>
+      log.warn({ reason: reasonOf(error) }, 'a hint was lost; the sweep finds it'),
+    );
+  };
+  const sweepInTurn = (): Promise<unknown> =>
+    state.turns.run('sweep', world.now(), async () => void (await parts.sweep()));
+  const listening = listen({
+    url: config.CKAN_DATASTORE_READ_URL ?? '',
+    log,
+    signal: parts.stopping,
+    onChange: (name) => hint(parts.look([name])),
+    onListening: () => hint(sweepInTurn()),
+  });
+  const errands = [
+    { name: 'sweep', expression: config.DUMPER_SWEEP_CRON, run: async () => void (await parts.sweep()) },
+    ...(config.DUMPER_REBUILD_CRON === undefined
+      ? []
+      : [{ name: 'rebuild', expression: config.DUMPER_REBUILD_CRON, run: () => rebuildAll(world, parts) }]),
+  ];
+  const schedule = startSchedule(errands, state.turns, log);
+  return async () => {
+    await Promise.all([schedule.stop(), listening]);
+  };
+}
+
+/** Bulk regeneration: every table goes into the queue, whose slots bound how many are built at once. */
+async function rebuildAll({ read }: ChangeWorld, { rebuild }: WorkParts): Promise<void> {
+  await rebuild([...(await allTables(read)).keys()]);
+}

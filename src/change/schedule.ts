@@ -1,0 +1,49 @@
+/**
+ * The schedule: the sweep, and the bulk regeneration where one is asked for. Each occasion is one replica's, and none
+ * begins while the one before still runs (promise P5).
+ */
+import cron from 'node-cron';
+import { reasonOf } from '../errors.ts';
+import type { Log } from '../log.ts';
+import type { Turns } from '../state/turn.ts';
+
+export interface Errand {
+  readonly name: string;
+  /** A cron expression; five or six fields, in the server's time zone. */
+  readonly expression: string;
+  readonly run: () => Promise<void>;
+}
+
+export interface Schedule {
+  /** Fires no more; resolves when the errand under way, if any, has ended. */
+  stop(): Promise<void>;
+}
+
+export function startSchedule(errands: readonly Errand[], turns: Turns, log: Log): Schedule {
+  const underWay = new Set<Promise<void>>();
+  const tasks = errands.map((errand) =>
+    cron.schedule(errand.expression, ({ date }) => {
+      const turn = takeTurn(errand, turns, occasionOf(date), log).finally(() => underWay.delete(turn));
+      underWay.add(turn);
+    }),
+  );
+  return {
+    stop: async () => {
+      await Promise.all(tasks.map((task) => task.destroy()));
+      await Promise.all(underWay);
+    },
+  };
+}
+
+/** Clocks of replicas differ by a little: all name the same second. */
+function occasionOf(date: Date): Date {
+  return new Date(Math.round(date.getTime() / 1000) * 1000);
+}
+
+async function takeTurn(errand: Errand, turns: Turns, occasion: Date, log: Log): Promise<void> {
+  try {
+    await turns.run(errand.name, occasion, errand.run);
+  } catch (error) {
+    log.error({ errand: errand.name, reason: reasonOf(error) }, 'a scheduled errand failed');
+  }
+}

@@ -1,0 +1,151 @@
+/**
+ * The sweep: every table compared with what is published of it, in a handful of queries whatever their number. It
+ * finds what no notice told: changed, new and dropped tables, tables without triggers, manifests that are missing.
+ *
+ * What is published is known from the records, which this service writes when it publishes. Now and then, and whenever
+ * the records were lost, the blob store is listed whole and each manifest that is not known yet is read: the manifest
+ * is the truth (promises P4 and P5). The sweep itself publishes nothing; it only puts tables into the queue.
+ */
+import type { BlobStore } from '../blob-store.ts';
+import type { CkanProfile } from '../ckan-profile.ts';
+import { readPublished } from '../dump/manifest.ts';
+import type { Log } from '../log.ts';
+import type { Queryable } from '../postgres.ts';
+import { allTables, revisionToken, type RestMemory, type TableState } from '../revision.ts';
+import type { Notice, Records, TableRecord } from '../state/record.ts';
+import { asResourceId, type ResourceId } from '../table.ts';
+import { attachMissing, fold, journalStatus } from './journal.ts';
+
+export interface SweepWorld {
+  readonly read: Queryable;
+  /** The owner's connections, where they are given: triggers are put on tables that lack them. */
+  readonly write: Queryable | null;
+  readonly store: Pick<BlobStore, 'list' | 'readSmall'>;
+  readonly records: Records;
+  readonly profile: () => CkanProfile;
+  readonly rest: RestMemory;
+  /** Put tables into the queue. */
+  readonly look: (notices: readonly Notice[]) => Promise<void>;
+  readonly now: () => Date;
+  readonly log: Log;
+  readonly lockSeconds: number;
+}
+
+export interface SweepReport {
+  readonly tables: number;
+  readonly exact: number;
+  readonly changed: number;
+  readonly missing: number;
+  readonly gone: number;
+  /** Tables that were given triggers in this sweep. */
+  readonly attached: number;
+  /** So many tables vanished at once that the sweep waits for the next one to see it again. */
+  readonly withheld: boolean;
+  readonly seconds: number;
+}
+
+/** What one sweep remembers for the next: a database that seems empty is believed only when seen so twice. */
+export interface SweepMemory {
+  manyGone: boolean;
+}
+
+const mostGoneAtOnce = 20;
+
+export async function sweep(
+  world: SweepWorld,
+  memory: SweepMemory,
+  options: { readonly listStore: boolean },
+): Promise<SweepReport> {
+  const started = performance.now();
+  const attached = await coverNewTables(world);
+  const tables = await allTables(world.read);
+  if (options.listStore) await learnFromStore(world, tables);
+  const records = await world.records.all();
+  note(world, tables);
+  const missing: Notice[] = [];
+  const changed: Notice[] = [];
+  for (const [id, state] of tables) {
+    const token = records.get(id)?.token ?? null;
+    if (token === null) missing.push({ id, bytes: state.bytes });
+    else if (token !== revisionToken(state, world.profile())) changed.push({ id, bytes: state.bytes });
+  }
+  const gone = [...records.values()].filter((record) => isGone(record, tables)).map(({ id }) => ({ id }));
+  const many = gone.length > mostGoneAtOnce && gone.length > tables.size;
+  const withheld = many && !memory.manyGone;
+  memory.manyGone = many;
+  await world.look([...missing, ...changed, ...(withheld ? [] : gone)]);
+  await fold(world.write ?? world.read);
+  const report: SweepReport = {
+    tables: tables.size,
+    exact: [...tables.values()].filter((state) => state.tier === 'exact').length,
+    changed: changed.length,
+    missing: missing.length,
+    gone: gone.length,
+    attached,
+    withheld,
+    seconds: Math.round(performance.now() - started) / 1000,
+  };
+  if (withheld) world.log.warn(report, 'most tables vanished at once; their dumps stay until the next sweep');
+  else world.log.info(report, 'sweep');
+  return report;
+}
+
+/** With the owner's role at hand and the journal installed, tables without triggers get them. */
+async function coverNewTables({ read, write, log, lockSeconds }: SweepWorld): Promise<number> {
+  if (write === null || !(await journalStatus(read)).installed) return 0;
+  const tables = await allTables(read);
+  const bare = [...tables.values()].filter((state) => state.tier === 'read-only').map((state) => state.id);
+  if (bare.length === 0) return 0;
+  const { attached, busy, refused } = await attachMissing(write, bare, lockSeconds);
+  if (busy.length + refused.length > 0) {
+    log.warn({ busy: busy.length, refused: refused.length, reason: refused[0]?.reason }, 'not covered');
+  }
+  return attached.length;
+}
+
+function note({ rest, now }: SweepWorld, tables: ReadonlyMap<ResourceId, TableState>): void {
+  const seenAt = now();
+  for (const state of tables.values()) rest.saw(state, seenAt);
+  rest.keepOnly(tables);
+}
+
+/** Something may be published of it, and it is no table any more. */
+function isGone(record: TableRecord, tables: ReadonlyMap<ResourceId, TableState>): boolean {
+  if (tables.has(record.id)) return false;
+  return record.token !== null || (record.life !== 'gone' && record.life !== 'absent');
+}
+
+/** Read each manifest that the records do not know; forget those that are not there. */
+async function learnFromStore(
+  { store, records }: SweepWorld,
+  tables: ReadonlyMap<ResourceId, TableState>,
+): Promise<void> {
+  const known = await records.all();
+  const listed = new Map<ResourceId, string>();
+  for await (const { key, modifiedAt, bytes } of store.list('')) {
+    const [id, name, ...rest] = key.split('/');
+    if (!id || name !== 'manifest.json' || rest.length > 0) continue;
+    listed.set(asResourceId(id), `${modifiedAt.toISOString()}/${bytes}`);
+  }
+  const unread = [...listed].filter(([id, entry]) => known.get(id)?.listed !== entry);
+  await Promise.all(
+    Array.from({ length: 8 }, async () => {
+      for (let next = unread.pop(); next !== undefined; next = unread.pop()) {
+        const [id, entry] = next;
+        const published = await readPublished(store, id);
+        // a manifest that cannot be read counts as none: a table publishes anew, a gone one is withdrawn
+        if (published?.manifest) await records.learned(id, 'confirmed', published.manifest, entry);
+        else if (!tables.has(id))
+          await records.noticed([{ id }], { quietSeconds: 0, hotTableFactor: 0 }, false);
+        else await records.lost([id], 'missed');
+      }
+    }),
+  );
+  const absent = [...known.values()].filter(({ id, token, held }) => token && !held && !listed.has(id));
+  if (absent.length > 0) {
+    await records.lost(
+      absent.map(({ id }) => id),
+      'missed',
+    );
+  }
+}
