@@ -77,8 +77,13 @@ export async function openQueue(options: QueueOptions): Promise<Queue> {
     send,
     work: (handle) =>
       startWorkers(boss, options, async (job) => {
-        const end = await handle(job.data.id, job.retryCount, job.signal);
-        if (end.kind === 'again') await send([end.appointment]);
+        try {
+          const end = await handle(job.data.id, job.retryCount, job.signal);
+          if (end.kind === 'again') await send([end.appointment]);
+        } catch (error) {
+          options.log.warn({ table: job.data.id, reason: reasonOf(error) }, 'a publication failed');
+          throw error;
+        }
       }),
     depth: () => depthOf(boss),
     stop: (graceSeconds) => boss.stop({ graceful: true, timeout: Math.max(1, graceSeconds) * 1000 }),

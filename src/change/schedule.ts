@@ -2,7 +2,7 @@
  * The schedule: the sweep, and the bulk regeneration where one is asked for. Each occasion is one replica's, and none
  * begins while the one before still runs (promise P5).
  */
-import cron from 'node-cron';
+import { schedule } from 'node-cron';
 import { reasonOf } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Turns } from '../state/turn.ts';
@@ -22,7 +22,7 @@ export interface Schedule {
 export function startSchedule(errands: readonly Errand[], turns: Turns, log: Log): Schedule {
   const underWay = new Set<Promise<void>>();
   const tasks = errands.map((errand) =>
-    cron.schedule(errand.expression, ({ date }) => {
+    schedule(errand.expression, ({ date }) => {
       const turn = takeTurn(errand, turns, occasionOf(date), log).finally(() => underWay.delete(turn));
       underWay.add(turn);
     }),
