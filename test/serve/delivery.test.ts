@@ -134,10 +134,19 @@ describe('which questions the blob answers', () => {
     await serving.createTable(other, 5);
     await serving.publish(other);
     const url = `${serving.url}/datastore/dump/${other}`;
-    await expect.poll(async () => (await ask(url)).status).toBe(302);
-    await serving.owner.query(`COMMENT ON COLUMN "${other}".n IS '{"_info": {"label": "Number"}}'`);
-    const live = await ask(url);
-    expect([live.status, live.headers.get('x-dump-source')]).toEqual([200, 'live']);
+    expect((await ask(url)).status).toBe(302);
+    for (const change of [
+      `INSERT INTO "${other}" (n) VALUES (6)`,
+      `UPDATE "${other}" SET n = 7 WHERE n = 1`,
+      `DELETE FROM "${other}" WHERE n = 2`,
+      `COMMENT ON COLUMN "${other}".n IS '{"_info": {"label": "Number"}}'`,
+      `ALTER TABLE "${other}" RENAME COLUMN n TO m`,
+      `TRUNCATE "${other}"`,
+    ]) {
+      await serving.owner.query(change);
+      const live = await ask(url);
+      expect([change, live.status, live.headers.get('x-dump-source')]).toEqual([change, 200, 'live']);
+    }
     await serving.publish(other);
     await expect.poll(async () => (await ask(url)).status, { timeout: 10_000 }).toBe(302);
   });

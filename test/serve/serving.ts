@@ -8,6 +8,7 @@ import { pathToFileURL } from 'node:url';
 import { Client } from 'pg';
 import type { BlobStore } from '../../src/blob-store.ts';
 import { openBlobStore } from '../../src/blob-store/open.ts';
+import { attachMissing, installTriggers } from '../../src/change/journal.ts';
 import { createCkan } from '../../src/ckan.ts';
 import { ckanProfile } from '../../src/ckan-profile.ts';
 import { readConfig } from '../../src/config.ts';
@@ -120,6 +121,8 @@ export async function startServing(options: ServingOptions = {}): Promise<Servin
   const server = await listen(createApp(world), '127.0.0.1', 0);
   const owner = new Client({ connectionString: database.writeUrl, application_name: 'test owner' });
   await owner.connect();
+  // The exact tier: counters would move seconds after a table was made.
+  await installTriggers(owner, { readRole: 'datastore_default', lockSeconds: 5 });
   return {
     url: `http://127.0.0.1:${server.port}`,
     port: server.port,
@@ -138,6 +141,7 @@ export async function startServing(options: ServingOptions = {}): Promise<Servin
       await owner.query(
         `INSERT INTO "${id}" (n, text) SELECT i, 'row ' || i || ' ' || repeat(md5(i::text), 8) FROM generate_series(1, ${rows}) i`,
       );
+      await attachMissing(owner, [asResourceId(id)], 5);
       tables.set(id, { private: false, state: 'active', ...rights });
     },
     publish: async (id, { exposed = false, public: isPublic = true, force = false } = {}) => {
