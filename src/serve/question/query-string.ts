@@ -1,12 +1,13 @@
 /**
  * The query string as CKAN's web framework reads it: `&` alone separates, `+` is a space, broken escapes stay as they
- * are, bytes that are not UTF-8 become U+FFFD, and of a repeated parameter the first counts (Werkzeug 2 and 3).
+ * are, bytes that are not UTF-8 become U+FFFD, a fragment is dropped, and of a repeated parameter the first counts
+ * (Werkzeug 2 and 3).
  */
 
 /** `query` without its `?`, as it stood in the request target. */
 export function firstValues(query: string): ReadonlyMap<string, string> {
   const values = new Map<string, string>();
-  for (const pair of query.split('&')) {
+  for (const pair of query.replace(/#.*/s, '').split('&')) {
     if (pair === '') continue;
     const at = pair.indexOf('=');
     const name = decode(at < 0 ? pair : pair.slice(0, at));

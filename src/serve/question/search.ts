@@ -39,7 +39,7 @@ export function readSearch(
     const alsoWholeRow = name !== null && asksWholeRow(name, columns, options.profile);
     const vector = text ?? wholeRow(table);
     return {
-      from: sql`${tsquery(question.plain, language, bind(binding, 'q', value), binding)} AS s${index}(query)`,
+      from: sql`${tsquery(question.plain, language, bind(binding, 'q', searchText(value, options.profile)), binding)} AS s${index}(query)`,
       where: [...(alsoWholeRow ? [wholeRow(table)] : []), vector].map(
         (searched) => sql`${searched} @@ ${query}`,
       ),
@@ -53,10 +53,19 @@ export function readSearch(
   };
 }
 
+/**
+ * CKAN drops NUL from the literals it builds; in 2.11 a bare `:word` in one is taken for a parameter that nobody gave,
+ * and becomes NULL.
+ */
+function searchText(text: string, profile: CkanProfile): string {
+  const clean = text.replaceAll('\0', '');
+  return profile.searchWordsAfterColonAreNull ? clean.replaceAll(/(?<![:\w\\]):\w+(?!:)/gu, 'NULL') : clean;
+}
+
 /** A number would name a configuration by its oid, which fails in ways that are no caller's business. */
 function readLanguage(language: string, binding: Binding): Sql {
   if (/^\s*(?:\d+|-)\s*$/.test(language)) throw new Refused('language', 'no such text search configuration');
-  const configuration = sql`${bind(binding, 'language', language)}::regconfig`;
+  const configuration = sql`${bind(binding, 'language', language.replaceAll('\0', ''))}::regconfig`;
   binding.probes.push(configuration);
   return configuration;
 }
