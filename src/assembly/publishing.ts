@@ -1,14 +1,23 @@
 /** What publishing needs beyond the world: the state database and CKAN's word on who may read. */
+import { attempt, type AttemptWorld } from '../change/attempt.ts';
+import type { PublishOptions, PublishOutcome, PublishWorld } from '../dump/publish.ts';
 import { createPublisher, type Publisher } from '../dump/publisher.ts';
-import type { PublishWorld } from '../dump/publish.ts';
 import { DumperError, reasonOf } from '../errors.ts';
+import type { BlobStore } from '../blob-store.ts';
 import { openState, type State } from '../state.ts';
+import { tableState } from '../revision.ts';
+import type { ResourceId } from '../table.ts';
 import type { OpenPermission } from './permission.ts';
 import type { World } from './world.ts';
 
-export interface Publishing extends Publisher {
+export interface Publishing {
   readonly world: World;
+  readonly store: BlobStore;
   readonly state: State;
+  /** The bare act, for the queue, which remembers outcomes itself. */
+  readonly publisher: Publisher;
+  /** Publish one table now, remember the outcome, let go of its fence. */
+  publishNow(id: ResourceId, options: PublishOptions): Promise<PublishOutcome>;
   close(): Promise<void>;
 }
 
@@ -37,5 +46,37 @@ export async function openPublishing(world: World, options: PublishingOptions): 
     now: world.now,
     ...(options.onStep === undefined ? {} : { onStep: options.onStep }),
   });
-  return { world, state, ...publisher, close: () => state.close() };
+  return {
+    world,
+    store,
+    state,
+    publisher,
+    publishNow: (id, published) => attempt(foreground(world, state, publisher, published), id, published),
+    close: () => state.close(),
+  };
+}
+
+/** An attempt's world whose progress is also told to whoever watches. */
+function foreground(
+  { config, readPool }: World,
+  state: State,
+  publisher: Publisher,
+  { onProgress }: PublishOptions,
+): AttemptWorld {
+  return {
+    fence: state.fence,
+    records: state.records,
+    publish: (id, request) =>
+      publisher.publish(id, {
+        ...request,
+        onProgress: (rows, bytes) => {
+          request.onProgress(rows);
+          onProgress(rows, bytes);
+        },
+      }),
+    withdraw: publisher.withdraw,
+    pace: { quietSeconds: 0, hotTableFactor: 0 },
+    smallTableBytes: config.DUMPER_SMALL_TABLE_MIB * 1024 * 1024,
+    sizeOf: async (id) => (await tableState(readPool, id))?.bytes ?? null,
+  };
 }

@@ -4,41 +4,62 @@ import type { ExitCode, PublishOptions, Run } from '../cli/program.ts';
 import { showProgress, type Progress } from '../cli/progress.ts';
 import { eventQueue, type EventQueue } from '../event-queue.ts';
 import { asking } from '../postgres.ts';
-import { allTables, lookUp, type TableState } from '../revision.ts';
+import { allTables, lookUp } from '../revision.ts';
 import type { ResourceId } from '../table.ts';
 import type { Publishing } from '../assembly/publishing.ts';
 
 /** Least pause between two progress events of a table, in milliseconds. */
 const progressPause = 100;
 
+/** A table in line; small ones come first, so that results show soon and no large one holds up many. */
+export interface TableInLine {
+  readonly id: ResourceId;
+  readonly bytes: number;
+}
+
+export interface PublishTablesOptions {
+  readonly force: boolean;
+  /** What it means when a table is not there: a mistake of who named it, or just what was to be found out. */
+  readonly whenGone: 'absent' | 'withdrawn';
+  readonly concurrency?: number | undefined;
+  readonly tablesPerMinute?: number | undefined;
+}
+
 export async function publishCommand(
   publishing: Publishing,
   options: PublishOptions,
   run: Run,
 ): Promise<ExitCode> {
-  const { readPool, config } = publishing.world;
-  const events = eventQueue<Progress>();
+  const { readPool } = publishing.world;
   const tables = await asking('POSTGRES_UNAVAILABLE', async () =>
     options.all
       ? [...(await allTables(readPool)).values()]
-      : Promise.all(options.ids.map((name) => find(name))),
+      : Promise.all(options.ids.map((name) => findTable(publishing, name))),
   );
+  return publishTables(publishing, tables, { ...options, force: true, whenGone: 'absent' }, run);
+}
 
-  async function find(name: string): Promise<TableState> {
-    const state = await lookUp(readPool, name);
-    if (state === null) throw new DumperError('NOT_FOUND', `no DataStore table or alias is called ${name}`);
-    return state;
-  }
+async function findTable({ world }: Publishing, name: string): Promise<TableInLine> {
+  const state = await lookUp(world.readPool, name);
+  if (state === null) throw new DumperError('NOT_FOUND', `no DataStore table or alias is called ${name}`);
+  return state;
+}
 
-  // The largest first would hold up the many small ones; the smallest first shows results soonest.
-  const queue = tables.toSorted((one, other) => one.bytes - other.bytes);
-  const workers = Math.min(options.concurrency ?? config.DUMPER_PUBLISH_SLOTS, queue.length);
+export async function publishTables(
+  publishing: Publishing,
+  tables: readonly TableInLine[],
+  options: PublishTablesOptions,
+  run: Run,
+): Promise<ExitCode> {
+  const events = eventQueue<Progress>();
+  const line = tables.toSorted((one, other) => one.bytes - other.bytes);
+  const workers = Math.min(options.concurrency ?? publishing.world.config.DUMPER_PUBLISH_SLOTS, line.length);
   const pace = createPace(options.tablesPerMinute, run.signal);
   const working = Promise.all(
     Array.from({ length: workers }, async () => {
-      for (let state = queue.shift(); state !== undefined && !run.signal.aborted; state = queue.shift()) {
+      for (let next = line.shift(); next !== undefined && !run.signal.aborted; next = line.shift()) {
         await pace();
-        await publishOne(publishing, state.id, events, run.signal);
+        await publishOne(publishing, next.id, { ...options, events, signal: run.signal });
       }
     }),
   ).finally(() => events.end());
@@ -46,11 +67,15 @@ export async function publishCommand(
   return run.signal.aborted ? 1 : exitCode;
 }
 
+interface PublishOneOptions extends PublishTablesOptions {
+  readonly events: EventQueue<Progress>;
+  readonly signal: AbortSignal;
+}
+
 async function publishOne(
   publishing: Publishing,
   id: ResourceId,
-  events: EventQueue<Progress>,
-  signal: AbortSignal,
+  { events, signal, force, whenGone }: PublishOneOptions,
 ): Promise<void> {
   let last = { rows: 0, bytes: 0 };
   let toldAt = 0;
@@ -60,17 +85,20 @@ async function publishOne(
     toldAt = performance.now();
     events.push({ table: id, state: 'building', ...last });
   };
+  const end = (state: Progress['state'], reason?: string): void =>
+    events.push({ table: id, state, ...last, ...(reason === undefined ? {} : { reason }) });
   try {
-    const outcome = await publishing.publish(id, { force: true, signal, onProgress });
+    const outcome = await publishing.publishNow(id, { force, signal, onProgress });
     if (outcome.kind === 'published' || outcome.kind === 'unchanged') {
-      events.push({ table: id, state: outcome.kind, ...last, rows: outcome.manifest.rows });
-    } else if (outcome.kind === 'gone')
-      events.push({ table: id, state: 'absent', ...last, reason: 'the table is gone' });
-    else events.push({ table: id, state: 'failed', ...last, reason: 'another worker took it over' });
+      last = { ...last, rows: outcome.manifest.rows };
+      end(outcome.kind);
+    } else if (outcome.kind === 'superseded') end('failed', 'another worker took it over');
+    else if (whenGone === 'absent') end('absent', 'the table is gone');
+    else end('unchanged', 'the table is gone; its dumps are withdrawn');
   } catch (error) {
     // A fault of this table; one that would meet every table ends the command.
     if (isDumperError(error, 'CONFIGURATION')) throw error;
-    events.push({ table: id, state: 'failed', ...last, reason: reasonOf(error) });
+    end('failed', reasonOf(error));
   }
 }
 

@@ -1,0 +1,224 @@
+/**
+ * The running service: routes at once, workers and schedule as soon as their neighbours answer, and an orderly end.
+ *
+ * A state database or CKAN that is down at start is waited for in the background; the routes that do not need it
+ * answer meanwhile (promise P21). `stop` takes nothing new, gives answers and publications their grace, and closes
+ * everything (promise P20).
+ */
+import { readFile } from 'node:fs/promises';
+import type pg from 'pg';
+import { startChange, type Change } from '../change/act.ts';
+import type { Config } from '../config.ts';
+import { DumperError, reasonOf } from '../errors.ts';
+import { createLog, type Log } from '../log.ts';
+import { createPool } from '../postgres.ts';
+import { createRestMemory } from '../revision.ts';
+import { createApp } from '../serve/app.ts';
+import { createManifests, nothingPublished } from '../serve/freshness.ts';
+import { createSlots } from '../serve/slots.ts';
+import type { ServeWorld } from '../serve/world.ts';
+import { untilDone } from '../until-done.ts';
+import { readinessChecks } from './checks.ts';
+import { listen } from './http-server.ts';
+import { openPermission, type OpenPermission } from './permission.ts';
+import { openPublishing, type Publishing, type PublishingOptions } from './publishing.ts';
+import { openWorld, type World } from './world.ts';
+
+export interface Sidecar {
+  readonly port: number;
+  stop(): Promise<void>;
+}
+
+export interface SidecarOptions {
+  readonly log?: Log;
+  /** Called at each named step of a publication. */
+  readonly onStep?: PublishingOptions['onStep'];
+}
+
+/** What came up later than the routes; null until then. */
+interface Late {
+  publishing: Publishing | null;
+  change: Change | null;
+}
+
+/** Start from settings; resolves when the port listens. Rejects only for settings that cannot work. */
+export async function startSidecar(
+  environment: Readonly<Record<string, string | undefined>>,
+  config: Config,
+  options: SidecarOptions = {},
+): Promise<Sidecar> {
+  const log = options.log ?? createLog(config.DUMPER_LOG_LEVEL);
+  const world = openWorld({ config, log, environment });
+  const permission = openPermission(world);
+  const stopping = new AbortController();
+  const ending = new AbortController();
+  const rest = createRestMemory();
+  const late: Late = { publishing: null, change: null };
+  const served = await serveWorld(world, permission, late, rest, ending.signal);
+  const listening = await listen(createApp(served).callback(), {
+    host: config.DUMPER_HOST,
+    port: config.DUMPER_PORT,
+  }).catch(async (error: unknown) => {
+    await Promise.all([permission.close(), world.close()]);
+    throw error;
+  });
+  const writePool = openWritePool(config, log);
+  const starting = startLater(world, permission, late, {
+    rest,
+    writePool,
+    signal: stopping.signal,
+    ...options,
+  });
+  log.info({ port: listening.port, role: config.DUMPER_ROLE }, 'listening');
+  const stop = async (): Promise<void> => {
+    log.info({ graceSeconds: config.DUMPER_DRAIN_SECONDS }, 'draining');
+    stopping.abort();
+    const grace = config.DUMPER_DRAIN_SECONDS;
+    await Promise.all([
+      listening.drain(grace, () => ending.abort()),
+      starting.then(() => late.change?.stop(grace)),
+    ]);
+    await late.publishing?.close();
+    await Promise.all([permission.close(), writePool?.end(), world.close()]);
+    log.info('stopped');
+  };
+  return { port: listening.port, stop };
+}
+
+interface LaterOptions extends SidecarOptions {
+  readonly rest: ReturnType<typeof createRestMemory>;
+  readonly writePool: pg.Pool | null;
+  readonly signal: AbortSignal;
+}
+
+/** State, queue, workers and schedule, each as soon as it can be had; resolves when all are, or at the end. */
+async function startLater(
+  world: World,
+  permission: OpenPermission,
+  late: Late,
+  options: LaterOptions,
+): Promise<void> {
+  const { config, log, profiles, readPool, now } = world;
+  const { signal, rest } = options;
+  if (config.DUMPER_STATE_URL === undefined || world.store === null) return;
+  try {
+    const publishing = await untilDone(() => openPublishing(world, { permission, ...options }), {
+      what: 'the state database',
+      log,
+      signal,
+    });
+    late.publishing = publishing;
+    await Promise.race([profiles.known(), aborted(signal)]);
+    const start = (): Promise<Change> =>
+      startChange({
+        config,
+        log,
+        read: readPool,
+        write: options.writePool,
+        state: publishing.state,
+        store: publishing.store,
+        profile: () => profiles.current()!,
+        now,
+        rest,
+        working: config.DUMPER_ROLE !== 'serve',
+        publish: (id, request) =>
+          publishing.publisher.publish(id, { ...request, onProgress: (rows) => request.onProgress(rows) }),
+        withdraw: publishing.publisher.withdraw,
+      });
+    late.change = await untilDone(start, { what: 'the queue', log, signal });
+  } catch (error) {
+    if (!signal.aborted) log.error({ reason: reasonOf(error) }, 'publishing did not start');
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<never> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const onAbort = (): void => reject(new DumperError('ABORTED', 'stopping'));
+  if (signal.aborted) onAbort();
+  else signal.addEventListener('abort', onAbort, { once: true });
+  return promise;
+}
+
+function openWritePool(config: Config, log: Log): pg.Pool | null {
+  if (config.CKAN_DATASTORE_WRITE_URL === undefined) return null;
+  return createPool({
+    url: config.CKAN_DATASTORE_WRITE_URL,
+    applicationName: 'datastore-dumper triggers',
+    size: 1,
+    onIdleError: (error) => log.debug({ reason: reasonOf(error) }, 'an idle connection was lost'),
+  });
+}
+
+async function serveWorld(
+  world: World,
+  permission: OpenPermission,
+  late: Late,
+  rest: ReturnType<typeof createRestMemory>,
+  ending: AbortSignal,
+): Promise<ServeWorld> {
+  const { config, store, metrics, log, now } = world;
+  const changeOrBusy = (): Change => {
+    if (late.change !== null) return late.change;
+    throw new DumperError('STATE_UNAVAILABLE', 'the queue cannot be reached yet');
+  };
+  const recordsOrBusy = (): Publishing['state']['records'] => {
+    if (late.publishing !== null) return late.publishing.state.records;
+    throw new DumperError('STATE_UNAVAILABLE', 'the state database cannot be reached yet');
+  };
+  const publishes = config.DUMPER_STATE_URL !== undefined && store !== null;
+  metrics.liveSlots.set(config.DUMPER_LIVE_SLOTS);
+  return {
+    config,
+    profile: () => world.profiles.current(),
+    readPool: world.readPool,
+    livePool: world.livePool,
+    slots: createSlots(config.DUMPER_LIVE_SLOTS, { onChange: (busy) => metrics.liveSlotsBusy.set(busy) }),
+    store,
+    manifests:
+      store === null
+        ? nothingPublished
+        : createManifests({
+            store,
+            rest,
+            marginSeconds: config.DUMPER_COUNTER_MARGIN_SECONDS,
+            retireMarginSeconds: config.DUMPER_RETIRE_MARGIN_SECONDS,
+            now,
+            log,
+            onRead: (from) => metrics.manifestReads.inc({ from }),
+          }),
+    blobSecret: world.blobSecret,
+    permission: permission.permission,
+    records: publishes
+      ? { get: async (id) => recordsOrBusy().get(id), all: async () => recordsOrBusy().all() }
+      : null,
+    rebuild: publishes ? async (id) => changeOrBusy().rebuild([id]) : null,
+    takeNotice:
+      config.DUMPER_NOTICE_SECRET === undefined || !publishes
+        ? null
+        : (headers, body) => takeNotice(changeOrBusy(), headers, body),
+    checks: readinessChecks(world, () => late.publishing),
+    openapi: await readOpenapi(),
+    metrics,
+    log,
+    now,
+    ending,
+  };
+}
+
+async function takeNotice(
+  change: Change,
+  headers: NodeJS.Dict<string | string[]>,
+  body: Buffer,
+): ReturnType<NonNullable<ServeWorld['takeNotice']>> {
+  const notice = await change.notice({
+    timestamp: headers['x-dumper-timestamp'],
+    signature: headers['x-dumper-signature'],
+    body,
+  });
+  if (notice.kind === 'refused') return notice;
+  return { kind: 'queued', tables: notice.kind === 'accepted' ? notice.names.length : 0 };
+}
+
+async function readOpenapi(): Promise<string | null> {
+  return readFile(new URL('../../openapi.yaml', import.meta.url), 'utf8').catch(() => null);
+}

@@ -1,0 +1,31 @@
+/** `sweep`: compare every table with its manifest once, here and now; publish what changed, withdraw what is gone. */
+import type { ExitCode, Run } from '../cli/program.ts';
+import { sweep } from '../change/sweep.ts';
+import { createRestMemory } from '../revision.ts';
+import type { Notice } from '../state/record.ts';
+import type { Publishing } from '../assembly/publishing.ts';
+import { publishTables } from './publish.ts';
+
+export async function sweepCommand(publishing: Publishing, run: Run): Promise<ExitCode> {
+  const { world, state, store } = publishing;
+  const profile = await world.profiles.known();
+  const found: Notice[] = [];
+  await sweep(
+    {
+      read: world.readPool,
+      write: null,
+      store,
+      records: state.records,
+      profile: () => profile,
+      rest: createRestMemory(),
+      look: async (notices) => void found.push(...notices),
+      now: world.now,
+      log: world.log,
+      lockSeconds: world.config.DUMPER_LOCK_SECONDS,
+    },
+    { manyGone: false },
+    { listStore: true },
+  );
+  const tables = found.map(({ id, bytes }) => ({ id, bytes: bytes ?? 0 }));
+  return publishTables(publishing, tables, { force: false, whenGone: 'withdrawn' }, run);
+}

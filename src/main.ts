@@ -1,0 +1,149 @@
+/**
+ * The only reader of `process`: builds the world from the environment, runs one command, and ends with its exit code.
+ */
+import { readFileSync } from 'node:fs';
+import { openPermission } from './assembly/permission.ts';
+import { openPublishing, type Publishing } from './assembly/publishing.ts';
+import { startSidecar } from './assembly/sidecar.ts';
+import { openWorld, type World } from './assembly/world.ts';
+import { runProgram, type Actions, type ExitCode, type Run } from './cli/program.ts';
+import { doctorCommand } from './commands/doctor.ts';
+import { publishCommand } from './commands/publish.ts';
+import { statusCommand } from './commands/status.ts';
+import { sweepCommand } from './commands/sweep.ts';
+import { installCommand, removeCommand } from './commands/triggers.ts';
+import { verifyCommand } from './commands/verify.ts';
+import { readConfig, type Config, type Need } from './config.ts';
+import { runDemo, type Environment } from './demo/demo.ts';
+import { createLog } from './log.ts';
+import { openState } from './state.ts';
+
+type Variables = Readonly<Record<string, string | undefined>>;
+
+/** Commands speak to people: of the log only what they must know, unless a level is set. */
+const quietly = (variables: Variables): Variables => ({ DUMPER_LOG_LEVEL: 'warn', ...variables });
+
+async function withWorld(
+  variables: Variables,
+  needs: readonly Need[],
+  work: (world: World, config: Config) => Promise<ExitCode>,
+): Promise<ExitCode> {
+  const config = readConfig(variables, needs);
+  const world = openWorld({ config, log: createLog(config.DUMPER_LOG_LEVEL), environment: variables });
+  try {
+    return await work(world, config);
+  } finally {
+    await world.close();
+  }
+}
+
+async function withPublishing(
+  variables: Variables,
+  work: (publishing: Publishing) => Promise<ExitCode>,
+): Promise<ExitCode> {
+  return withWorld(quietly(variables), ['read', 'site', 'publish'], async (world) => {
+    const permission = openPermission(world);
+    const publishing = await openPublishing(world, { permission });
+    try {
+      return await work(publishing);
+    } finally {
+      await publishing.close();
+      await permission.close();
+    }
+  });
+}
+
+/** What `serve` needs: a publishing role cannot do without state and store, a serving one can. */
+function serveNeeds(variables: Variables): Need[] {
+  const configured =
+    variables['DUMPER_STATE_URL'] !== undefined && variables['DUMPER_BLOB_STORE'] !== undefined;
+  const publishes =
+    variables['DUMPER_ROLE'] === 'publish' || (variables['DUMPER_ROLE'] !== 'serve' && configured);
+  const half = variables['DUMPER_STATE_URL'] !== undefined || variables['DUMPER_BLOB_STORE'] !== undefined;
+  const needsPublishing = publishes || (half && variables['DUMPER_ROLE'] !== 'serve');
+  return ['read', 'site', ...(needsPublishing ? (['publish'] as const) : [])];
+}
+
+function createActions(variables: Variables): Actions {
+  const serve = async (run: Run): Promise<ExitCode> => {
+    const sidecar = await startSidecar(variables, readConfig(variables, serveNeeds(variables)));
+    await untilAborted(run.signal);
+    await sidecar.stop();
+    return 0;
+  };
+  return {
+    serve,
+    publish: (options, run) =>
+      withPublishing(variables, (publishing) => publishCommand(publishing, options, run)),
+    sweep: (run) => withPublishing(variables, (publishing) => sweepCommand(publishing, run)),
+    status: ({ id }, run) => withPublishing(variables, (publishing) => statusCommand(publishing, id, run)),
+    verify: ({ id }, run) =>
+      withPublishing(variables, (publishing) => verifyCommand(publishing.store, id, run)),
+    migrate: async (run) => {
+      const config = readConfig(variables, ['publish']);
+      const state = await openState({ url: config.DUMPER_STATE_URL ?? '', onIdleError: () => undefined });
+      await state.close();
+      run.output.line('The state database is up to date.');
+      return 0;
+    },
+    installTriggers: (options, run) =>
+      installCommand(readConfig(variables, options.print ? ['read'] : ['read', 'write']), options, run),
+    removeTriggers: (options, run) =>
+      removeCommand(readConfig(variables, options.print ? ['read'] : ['read', 'write']), options, run),
+    demo: (options, run) => runDemo(options, run, demoParts()),
+    doctor: (run) => withWorld(quietly(variables), ['read', 'site'], (world) => doctorCommand(world, run)),
+  };
+}
+
+/** The demo runs the product's own commands on settings of its own. */
+function demoParts(): Parameters<typeof runDemo>[2] {
+  return {
+    installTriggers: async (environment, superuserUrl, signal) => {
+      const silent = {
+        terminal: false,
+        columns: 80,
+        json: false,
+        line: () => undefined,
+        notice: () => undefined,
+      };
+      const config = readConfig(environment, ['read', 'write']);
+      await installCommand(config, { superuserUrl, print: false }, { signal, output: silent });
+    },
+    publishAll: (environment: Environment, run) =>
+      createActions(environment).publish(
+        { ids: [], all: true, concurrency: undefined, tablesPerMinute: undefined },
+        run,
+      ),
+    startService: (environment) => startSidecar(environment, readConfig(environment, ['read', 'publish'])),
+  };
+}
+
+async function untilAborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  signal.addEventListener('abort', () => resolve(), { once: true });
+  await promise;
+}
+
+/** The first SIGINT or SIGTERM asks for an end, the second one is the end. */
+function endSignal(): AbortSignal {
+  const ending = new AbortController();
+  const onSignal = (): void => {
+    if (ending.signal.aborted) process.exit(1);
+    ending.abort();
+  };
+  process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
+  return ending.signal;
+}
+
+function version(): string {
+  const manifest = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(manifest) as { version: string }).version;
+}
+
+process.exitCode = await runProgram(process.argv.slice(2), createActions(process.env), {
+  stdout: process.stdout,
+  stderr: process.stderr,
+  signal: endSignal(),
+  version: version(),
+});
