@@ -8,23 +8,12 @@ import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { DumperError, isDumperError, reasonOf } from '../errors.ts';
 import { redact } from '../log.ts';
 import { examples, settingsHelp } from './help.ts';
+import { outputOn, type Output, type Terminal } from './output.ts';
+
+export type { Output, Terminal } from './output.ts';
 
 /** 0: done; 1: at least one thing failed, and its reason was printed. */
 export type ExitCode = 0 | 1;
-
-/** Where a command speaks: results to standard output, everything else to standard error. */
-export interface Output {
-  /** Standard output is a terminal: bars and colours are welcome. */
-  readonly terminal: boolean;
-  /** Width of the terminal; 80 in a pipe. */
-  readonly columns: number;
-  /** Results are wanted as JSON, one object a line. */
-  readonly json: boolean;
-  /** One line of result; the line end is added. */
-  line(text: string): void;
-  /** One line for the person watching; the line end is added. */
-  notice(text: string): void;
-}
 
 /** What every command gets beside its options. */
 export interface Run {
@@ -76,14 +65,6 @@ export interface Actions {
   removeTriggers(options: InstallOptions, run: Run): Promise<ExitCode>;
   demo(options: DemoOptions, run: Run): Promise<ExitCode>;
   doctor(run: Run): Promise<ExitCode>;
-}
-
-/** What the process gives: streams, its abort signal, its version. */
-export interface Terminal {
-  readonly stdout: { readonly isTTY?: boolean; readonly columns?: number; write(text: string): unknown };
-  readonly stderr: { write(text: string): unknown };
-  readonly signal: AbortSignal;
-  readonly version: string;
 }
 
 /** Parse the arguments (without node and script), run the command, and answer the exit code; never throws. */
@@ -230,16 +211,6 @@ function addTriggers(program: Command, actions: Actions, run: CreateRun, done: D
     .command('migrate')
     .description('Create or upgrade the schema of the state database; `serve` does it too')
     .action(async () => done(await actions.migrate(run())));
-}
-
-function outputOn({ stdout, stderr }: Terminal, json: boolean): Output {
-  return {
-    terminal: stdout.isTTY === true,
-    columns: stdout.columns ?? 80,
-    json,
-    line: (text) => void stdout.write(`${text}\n`),
-    notice: (text) => void stderr.write(`${text}\n`),
-  };
 }
 
 /** A parser of whole numbers within bounds, for commander. */

@@ -1,94 +1,11 @@
 /** The chart: renders for many sets of values, carries every setting, holds secrets by reference, runs as nobody. */
-import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync } from 'node:fs';
-import { homedir } from 'node:os';
-import path from 'node:path';
+import { spawnSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
-import { parse, parseAllDocuments } from 'yaml';
+import { parse } from 'yaml';
 import { settings, type Setting } from '../../src/config.ts';
 import { createMetrics } from '../../src/metrics.ts';
-import { root, textOf } from '../house/tree.ts';
-
-const chart = path.join(root, 'helm/datastore-dumper');
-const helm = findHelm();
-
-/** From the path, from the cache, or built once where Go is at hand; null where neither is. */
-function findHelm(): string | null {
-  const cached = path.join(
-    process.env['XDG_CACHE_HOME'] ?? path.join(homedir(), '.cache'),
-    'datastore-dumper/bin/helm',
-  );
-  if (existsSync(cached)) return cached;
-  if (spawnSync('helm', ['version']).status === 0) return 'helm';
-  if (spawnSync('go', ['version']).status !== 0) return null;
-  mkdirSync(path.dirname(cached), { recursive: true });
-  const built = spawnSync('go', ['install', 'helm.sh/helm/v3/cmd/helm@v3.22.0'], {
-    env: { ...process.env, GOBIN: path.dirname(cached) },
-    stdio: 'ignore',
-  });
-  return built.status === 0 ? cached : null;
-}
-
-interface Resource {
-  readonly kind: string;
-  readonly metadata: { readonly name: string; readonly annotations?: Record<string, string> };
-  readonly spec?: unknown;
-}
-
-interface Container {
-  readonly name: string;
-  readonly args: readonly string[];
-  readonly env: readonly {
-    readonly name: string;
-    readonly value?: string;
-    readonly valueFrom?: {
-      readonly secretKeyRef: { readonly name: string; readonly key: string; readonly optional: boolean };
-    };
-  }[];
-  readonly securityContext: Record<string, unknown>;
-  readonly ports?: readonly { readonly containerPort: number }[];
-}
-
-interface Pod {
-  readonly automountServiceAccountToken: boolean;
-  readonly terminationGracePeriodSeconds?: number;
-  readonly securityContext: Record<string, unknown>;
-  readonly containers: readonly [Container];
-}
-
-function rendered(...values: string[]): Resource[] {
-  const text = execFileSync(
-    helm ?? 'helm',
-    ['template', 'release', chart, ...values.flatMap((value) => ['--set', value])],
-    {
-      encoding: 'utf8',
-      stdio: ['ignore', 'pipe', 'pipe'],
-    },
-  );
-  return parseAllDocuments(text)
-    .map((document) => document.toJS() as Resource | null)
-    .filter((resource) => resource !== null);
-}
-
-const refused = (...values: string[]): string => {
-  try {
-    rendered(...values);
-    return '';
-  } catch (error) {
-    return String((error as { stderr?: unknown }).stderr);
-  }
-};
-
-const podsOf = (resources: readonly Resource[]): Pod[] =>
-  resources
-    .filter(({ kind }) => kind === 'Deployment' || kind === 'Job')
-    .map(({ spec }) => (spec as { template: { spec: Pod } }).template.spec);
-
-const named = (resources: readonly Resource[], kind: string): string[] =>
-  resources
-    .filter((resource) => resource.kind === kind)
-    .map(({ metadata }) => metadata.name)
-    .sort();
+import { textOf } from '../house/tree.ts';
+import { chart, helm, named, podsOf, refused, rendered, type Resource } from './rendered.ts';
 
 const everything = [
   'serviceMonitor.enabled=true',

@@ -1,0 +1,100 @@
+/** The house rules of source: directions of imports, sizes, names, what is never written. */
+import path from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { banned, functionLengths, importsOf, readsProcess } from './source.ts';
+import { checkoutFiles, textOf } from './tree.ts';
+
+const source = checkoutFiles(/^src\/.*\.ts$/).filter((file) => !file.endsWith('.as.ts'));
+const all = checkoutFiles(/^(src|test|bench)\/.*\.ts$/);
+const written = all.filter((file) => !file.endsWith('.as.ts'));
+
+type Place = 'change' | 'dump' | 'serve' | 'edge' | 'noun';
+
+/** Which part of the house a file belongs to: an act of the story, the edge that people and processes meet, a noun. */
+function placeOf(file: string): Place {
+  const [, folder = ''] = file.split('/');
+  if (folder === 'change' || folder === 'dump' || folder === 'serve') return folder;
+  return /^(main\.ts|assembly|commands|cli|demo)$/.test(folder) ? 'edge' : 'noun';
+}
+
+const mayImport: Readonly<Record<Place, readonly Place[]>> = {
+  change: ['change', 'dump', 'noun'],
+  dump: ['dump', 'noun'],
+  serve: ['serve', 'dump', 'noun'],
+  edge: ['change', 'dump', 'serve', 'edge', 'noun'],
+  noun: ['noun'],
+};
+
+/** Ports whose files stand in an act but say only what a noun is. */
+const isPort = (file: string): boolean => ['src/dump/manifest.ts', 'src/dump/formatter.ts'].includes(file);
+
+describe('the house', () => {
+  it('arrows point from the story to the nouns, and serve never imports change', () => {
+    const wrong = source.flatMap((file) =>
+      importsOf(file)
+        .filter((imported) => imported.startsWith('src/') && !isPort(imported))
+        .filter((imported) => !mayImport[placeOf(file)].includes(placeOf(imported)))
+        .map((imported) => `${file} imports ${imported}`),
+    );
+    expect(wrong).toEqual([]);
+  });
+
+  it('nothing of the product imports a test, a bench or a package that only development has', () => {
+    const { dependencies, optionalDependencies } = JSON.parse(textOf('package.json')) as Record<
+      string,
+      Record<string, string>
+    >;
+    const known = Object.keys({ ...dependencies, ...optionalDependencies });
+    const wrong = source.flatMap((file) =>
+      importsOf(file)
+        .filter((imported) => !imported.startsWith('src/') && !imported.startsWith('node:'))
+        .filter((imported) => !known.some((name) => imported === name || imported.startsWith(`${name}/`)))
+        .map((imported) => `${file} imports ${imported}`),
+    );
+    expect(wrong).toEqual([]);
+  });
+
+  it('only main.ts reads the environment, the arguments and the signals of the process', () => {
+    const readers = source.filter((file) => file !== 'src/main.ts' && readsProcess(file));
+    expect(readers).toEqual([]);
+  });
+
+  it('no file is longer than 250 lines, no function longer than 60', () => {
+    const files = all.map((file) => [file, textOf(file).trimEnd().split('\n').length] as const);
+    expect(files.filter(([, lines]) => lines > 250)).toEqual([]);
+    const functions = written.filter((file) => !file.endsWith('.test.ts')).flatMap(functionLengths);
+    expect(functions.length).toBeGreaterThan(100);
+    expect(functions.filter(({ lines }) => lines > 60)).toEqual([]);
+  });
+
+  it('every file says at its head which part of the story it is', () => {
+    expect(all.filter((file) => !/^\s*(\/\*\*|\/\/)/.test(textOf(file)))).toEqual([]);
+  });
+
+  it('no file has a name that says nothing', () => {
+    const empty = /^(utils?|helpers?|common|lib|types?|manager|service|misc|index)\.ts$/;
+    expect(
+      all.filter(
+        (file) => empty.test(path.basename(file)) || /\/(utils?|helpers?|common|lib|types?)\//.test(file),
+      ),
+    ).toEqual([]);
+    expect(
+      all.filter((file) => !/^[a-z0-9]+(-[a-z0-9]+)*(\.[a-z]+)*\.ts$/.test(path.basename(file))),
+    ).toEqual([]);
+  });
+
+  it('nothing is left for later, untyped, piped without an end, mocked or run alone', () => {
+    const never = [
+      /\bTODO\b/,
+      /\bFIXME\b/,
+      /\bvi\.(do)?[mM]ock\(/,
+      /\b(it|describe|test)\.only\(/,
+      /@ts-(ignore|nocheck)/,
+    ];
+    const others = written.filter((file) => file !== 'test/house/source.test.ts');
+    const wrong = others.flatMap((file) =>
+      never.filter((pattern) => pattern.test(textOf(file))).map((pattern) => `${file}: ${pattern}`),
+    );
+    expect([...wrong, ...written.flatMap(banned)]).toEqual([]);
+  });
+});

@@ -1,0 +1,70 @@
+/** Source files as trees: their imports and the lengths of their functions. */
+import path from 'node:path';
+import { parseAst } from 'vitest/node';
+import { textOf } from './tree.ts';
+
+interface Node {
+  readonly type: string;
+  readonly start: number;
+  readonly end: number;
+  readonly [key: string]: unknown;
+}
+
+const isNode = (value: unknown): value is Node =>
+  typeof value === 'object' && value !== null && typeof (value as Node).type === 'string';
+
+function* nodesOf(node: Node): Generator<Node> {
+  yield node;
+  for (const value of Object.values(node)) {
+    const children: readonly unknown[] = Array.isArray(value) ? (value as unknown[]) : [value];
+    for (const child of children) if (isNode(child)) yield* nodesOf(child);
+  }
+}
+
+const treeOf = (file: string): Node => parseAst(textOf(file), { lang: 'ts' }) as unknown as Node;
+
+/** What a file imports: paths from the root for its own files (`.ts`), package names for the rest. */
+export function importsOf(file: string): string[] {
+  return [...nodesOf(treeOf(file))].flatMap((node) => {
+    const source = node['source'];
+    if (!/^(Import|Export)/.test(node.type) || !isNode(source) || typeof source['value'] !== 'string')
+      return [];
+    const wanted = source['value'];
+    return [wanted.startsWith('.') ? path.join(path.dirname(file), wanted) : wanted];
+  });
+}
+
+export interface FunctionLength {
+  readonly where: string;
+  readonly lines: number;
+}
+
+/** Every function of a file with its lines, from its head to its closing brace. */
+export function functionLengths(file: string): FunctionLength[] {
+  const text = textOf(file);
+  const line = (offset: number): number => text.slice(0, offset).split('\n').length;
+  return [...nodesOf(treeOf(file))]
+    .filter(({ type }) => /^(FunctionDeclaration|FunctionExpression|ArrowFunctionExpression)$/.test(type))
+    .map(({ start, end }) => ({ where: `${file}:${line(start)}`, lines: line(end) - line(start) + 1 }));
+}
+
+/** Whether a file reads the environment, the arguments, the signals or ends the process (`process.env` and so on). */
+export function readsProcess(file: string): boolean {
+  return [...nodesOf(treeOf(file))].some(({ type, object, property }) => {
+    if (type !== 'MemberExpression' || !isNode(object) || !isNode(property)) return false;
+    return (
+      object['name'] === 'process' && /^(env|argv|exit|exitCode|on|once)$/.test(String(property['name']))
+    );
+  });
+}
+
+/** Calls and types that the house does without: streams joined by `.pipe()`, `any`. */
+export function banned(file: string): string[] {
+  const schemas = importsOf(file).includes('zod');
+  return [...nodesOf(treeOf(file))].flatMap((node) => {
+    if (node.type === 'TSAnyKeyword') return [`${file}: any`];
+    const { callee } = node;
+    const piped = isNode(callee) && isNode(callee['property']) && callee['property']['name'] === 'pipe';
+    return node.type === 'CallExpression' && piped && !schemas ? [`${file}: .pipe()`] : [];
+  });
+}
