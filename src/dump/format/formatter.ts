@@ -10,12 +10,14 @@
  */
 import { DumperError } from '../../errors.ts';
 import { formats, type Format } from '../../format.ts';
+import type { PythonJson } from '../../python-json.ts';
 import type { CreateFormatter, Emit, Formatter, FormatterOptions } from '../formatter.ts';
 import { startKernel, pageBytes, type Kernel, type KernelInstance } from './kernel.ts';
 import { elementNames, layOut, slackBytes, type Layout } from './layout.ts';
 import { floatText } from './float.ts';
 import { headOf, tailOf } from './frame.ts';
-import { nestedJson, nestedXml, readNested } from './nested.ts';
+import { nestedJson, nestedXml } from './nested-text.ts';
+import { readNested } from './nested.ts';
 
 /** The input's first size: a socket's chunk and what the last one left. */
 const inputBytes = 2 * pageBytes;
@@ -41,6 +43,9 @@ class KernelFormatter implements Formatter {
   /** Bytes of an unfinished message at the input's beginning. */
   #left = 0;
   #emit: Emit = () => {};
+  /** The nested cells of the row that is being written. */
+  readonly #readCells = new Map<number, PythonJson>();
+  #readRow = 0;
 
   constructor(options: FormatterOptions) {
     this.#options = options;
@@ -120,8 +125,7 @@ class KernelFormatter implements Formatter {
 
   /** Write a cell of JSON anew at `out`, or, where it does not fit, straight to the emitter. */
   #nest(format: number, column: number, start: number, end: number, quoted: number, out: number): number {
-    const cell = this.#bytes.toString('utf8', start, end);
-    const value = readNested(quoted === 1 ? cell.replaceAll('""', '"') : cell);
+    const value = this.#read(column, start, end, quoted === 1);
     const name = formats[format] as Format;
     const text = name === 'json' ? nestedJson(value) : nestedXml(this.#elements[column] ?? '_', value);
     const output = this.#layout.outputs.get(name);
@@ -130,5 +134,16 @@ class KernelFormatter implements Formatter {
     if (out > output.start) this.#handOver(format, output.start, out - output.start);
     this.#emit(name, Buffer.from(text));
     return output.start;
+  }
+  /** The value of a cell, read once for JSON and XML. */
+  #read(column: number, start: number, end: number, quoted: boolean): PythonJson {
+    if (this.#readRow !== this.rows) this.#readCells.clear();
+    this.#readRow = this.rows;
+    const known = this.#readCells.get(column);
+    if (known !== undefined) return known;
+    const cell = this.#bytes.toString('utf8', start, end);
+    const value = readNested(quoted ? cell.replaceAll('""', '"') : cell);
+    this.#readCells.set(column, value);
+    return value;
   }
 }

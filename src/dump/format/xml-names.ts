@@ -6,7 +6,7 @@
  * XML 1.0 production 7 (no colon but behind a bound prefix).
  */
 import type { CkanProfile } from '../../ckan-profile.ts';
-import { escapeAttribute } from './nested.ts';
+import { escapeAttribute } from './xml-text.ts';
 
 const nameStart =
   'A-Z_a-z\\u{C0}-\\u{D6}\\u{D8}-\\u{F6}\\u{F8}-\\u{2FF}\\u{370}-\\u{37D}\\u{37F}-\\u{1FFF}\\u{200C}\\u{200D}' +
