@@ -1,7 +1,7 @@
 /** The world itself: fresh databases are separate, hold the whole corpus, and a leaked connection is told. */
 import { Client } from 'pg';
 import { expect, test } from 'vitest';
-import { asAdmin, freshDatabase, type Corpus } from './postgres.ts';
+import { asAdmin, freshDatabase, startPostgres, type Corpus } from './postgres.ts';
 
 test.each<Corpus>(['2.11.6', '2.12.0'])(
   'a copy of the %s corpus holds tables that the read role may read',
@@ -40,4 +40,18 @@ test('a connection left open is told when its database is dropped', async () => 
   await leaked.connect();
   await expect(database.drop()).rejects.toThrow(/leaky/);
   await leaked.end().catch(() => undefined);
+});
+
+test('a server of its own, Postgres 18, keeps its data through a restart', async () => {
+  const server = await startPostgres({ version: 18, settings: { log_statement: 'all' } });
+  const database = await freshDatabase({ server: server.adminUrl });
+  await asAdmin(database.writeUrl, (client) => client.query('CREATE TABLE kept AS SELECT 1 AS a'));
+  await server.restart();
+  const { rows } = await asAdmin(database.readUrl, (client) =>
+    client.query(`SELECT a, current_setting('server_version_num')::int / 10000 AS version FROM kept`),
+  );
+  expect(rows).toEqual([{ a: 1, version: 18 }]);
+  expect(server.log()).toContain('CREATE TABLE kept');
+  await database.drop();
+  await server.stop();
 });
