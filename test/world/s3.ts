@@ -2,10 +2,10 @@
  * A real S3 server: the one at `TEST_S3_ENDPOINT` (credentials by the `AWS_*` variables), or versitygw on a temporary
  * directory. Its binary is built by Go into a cache on first use; without Go the caller is told why it is skipped.
  */
-import { execFile, spawn, type ChildProcess } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { access, constants, mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { access, constants, mkdir, mkdtemp } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { homedir, tmpdir } from 'node:os';
 import path from 'node:path';
@@ -42,47 +42,49 @@ async function startVersitygw(binary: string): Promise<S3Server> {
   await Promise.all([mkdir(data), mkdir(metadata)]);
   const port = await freePort();
   const credentials = { AWS_ACCESS_KEY_ID: 'dumper', AWS_SECRET_ACCESS_KEY: randomBytes(12).toString('hex') };
-  const server = spawn(
-    binary,
-    ['--port', `127.0.0.1:${port}`, '--keep-alive', '--quiet', 'posix', '--sidecar', metadata, data],
-    {
-      env: {
-        PATH: process.env['PATH'],
-        ROOT_ACCESS_KEY: credentials.AWS_ACCESS_KEY_ID,
-        ROOT_SECRET_KEY: credentials.AWS_SECRET_ACCESS_KEY,
-      },
-      stdio: ['ignore', 'ignore', 'pipe'],
+  const server = [
+    '--port',
+    `127.0.0.1:${port}`,
+    '--keep-alive',
+    '--quiet',
+    'posix',
+    '--sidecar',
+    metadata,
+    data,
+  ];
+  const guard = spawn('sh', ['-c', guardScript, directory, binary, ...server], {
+    detached: true,
+    env: {
+      PATH: process.env['PATH'],
+      ROOT_ACCESS_KEY: credentials.AWS_ACCESS_KEY_ID,
+      ROOT_SECRET_KEY: credentials.AWS_SECRET_ACCESS_KEY,
     },
-  );
+    stdio: ['pipe', 'ignore', 'pipe'],
+  });
+  const gone = once(guard, 'exit');
   const stop = async (): Promise<void> => {
-    await ended(server);
-    await rm(directory, { recursive: true, force: true, maxRetries: 5 });
+    guard.stdin.end();
+    await gone;
   };
-  const dieWithParent = (): void => void server.kill('SIGKILL');
-  process.once('exit', dieWithParent);
   let complaint = '';
-  server.stderr?.on('data', (chunk: Buffer) => {
+  guard.stderr.on('data', (chunk: Buffer) => {
     complaint = (complaint + chunk.toString()).slice(-2000);
   });
   try {
-    await eventually('versitygw listens', () => server.exitCode !== null || listens(port));
-    if (server.exitCode !== null) throw new Error(`versitygw ended: ${complaint}`);
+    await eventually('versitygw listens', () => listens(port));
   } catch (error) {
     await stop();
-    throw error;
+    throw new Error(`versitygw did not start: ${complaint}`, { cause: error });
   }
-  return reaching(`http://127.0.0.1:${port}`, credentials, async () => {
-    process.removeListener('exit', dieWithParent);
-    await stop();
-  });
+  return reaching(`http://127.0.0.1:${port}`, credentials, stop);
 }
 
-async function ended(server: ChildProcess): Promise<void> {
-  if (server.exitCode !== null || server.signalCode !== null) return;
-  const exit = once(server, 'exit');
-  server.kill('SIGKILL');
-  await exit;
-}
+/** Runs the server until the pipe to this process closes, however this process ends, then clears away after it. */
+const guardScript = `"$@" & server=$!
+read -r _
+kill -KILL "$server"
+wait "$server" 2>/dev/null
+rm -rf "$0"`;
 
 function reaching(
   endpoint: string,
