@@ -18,7 +18,7 @@ import type { Context } from 'koa';
 import type { Manifest, ManifestBlob } from '../dump/manifest.ts';
 import { entityTag, reprDigest } from './entity-tag.ts';
 import { setCaching } from './plain.ts';
-import { locationOf } from './redirect.ts';
+import { addressForNginx, locationOf } from './redirect.ts';
 import { answerUnchanged, describeBlob, sendBlob, type Sendable } from './send-blob.ts';
 import type { ServeWorld } from './world.ts';
 
@@ -55,9 +55,9 @@ export async function deliverBlob(world: ServeWorld, ctx: Context, fresh: FreshB
     return done;
   }
   if (fresh.withoutRedirect || config.DUMPER_DELIVERY === 'stream') return stream(world, ctx, blob);
-  const location = await locationOf(world, fresh);
-  if (config.DUMPER_DELIVERY === 'x-accel') tellNginx(ctx, blob, location);
+  if (config.DUMPER_DELIVERY === 'x-accel') tellNginx(ctx, blob, await addressForNginx(world, fresh));
   else {
+    const location = await locationOf(world, fresh);
     ctx.status = 302;
     ctx.set('Location', location);
     ctx.set('ETag', blob.etag);
@@ -80,16 +80,16 @@ function sendableOf({ manifest, blob, disposition }: FreshBlob): Sendable {
   };
 }
 
+/** nginx adds the blob's headers to ours: what both have would stand there twice, so that the blob alone names the file. */
 function tellNginx(ctx: Context, blob: Sendable, location: string): void {
   ctx.status = 200;
-  describeBlob(ctx, blob);
-  ctx.remove('Accept-Ranges');
+  ctx.set('Content-Type', blob.contentType);
   if (location.startsWith('/')) ctx.set('X-Accel-Redirect', location);
   else {
     ctx.set('X-Accel-Redirect', internalLocation);
     ctx.set('X-Dump-Blob-Url', location);
   }
-  ctx.length = 0;
+  ctx.body = '';
 }
 
 async function stream(world: ServeWorld, ctx: Context, blob: Sendable): Promise<Delivered> {

@@ -17,7 +17,7 @@ interface Finding {
 
 type Findings = Readonly<Record<string, Finding>>;
 
-const deadlineMilliseconds = 3000;
+const deadlineMilliseconds = 2000;
 const keptMilliseconds = 1000;
 
 export function answerHealth(ctx: Context): void {

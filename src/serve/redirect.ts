@@ -21,16 +21,37 @@ export async function locationOf(
   world: Pick<ServeWorld, 'config' | 'store'>,
   wanted: Wanted,
 ): Promise<string> {
-  const { config, store } = world;
+  const { config } = world;
   const renamed = wanted.disposition !== wanted.ownDisposition;
   const base = config.DUMPER_PUBLIC_BLOB_URL;
   if (base !== undefined && wanted.public && !renamed && wanted.blob.key.startsWith(publicPrefix)) {
     return `${base}/${wanted.blob.key.split('/').map(encodeURIComponent).join('/')}`;
   }
+  return sign(world, wanted, wanted.public ? undefined : privately);
+}
+
+const privately = 'private, no-store';
+
+/**
+ * The same for nginx, which sends the blob under the dump's own address: there the blob's `immutable` would be wrong, so
+ * the address is always a signed one that says how long the answer holds.
+ */
+export function addressForNginx(
+  world: Pick<ServeWorld, 'config' | 'store'>,
+  wanted: Wanted,
+): Promise<string> {
+  return sign(world, wanted, wanted.public ? 'public, max-age=0, must-revalidate' : privately);
+}
+
+async function sign(
+  { config, store }: Pick<ServeWorld, 'config' | 'store'>,
+  { blob, disposition, ownDisposition }: Wanted,
+  cacheControl: string | undefined,
+): Promise<string> {
   if (store === null) throw new TypeError('a blob without a store');
-  return store.signedUrl(wanted.blob.key, {
+  return store.signedUrl(blob.key, {
     lifeSeconds: config.DUMPER_URL_LIFE_SECONDS,
-    ...(wanted.public ? {} : { cacheControl: 'private, no-store' }),
-    ...(renamed ? { contentDisposition: wanted.disposition } : {}),
+    ...(cacheControl === undefined ? {} : { cacheControl }),
+    ...(disposition === ownDisposition ? {} : { contentDisposition: disposition }),
   });
 }

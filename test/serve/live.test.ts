@@ -135,11 +135,7 @@ describe('P19: an answer that breaks off is visibly broken', () => {
   it('a terminated backend too', async () => {
     const client = openClient({ port: serving.port, path: `${path}?format=xml`, paused: true });
     await eventually('it streams', async () => (await busyBackends()) === 1);
-    await asAdmin(serving.database.adminUrl, (admin) =>
-      admin.query(
-        `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'test live' AND datname = current_database()`,
-      ),
-    );
+    await serving.killLive();
     client.socket.resume();
     expect(await client.ended).toBe('reset');
     await untilFree(5);

@@ -10,7 +10,7 @@ import type { BlobStore } from '../../src/blob-store.ts';
 import { openBlobStore } from '../../src/blob-store/open.ts';
 import { attachMissing, installTriggers } from '../../src/change/journal.ts';
 import { createCkan } from '../../src/ckan.ts';
-import { ckanProfile } from '../../src/ckan-profile.ts';
+import { ckanProfile, type CkanVersion } from '../../src/ckan-profile.ts';
 import { readConfig } from '../../src/config.ts';
 import { publish } from '../../src/dump/publish.ts';
 import { createLog } from '../../src/log.ts';
@@ -24,10 +24,12 @@ import { openState, type State } from '../../src/state.ts';
 import { asResourceId } from '../../src/table.ts';
 import { publishedVariants } from '../dump/publishing.ts';
 import { rightsOver, startCkan, type StandInCkan, type TableRights } from '../world/ckan.ts';
-import { freshDatabase, type Corpus, type Database } from '../world/postgres.ts';
+import { asAdmin, freshDatabase, type Corpus, type Database } from '../world/postgres.ts';
 
 export interface ServingOptions {
   readonly corpus?: Corpus;
+  /** Whose bytes; 2.12 unless given. */
+  readonly version?: CkanVersion;
   readonly environment?: Readonly<Record<string, string>>;
   readonly parts?: Partial<ServeWorld>;
   /** Has ckanext-datastore-authz. */
@@ -55,6 +57,8 @@ export interface Serving {
   /** Make a table as CKAN does, with rows of `(n, text)`. */
   createTable(id: string, rows: number, rights?: Partial<TableRights>): Promise<void>;
   publish(id: string, options?: { exposed?: boolean; public?: boolean; force?: boolean }): Promise<void>;
+  /** Terminate the backends of live answers. */
+  killLive(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -82,7 +86,7 @@ export async function startServing(options: ServingOptions = {}): Promise<Servin
     signingSecret: blobSecret,
     baseUrl: config.DUMPER_BASE_URL ?? '',
   });
-  const profile = ckanProfile(options.corpus === '2.11.6' ? '2.11' : '2.12');
+  const profile = ckanProfile(options.version ?? '2.12');
   const open = (applicationName: string, url: string, size: number) =>
     createPool({ url, applicationName, size, onIdleError: () => undefined });
   const readPool = open('test read', database.readUrl, 4);
@@ -166,7 +170,15 @@ export async function startServing(options: ServingOptions = {}): Promise<Servin
       });
       if (outcome.kind !== 'published' && outcome.kind !== 'unchanged')
         throw new Error(`not published: ${outcome.kind}`);
+      await state.records.learned(asResourceId(id), 'switched', outcome.manifest);
     },
+    killLive: () =>
+      asAdmin(database.adminUrl, async (admin) => {
+        await admin.query(
+          `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+           WHERE application_name = 'test live' AND datname = current_database()`,
+        );
+      }),
     close: async () => {
       ending.abort();
       server.cut();

@@ -1,0 +1,273 @@
+/** Every route but the bytes: methods, origins, locales, odd ids, notices, readiness, pages (promises P9, P15, P17, P21). */
+import { request } from 'node:http';
+import { connect } from 'node:net';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ask, startServing, type Serving } from './serving.ts';
+import { openClient } from './slow-client.ts';
+
+let serving: Serving;
+const id = 'd0000000-0000-4000-8000-000000000001';
+const odd = 'odd "name"; é 😀 %0d';
+const notices: { readonly tables: number; readonly body: string }[] = [];
+let broken = false;
+
+beforeAll(async () => {
+  serving = await startServing({
+    version: '2.11',
+    environment: {
+      DUMPER_ADMIN_TOKEN: 'the-admin-token',
+      CKAN__CORS__ORIGIN_WHITELIST: 'https://one.example https://two.example',
+    },
+    parts: {
+      takeNotice: async (_headers, body) => {
+        notices.push({ tables: 1, body: body.toString() });
+        return body.length === 0
+          ? { kind: 'refused', status: 401, reason: 'no signature' }
+          : { kind: 'queued', tables: 1 };
+      },
+      rebuild: async () => undefined,
+      checks: [
+        { name: 'postgres', needed: true, check: async () => 'answers' },
+        {
+          name: 'blob_store',
+          needed: false,
+          check: async () => {
+            if (broken)
+              throw new Error('no such bucket at https://key:hidden@s3.example/?X-Amz-Signature=hidden');
+            return 'writable';
+          },
+        },
+        {
+          name: 'silent',
+          needed: false,
+          check: () => (broken ? new Promise<string>(() => undefined) : Promise.resolve('answers')),
+        },
+      ],
+    },
+  });
+  await serving.createTable(id, 2);
+  await serving.owner.query(`CREATE VIEW "${odd.replaceAll('"', '""')}" AS SELECT * FROM "${id}"`);
+  await serving.publish(id);
+});
+afterAll(() => serving.close());
+
+/** The status of a request whose target goes out as it is. */
+function statusOf(
+  path: string,
+  method = 'GET',
+): Promise<{ status: number; allow: string | undefined; length: string | undefined }> {
+  return new Promise((resolve, reject) => {
+    const outgoing = request({ port: serving.port, path, method, agent: false }, (response) => {
+      response.resume();
+      response.once('end', () =>
+        resolve({
+          status: response.statusCode ?? 0,
+          allow: response.headers.allow,
+          length: response.headers['content-length'],
+        }),
+      );
+    });
+    outgoing.once('error', reject);
+    outgoing.end();
+  });
+}
+
+describe('the dump route', () => {
+  it('takes GET, HEAD and OPTIONS', async () => {
+    for (const method of ['POST', 'PUT', 'DELETE', 'PATCH', 'TRACE', 'PROPFIND']) {
+      const answer = await statusOf(`/datastore/dump/${id}?limit=1`, method);
+      expect([method, answer.status, answer.allow]).toEqual([method, 405, 'OPTIONS, GET, HEAD']);
+    }
+    expect(await statusOf(`/fr/datastore/dump/${id}`, 'OPTIONS')).toEqual({
+      status: 200,
+      allow: 'OPTIONS, GET, HEAD',
+      length: '0',
+    });
+  });
+
+  it("knows CKAN's locales and no other prefix", async () => {
+    for (const locale of ['fr', 'pt_BR', 'zh_Hant_TW', 'en', 'sr_Latn']) {
+      expect([locale, (await statusOf(`/${locale}/datastore/dump/${id}?limit=1`)).status]).toEqual([
+        locale,
+        200,
+      ]);
+    }
+    for (const path of [
+      `/xx/datastore/dump/${id}`,
+      `/fr/fr/datastore/dump/${id}`,
+      `/FR/datastore/dump/${id}`,
+    ]) {
+      expect([path, (await statusOf(path)).status]).toEqual([path, 404]);
+    }
+  });
+
+  it('404 for what is no id, whatever its bytes; never a 5xx', async () => {
+    const ids = [
+      '',
+      '%00',
+      `${id}%00`,
+      '%ff',
+      '%zz',
+      '..',
+      '.',
+      `${id}/`,
+      `${id}%0A`,
+      `%2F${id}`,
+      'a%2Fb',
+      '%27%20or%201=1',
+      '_internal',
+    ];
+    for (const one of [...ids, '%E6%97%A5', 'x'.repeat(200), `${id};x=1`, 'pg_class', '%C3%28', '%22%3B--']) {
+      expect([one, (await statusOf(`/datastore/dump/${one}`)).status]).toEqual([one, 404]);
+    }
+    expect((await statusOf(`/datastore//dump/${id}`)).status).toBe(404);
+    expect((await statusOf(`/Datastore/dump/${id}`)).status).toBe(404);
+    expect((await statusOf(`http://elsewhere.example/datastore/dump/${id}?limit=1`)).status).toBe(200);
+  });
+
+  it('P17: a name cannot add a header; it comes out as RFC 6266 has it', async () => {
+    const answer = await ask(`${serving.url}/datastore/dump/${encodeURIComponent(odd)}?limit=1`);
+    const disposition = answer.headers.get('content-disposition') ?? '';
+    expect(answer.status).toBe(200);
+    expect(disposition).toMatch(/^attachment; filename="[^"]*(?:\\"[^"]*)*"; filename\*=UTF-8''/);
+    expect(decodeURIComponent(disposition.split("UTF-8''")[1] ?? '')).toBe(`${odd}.csv`);
+    const redirect = await ask(`${serving.url}/datastore/dump/${encodeURIComponent(odd)}`);
+    const blob = await ask(new URL(redirect.headers.get('location') ?? '', serving.url).href);
+    expect([redirect.status, blob.status, blob.headers.get('content-disposition')]).toEqual([
+      302,
+      200,
+      disposition,
+    ]);
+  });
+
+  it('cross-origin: the whitelist, and only to those who name an origin', async () => {
+    const url = `${serving.url}/datastore/dump/${id}?limit=1`;
+    const one = await ask(url, { headers: { origin: 'https://one.example' } });
+    expect(one.headers.get('access-control-allow-origin')).toBe('https://one.example');
+    expect(one.headers.get('access-control-allow-headers')).toBe('Authorization, Content-Type');
+    expect(
+      (await ask(url, { headers: { origin: 'https://evil.example' } })).headers.get(
+        'access-control-allow-origin',
+      ),
+    ).toBeNull();
+    const plain = await ask(url);
+    expect(plain.headers.get('access-control-allow-origin')).toBeNull();
+    expect(plain.headers.get('vary')).toContain('Origin');
+  });
+
+  it('refuses bad parameters in plain text, existence first in 2.11', async () => {
+    const bad = await ask(`${serving.url}/datastore/dump/${id}?limit=x&offset=y`);
+    expect([bad.status, bad.text]).toEqual([400, 'limit: Invalid integer\noffset: Invalid integer\n']);
+    expect(bad.headers.get('content-type')).toBe('text/plain; charset=utf-8');
+    expect((await ask(`${serving.url}/datastore/dump/nope?limit=x`)).status).toBe(404);
+    const fields = await ask(`${serving.url}/datastore/dump/${id}?fields=nope`);
+    expect([fields.status, fields.text.startsWith('fields:')]).toEqual([400, true]);
+    const literal = await ask(`${serving.url}/datastore/dump/${id}?filters={"n":"x"}`);
+    expect([literal.status, literal.text.startsWith('filters:')]).toEqual([400, true]);
+  });
+
+  it('keeps a sane request id, makes one otherwise, and logs one line without the query', async () => {
+    const given = await ask(`${serving.url}/datastore/dump/${id}?q=secret-words`, {
+      headers: { 'x-request-id': 'abc-1' },
+    });
+    expect(given.headers.get('x-request-id')).toBe('abc-1');
+    const made = await ask(`${serving.url}/datastore/dump/${id}`, { headers: { 'x-request-id': 'a b"c' } });
+    expect(made.headers.get('x-request-id')).toMatch(/^[0-9a-f-]{36}$/);
+    expect(serving.log.filter((line) => line.includes('"request":"abc-1"')).length).toBe(1);
+    expect(serving.log.join('\n')).not.toContain('secret-words');
+  });
+});
+
+describe("the service's own routes", () => {
+  it('P21: readiness by dependency, in bounded time, without secrets', async () => {
+    expect((await ask(`${serving.url}/healthz`)).status).toBe(200);
+    expect((await ask(`${serving.url}/readyz`)).status).toBe(200);
+    broken = true;
+    await expect.poll(async () => (await ask(`${serving.url}/readyz`)).status, { timeout: 10_000 }).toBe(503);
+    const found = await ask(`${serving.url}/readyz`);
+    const { dependencies } = JSON.parse(found.text) as { dependencies: Record<string, { ok: boolean }> };
+    expect(Object.entries(dependencies).map(([name, { ok }]) => [name, ok])).toEqual([
+      ['postgres', true],
+      ['blob_store', false],
+      ['silent', false],
+    ]);
+    expect(found.text).not.toContain('hidden');
+    expect((await ask(`${serving.url}/readyz?needed`)).status).toBe(200);
+    broken = false;
+    await expect.poll(async () => (await ask(`${serving.url}/readyz`)).status, { timeout: 10_000 }).toBe(200);
+  });
+
+  it('P15: notices have a limit; what is judged is the raw body', async () => {
+    const post = (body: string | Buffer) => ask(`${serving.url}/notices`, { method: 'POST', body } as never);
+    expect((await post('{"resource_id": "x"}')).status).toBe(202);
+    expect(notices.at(-1)?.body).toBe('{"resource_id": "x"}');
+    expect((await post('')).status).toBe(401);
+    const before = notices.length;
+    const large = await post(Buffer.alloc(1024 * 1024 + 1, 'x'));
+    expect([large.status, large.headers.get('content-type')]).toEqual([413, 'application/problem+json']);
+    expect(notices.length).toBe(before);
+  });
+
+  it('P15: a body that never ends is cut at the limit', async () => {
+    const socket = connect({ port: serving.port, host: '127.0.0.1' });
+    socket.on('error', () => undefined);
+    socket.write('POST /notices HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n');
+    const piece = `10000\r\n${'x'.repeat(65_536)}\r\n`;
+    let answer = '';
+    socket.on('data', (chunk) => {
+      answer += chunk.toString();
+    });
+    const closed = new Promise((resolve) => socket.once('close', resolve));
+    const pour = (): void => {
+      if (!socket.destroyed && answer === '') socket.write(piece, () => setImmediate(pour));
+    };
+    pour();
+    await closed;
+    expect(answer.startsWith('HTTP/1.1 413')).toBe(true);
+  });
+
+  it("status tells a table's dump, and rebuild needs the admin", async () => {
+    const status = JSON.parse((await ask(`${serving.url}/status/${id}`)).text) as Record<string, unknown>;
+    expect(status).toMatchObject({ id, state: 'fresh', tier: 'exact', rows: 2 });
+    expect(Object.keys(status['blobs'] as object)).toEqual([
+      'csv',
+      'csv+bom',
+      'tsv',
+      'tsv+bom',
+      'json',
+      'xml',
+    ]);
+    const url = `${serving.url}/status/${id}/rebuild`;
+    expect((await ask(url, { method: 'POST' })).status).toBe(401);
+    expect((await ask(url, { method: 'POST', headers: { authorization: 'Bearer wrong' } })).status).toBe(401);
+    const admin = await ask(url, { method: 'POST', headers: { authorization: 'Bearer the-admin-token' } });
+    expect([admin.status, JSON.parse(admin.text)]).toEqual([202, { queued: id }]);
+    const unknown = await ask(`${serving.url}/status/nope`);
+    expect([unknown.status, unknown.headers.get('content-type')]).toEqual([404, 'application/problem+json']);
+  });
+
+  it('pages come without scripts, with a policy that allows none', async () => {
+    for (const path of ['/', `/tables/${id}`]) {
+      const page = await ask(`${serving.url}${path}`);
+      expect([path, page.status, page.text.includes('<script')]).toEqual([path, 200, false]);
+      expect(page.headers.get('content-security-policy')).toContain("default-src 'none'");
+    }
+    expect((await ask(`${serving.url}/page.css`)).headers.get('content-type')).toBe(
+      'text/css; charset=utf-8',
+    );
+  });
+
+  it('metrics name no table', async () => {
+    const { text } = await ask(`${serving.url}/metrics`);
+    expect(text).toContain('datastore_dumper_answers_total{source="blob",status="302",format="csv"}');
+    expect(text).not.toContain(id);
+  });
+
+  it('a client that leaves before the answer is no error', async () => {
+    const client = openClient({ port: serving.port, path: `/datastore/dump/${id}?latest=true` });
+    client.socket.destroy();
+    await client.ended;
+    expect((await ask(`${serving.url}/healthz`)).status).toBe(200);
+    expect(serving.log.filter((line) => line.includes('"level":"error"'))).toEqual([]);
+  });
+});
