@@ -75,7 +75,7 @@ export async function startChange(world: ChangeWorld): Promise<Change> {
   const look = createLook({ read: world.read, records: state.records, queue, pace });
   const rebuild = async (ids: readonly ResourceId[]): Promise<void> => {
     const notices = ids.map((id) => ({ id }));
-    await queue.send(await state.records.noticed(notices, { ...pace, quietSeconds: 0 }, true));
+    await queue.sendNow(await state.records.noticed(notices, pace, true));
   };
   const runSweep = createSweep(world, look.at);
   const stopping = new AbortController();

@@ -40,8 +40,10 @@ export interface QueueDepth {
 }
 
 export interface Queue {
-  /** Make sure that each table has a waiting job; resolves when they are durable. */
+  /** Make sure that each table has a waiting job, an earlier one kept; resolves when they are durable. */
   send(appointments: readonly Appointment[]): Promise<void>;
+  /** The same, and waiting jobs wait no longer. */
+  sendNow(appointments: readonly Appointment[]): Promise<void>;
   /** Begin to work. */
   work(handle: HandleJob): Promise<void>;
   depth(): Promise<QueueDepth>;
@@ -75,6 +77,10 @@ export async function openQueue(options: QueueOptions): Promise<Queue> {
     sendJobs(boss, options.smallTableBytes, appointments);
   return {
     send,
+    sendNow: async (appointments) => {
+      await send(appointments.map((appointment) => ({ ...appointment, waitSeconds: 0 })));
+      await hasten(boss, appointments);
+    },
     work: (handle) =>
       startWorkers(boss, options, async (job) => {
         try {
@@ -132,6 +138,18 @@ async function sendJobs(
       await boss.insert(name, jobs, { returnId: false });
     }
   }
+}
+
+async function hasten(boss: PgBoss, appointments: readonly Appointment[]): Promise<void> {
+  const left = [...appointments];
+  const hastenNext = async (): Promise<void> => {
+    for (let next = left.pop(); next !== undefined; next = left.pop()) {
+      const options = { singletonKey: next.id, startAfter: new Date(), match: 'all' as const };
+      await boss.update(queueNames.small, undefined, options);
+      await boss.update(queueNames.large, undefined, options);
+    }
+  };
+  await Promise.all([hastenNext(), hastenNext(), hastenNext()]);
 }
 
 /** Half the slots are for small tables alone; each queue has at least one. */

@@ -76,13 +76,16 @@ const backOffSeconds = `least(3600, 10 * power(2, least(p.attempts, 10) - 1))`;
 const secondsUntil = (time: string): string => `coalesce(extract(epoch FROM ${time} - clock_timestamp()), 0)`;
 const rebuildWanted = `(p.rebuild_at IS NOT NULL AND p.rebuild_at > coalesce(p.switched_at, '-infinity'))`;
 
-/** Quiet since the last notice, though not for ever; not sooner than the pace; not before a failure's back-off. */
-const wait = (quiet: string, factor: string, isRetry: string): string => `greatest(0,
+/**
+ * Quiet since the last notice, though not for ever; not sooner than the pace; not before a failure's back-off. A
+ * rebuild that was asked for, and has not failed since, waits for nothing.
+ */
+const wait = (quiet: string, factor: string, isRetry: string): string => `CASE
+  WHEN ${rebuildWanted} AND coalesce(p.last_error_at, '-infinity') < p.rebuild_at THEN 0 ELSE greatest(0,
     ${secondsUntil(`least(p.noticed_at + make_interval(secs => ${quiet}), p.asked_since + make_interval(secs => ${quiet} * 10))`)},
-    CASE WHEN ${rebuildWanted} THEN 0
-      ELSE ${secondsUntil(`p.switched_at + make_interval(secs => ${factor} * p.build_seconds)`)} END,
+    ${secondsUntil(`p.switched_at + make_interval(secs => ${factor} * p.build_seconds)`)},
     CASE WHEN p.attempts > 0 AND NOT ${isRetry}
-      THEN ${secondsUntil(`p.last_error_at + make_interval(secs => ${backOffSeconds})`)} ELSE 0 END)::float8 AS wait`;
+      THEN ${secondsUntil(`p.last_error_at + make_interval(secs => ${backOffSeconds})`)} ELSE 0 END) END::float8 AS wait`;
 
 const noticed = `INSERT INTO dumper.publication AS p (id, life, noticed_at, asked_since, rebuild_at, table_bytes)
   SELECT heard.id, $3::jsonb ->> 'absent', clock_timestamp(), clock_timestamp(),

@@ -1,0 +1,207 @@
+/** P4, P5, P8, P15: whatever happens to tables, records, manifests and notices, published ends as the table is. */
+import { afterEach, expect, test } from 'vitest';
+import { signNotice, type NoticeRequest } from '../../src/change/notice.ts';
+import { manifestKey } from '../../src/dump/manifest.ts';
+import { asResourceId } from '../../src/table.ts';
+import { eventually } from '../world/eventually.ts';
+import { actWorld, type ActWorld } from './world.ts';
+
+let world: ActWorld;
+
+afterEach(async () => {
+  await world.stop();
+});
+
+const fresh = (...ids: string[]): Promise<unknown> =>
+  eventually(`${ids.join(', ')} fresh`, async () =>
+    (await Promise.all(ids.map((id) => world.isFresh(asResourceId(id))))).every(Boolean),
+  );
+
+function request(body: unknown, secret = 'a secret of the tests'): NoticeRequest {
+  const bytes = Buffer.from(JSON.stringify(body));
+  const headers = signNotice(bytes, secret, new Date());
+  return { body: bytes, timestamp: headers['X-Dumper-Timestamp'], signature: headers['X-Dumper-Signature'] };
+}
+
+test('at start everything is published; a change, a new table and a dropped one are followed', async () => {
+  world = await actWorld({ journal: true });
+  await world.createTable('a');
+  await world.createTable('b');
+  const change = await world.start();
+  await fresh('a', 'b');
+  const published = world.attempts.length;
+  await world.write.query(`INSERT INTO a (a) VALUES ('x')`);
+  // told by NOTIFY, no sweep in between
+  await fresh('a');
+  expect(world.attempts.slice(published)).toEqual(['a']);
+  await world.createTable('c');
+  await world.write.query('DROP TABLE b');
+  expect(await change.sweep()).toMatchObject({ tables: 2, exact: 2, missing: 1, gone: 1, attached: 1 });
+  await fresh('c');
+  await eventually('b is withdrawn', async () => (await world.manifest(asResourceId('b'))) === null);
+  await eventually(
+    'b is gone',
+    async () => (await world.state.records.get(asResourceId('b')))?.life === 'gone',
+  );
+  expect(await change.sweep()).toMatchObject({ changed: 0, missing: 0, gone: 0, attached: 0 });
+});
+
+test('P5: records lost, or manifests lost: all of it is learned again, and nothing is published twice', async () => {
+  world = await actWorld({ journal: true });
+  const id = await world.createTable('a');
+  await world.createTable('b');
+  await (await world.start()).sweep();
+  await fresh('a', 'b');
+  await eventually('at rest', async () => (await world.state.records.get(id))?.life === 'published');
+  const generation = (await world.manifest(id))?.generation ?? 0;
+  await world.state.pool.query('TRUNCATE dumper.publication');
+  const again = await world.start({}, false);
+  expect(await again.sweep(), 'learned by listing').toMatchObject({ changed: 0, missing: 0, gone: 0 });
+  expect((await world.manifest(id))?.generation).toBe(generation);
+  await world.store.delete([manifestKey('a')]);
+  const third = await world.start({}, false);
+  expect(await third.sweep()).toMatchObject({ changed: 0, missing: 1, gone: 0 });
+  await fresh('a');
+});
+
+test('records restored from long ago cost a look, never a regression', async () => {
+  world = await actWorld({ journal: true });
+  const id = await world.createTable('a');
+  const change = await world.start();
+  await fresh('a');
+  await eventually('recorded', async () => (await world.state.records.get(id))?.token);
+  await world.state.pool.query('CREATE TABLE public.backup AS SELECT * FROM dumper.publication');
+  for (let turn = 0; turn < 3; turn += 1) {
+    await world.write.query(`INSERT INTO a (a) VALUES ('x')`);
+    await fresh('a');
+  }
+  await eventually(
+    'at rest',
+    async () =>
+      (await world.state.records.get(id))?.life === 'published' && (await change.depth()).active === 0,
+  );
+  const before = await world.manifest(id);
+  await world.state.pool.query(
+    'TRUNCATE dumper.publication; INSERT INTO dumper.publication SELECT * FROM public.backup',
+  );
+  expect(await change.sweep()).toMatchObject({ changed: 1 });
+  await eventually(
+    'the record is right again',
+    async () => (await world.state.records.get(id))?.token === before?.token,
+  );
+  await world.write.query(`INSERT INTO a (a) VALUES ('x')`);
+  await fresh('a');
+  expect((await world.manifest(id))?.generation).toBeGreaterThan(before?.generation ?? 0);
+});
+
+test('a database that seems empty is believed only when seen so twice', async () => {
+  world = await actWorld({ journal: true });
+  const ids = Array.from({ length: 25 }, (_, n) => `t${n}`);
+  for (const id of ids) await world.createTable(id);
+  const change = await world.start();
+  await fresh(...ids);
+  await eventually('at rest', async () => (await change.depth()).active === 0);
+  await world.write.query(
+    `DO $$ DECLARE t text; BEGIN FOR t IN SELECT relname FROM pg_class WHERE relname ~ '^t[0-9]+$' LOOP EXECUTE format('DROP TABLE %I', t); END LOOP; END $$`,
+  );
+  expect(await change.sweep()).toMatchObject({ tables: 0, gone: 25, withheld: true });
+  expect(await world.manifest(asResourceId('t0'))).not.toBeNull();
+  expect(await change.sweep()).toMatchObject({ gone: 25, withheld: false });
+  await eventually('withdrawn', async () => (await world.manifest(asResourceId('t24'))) === null);
+});
+
+test('P15: notices: a signed one queues what exists; forged, replayed and unknown ones change nothing', async () => {
+  world = await actWorld({ journal: false });
+  await world.createTable('a');
+  await world.write.query('CREATE VIEW alias AS SELECT * FROM a');
+  const change = await world.start({}, false);
+  expect(await change.notice(request({ resource_id: 'alias' }, 'wrong'))).toMatchObject({ status: 401 });
+  expect(
+    await change.notice(request([{ resource_id: 'nothing' }, { resource_id: 'pg_class' }])),
+  ).toMatchObject({ kind: 'accepted' });
+  expect(await change.depth()).toEqual({ waiting: 0, active: 0, dead: 0 });
+  const good = request({ resource_id: 'alias' });
+  expect(await change.notice(good)).toMatchObject({ kind: 'accepted' });
+  expect(await change.notice(good)).toEqual({ kind: 'replayed' });
+  expect(await change.depth()).toEqual({ waiting: 1, active: 0, dead: 0 });
+  expect((await world.state.records.get(asResourceId('a')))?.life).toBe('pending');
+});
+
+test('P15: 10,000 notices for one table cost one publication', async () => {
+  world = await actWorld({ journal: false });
+  await world.createTable('a');
+  const change = await world.start({ DUMPER_QUIET_SECONDS: '2' }, false);
+  const bodies = Array.from({ length: 10_000 }, (_, n) => request({ resource_id: 'a', n }));
+  await Promise.all(bodies.map((body) => change.notice(body)));
+  await world.start({ DUMPER_QUIET_SECONDS: '2' });
+  await fresh('a');
+  await eventually(
+    'at rest',
+    async () => (await change.depth()).waiting + (await change.depth()).active === 0,
+  );
+  expect(world.attempts).toEqual(['a']);
+});
+
+test('P8: a failing table shows its reason, backs off, and recovers; others go on', async () => {
+  world = await actWorld({ journal: true });
+  const id = await world.createTable('a');
+  await world.createTable('b');
+  let broken = true;
+  world.beforePublish = async (table) => {
+    if (broken && table === id) throw new Error('disk on fire');
+  };
+  const change = await world.start();
+  await fresh('b');
+  const failed = await eventually('the failure is recorded', async () => {
+    const record = await world.state.records.get(id);
+    return record?.attempts ? record : null;
+  });
+  expect(failed).toMatchObject({ life: 'failing', lastError: 'disk on fire' });
+  const pace = { quietSeconds: 0, hotTableFactor: 0 };
+  expect((await world.state.records.due(id, pace, false)).waitSeconds).toBeGreaterThan(0);
+  await change.sweep();
+  broken = false;
+  await fresh('a');
+  await eventually('healed', async () => (await world.state.records.get(id))?.life === 'published');
+  expect(await world.state.records.get(id)).toMatchObject({ attempts: 0, lastError: null });
+});
+
+test('a table that never rests is published at a bounded pace; a rebuild does not wait', async () => {
+  world = await actWorld({ journal: true });
+  const id = await world.createTable('a');
+  const change = await world.start({ DUMPER_HOT_TABLE_FACTOR: '600' });
+  await fresh('a');
+  await eventually('recorded', async () => (await world.state.records.get(id))?.life === 'published');
+  const count = world.attempts.length;
+  await world.write.query(`INSERT INTO a (a) VALUES ('x')`);
+  await eventually('pending', async () => (await world.state.records.get(id))?.life === 'pending');
+  const pace = { quietSeconds: 0, hotTableFactor: 600 };
+  expect((await world.state.records.due(id, pace, false)).waitSeconds).toBeGreaterThan(30);
+  expect(world.attempts).toHaveLength(count);
+  await change.rebuild([id]);
+  await fresh('a');
+});
+
+test('P20: stopping aborts a publication after its grace; another process takes it up', async () => {
+  world = await actWorld({ journal: true });
+  const id = await world.createTable('a');
+  let aborted = false;
+  let begun = false;
+  world.beforePublish = async (_, signal) => {
+    if (begun) return;
+    begun = true;
+    await new Promise((_, reject) => {
+      signal.addEventListener('abort', () => {
+        aborted = true;
+        reject(signal.reason as Error);
+      });
+    });
+  };
+  const first = await world.start();
+  await eventually('begun', () => begun);
+  await first.stop(0);
+  expect(aborted).toBe(true);
+  expect((await world.state.records.get(id))?.attempts ?? 0).toBe(0);
+  await (await world.start()).sweep();
+  await fresh('a');
+});
