@@ -12,6 +12,7 @@ import type { CkanProfile } from '../ckan-profile.ts';
 import { readColumns } from '../catalogue.ts';
 import { copyOut } from '../dump/copy.ts';
 import { createFormatter } from '../dump/format/formatter.ts';
+import type { Formatter } from '../dump/formatter.ts';
 import { scanSettings } from '../dump/selection.ts';
 import { DumperError, isDumperError, reasonOf } from '../errors.ts';
 import { byteOrderMark, contentTypes } from '../format.ts';
@@ -200,7 +201,7 @@ async function answer(
   if (ctx.method === 'HEAD') return null;
   const formatter = createFormatter({ columns: plan.columns, formats: [format], profile: ask.profile });
   // Copies: what the formatter gives is valid during the call only.
-  let held: Uint8Array[] = [...(bom ? [byteOrderMark] : []), Buffer.from(formatter.head(format))];
+  let held: Uint8Array[] = [...(bom ? [byteOrderMark] : []), Buffer.from(headOf(plan, formatter, ask))];
   const { rows } = await copyOut(client, plan.copy, {
     onBytes: (chunk) => {
       const before = formatter.rows;
@@ -219,6 +220,13 @@ async function answer(
     throw new DumperError('COPY_BROKEN', `Postgres sent ${rows} rows, ${formatter.rows} were written`);
   }
   return [...held, Buffer.from(formatter.tail(format))];
+}
+
+/** Of CKAN's `fields=`, the head names no column although every row has them all. */
+function headOf(plan: LivePlan, formatter: Formatter, { question, profile }: LiveAsk): Uint8Array {
+  const { format } = question;
+  if (plan.head.length === plan.columns.length) return formatter.head(format);
+  return createFormatter({ columns: plan.head, formats: [format], profile }).head(format);
 }
 
 function describe(ctx: Context, { config }: ServeWorld, ask: LiveAsk): void {

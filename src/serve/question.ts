@@ -25,7 +25,7 @@ export interface Question {
   readonly kind: 'question';
   readonly format: Format;
   readonly bom: boolean;
-  /** Rows to skip, at most 2^53 - 1. */
+  /** Rows to skip: at most 2^53 - 1, or Infinity where Postgres could not count them; negative is for the plan to refuse. */
   readonly offset: number;
   readonly limit: number | undefined;
   /** Null: none. */

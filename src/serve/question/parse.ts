@@ -68,17 +68,17 @@ function parseSearch(text: string | undefined): string | PythonObject | undefine
 }
 
 function parseLimit(text: string | undefined, faults: string[]): number | undefined {
-  const limit = parseNatural('limit', text, faults);
+  const limit = parseNumber('limit', text, faults);
   return limit === undefined || limit > endOfRows ? undefined : Number(limit);
 }
 
 function parseOffset(text: string | undefined, faults: string[]): number {
-  const offset = parseNatural('offset', text, faults) ?? 0n;
-  if (offset > largestBigint) faults.push('offset: Number too large');
+  const offset = parseNumber('offset', text, faults) ?? 0n;
+  if (offset > largestBigint) return Infinity;
   return Number(offset > endOfRows ? endOfRows : offset);
 }
 
-function parseNatural(
+function parseNumber(
   name: 'limit' | 'offset',
   text: string | undefined,
   faults: string[],
@@ -86,7 +86,6 @@ function parseNatural(
   if (text === undefined || strip(text) === '') return undefined;
   const number = parseInteger(text);
   if (number === null) faults.push(`${name}: Invalid integer`);
-  else if (number < 0n) faults.push(`${name}: Must be a natural number`);
   return number ?? undefined;
 }
 

@@ -129,7 +129,11 @@ function keySql(key: SortKey, ordering: Ordering): Sql {
   return sql`(array_agg(${expression} ORDER BY ${expression}${direction}))[1]${direction}`;
 }
 
+/** CKAN looks at the sign only when it searches, so behind existence and permission. */
 function limitSql(question: Question, binding: Binding): Sql[] {
+  if ((question.limit ?? 0) < 0) throw new Refused('limit', 'Must be a natural number');
+  if (question.offset < 0) throw new Refused('offset', 'Must be a natural number');
+  if (question.offset === Infinity) throw new Refused('offset', 'Number too large');
   const bound = (word: Sql, parameter: 'limit' | 'offset', value: number): Sql =>
     sql`${word} ${bind(binding, parameter, String(value))}::int8`;
   return [
