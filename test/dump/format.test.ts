@@ -117,6 +117,19 @@ describe('P22: the kernel and the obvious formatter write the same bytes', () =>
   });
 });
 
+test('P22: outputs that fill up at every place of a row lose nothing', () => {
+  const columns = ['a', 'b', 'c'].map((name) => ({ name, type: 'text' }));
+  const rows = Array.from({ length: 2500 }, (_, n) => [
+    'plain, '.repeat((n * 37) % 160),
+    '<'.repeat((n * 101) % 1100),
+    '\u0001'.repeat((n * 53) % 300),
+  ]);
+  const written = write(columns, copyMessages(rows), [], profiles[1]);
+  for (const format of formats) {
+    expect(written.body[format] === slowRows(format, columns, rows, profiles[1]), format).toBe(true);
+  }
+});
+
 describe('P14: extremes are handled, or refused by name', () => {
   const sides = [
     { name: '_id', type: 'int4' },

@@ -75,7 +75,13 @@ function isWellFormed(name: string, prefixes: ReadonlyMap<string, string>): bool
 /** As CKAN 2.12 does: by column, a repeated name numbered; a column asked for twice is named anew. */
 function cleanNames(columns: readonly string[]): Map<string, string> {
   const names = new Map<string, string>();
-  for (const column of columns) names.set(column, firstFree(clean(column), new Set(names.values())));
+  const used = new Set<string>();
+  for (const column of columns) {
+    const name = firstFree(clean(column), used);
+    used.delete(names.get(column) ?? name);
+    used.add(name);
+    names.set(column, name);
+  }
   return names;
 }
 
