@@ -191,6 +191,7 @@ async function serveWorld(
     records: publishes
       ? { get: async (id) => recordsOrBusy().get(id), all: async () => recordsOrBusy().all() }
       : null,
+    noticeStale: hintRarely((id) => late.change?.look([id]), log),
     rebuild: publishes ? async (id) => changeOrBusy().rebuild([id]) : null,
     takeNotice:
       config.DUMPER_NOTICE_SECRET === undefined || !publishes
@@ -202,6 +203,23 @@ async function serveWorld(
     log,
     now,
     ending,
+  };
+}
+
+/** Least pause between two hints about the same table, in milliseconds: requests come by the hundred. */
+const hintPause = 1000;
+const hintsRemembered = 10_000;
+
+function hintRarely(look: (id: string) => Promise<void> | undefined, log: Log): (id: string) => void {
+  const hintedAt = new Map<string, number>();
+  return (id) => {
+    const now = performance.now();
+    if (now - (hintedAt.get(id) ?? -Infinity) < hintPause) return;
+    if (hintedAt.size >= hintsRemembered) hintedAt.clear();
+    hintedAt.set(id, now);
+    look(id)?.catch((error: unknown) => {
+      log.debug({ table: id, reason: reasonOf(error) }, 'a hint was lost; the sweep finds it');
+    });
   };
 }
 

@@ -118,6 +118,8 @@ async function answerBlob(
   const { question, found, profile } = asked;
   if (question.latest || found.state === null) return false;
   const manifest = await world.manifests.fresh(found.state, profile);
+  // What no trigger tells (DDL) is heard of by the first who asks.
+  if (manifest === null) world.noticeStale(found.id);
   const blob = manifest?.blobs[variantOf(question.format, question.bom)];
   if (
     manifest === null ||

@@ -45,6 +45,8 @@ export interface ServeWorld {
   readonly records: Pick<Records, 'get' | 'all'> | null;
   /** Queue a publication, whether the table changed or not; null where nothing publishes. */
   readonly rebuild: ((id: ResourceId) => Promise<void>) | null;
+  /** An answer found the published dump stale or missing: a hint to look, dropped where nothing publishes. */
+  readonly noticeStale: (id: ResourceId) => void;
   /** Null where no secret is set: the route is then not there. */
   readonly takeNotice:
     ((headers: NodeJS.Dict<string | string[]>, body: Buffer) => Promise<NoticeVerdict>) | null;
