@@ -6,10 +6,11 @@ FROM node:${NODE_VERSION}-bookworm-slim AS build
 WORKDIR /build
 COPY package.json package-lock.json .npmrc ./
 # no install scripts: Node is here already, and the demo's Postgres is not wanted
-RUN npm ci --ignore-scripts --omit=optional
+RUN npm ci --ignore-scripts
 COPY tsconfig.json tsconfig.build.json openapi.yaml ./
 COPY src ./src
-RUN npm run -s build && npm prune --ignore-scripts --omit=dev --omit=optional && rm -rf node_modules/node
+RUN npm run -s build && npm prune --ignore-scripts --omit=dev --omit=optional \
+    && rm -rf node_modules/node
 
 FROM node:${NODE_VERSION}-bookworm-slim
 LABEL org.opencontainers.image.title="datastore-dumper" \

@@ -1,3 +1,4 @@
+#!/usr/bin/env node
 /**
  * The only reader of `process`: builds the world from the environment, runs one command, and ends with its exit code.
  */
