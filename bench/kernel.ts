@@ -99,6 +99,8 @@ async function measure(client: PoolClient, table: string): Promise<void> {
 
 const server = await startPostgres();
 const pool = new Pool({ connectionString: server.adminUrl, max: 1 });
+// The server stops right after the pool.
+pool.on('error', () => {});
 const client = await pool.connect();
 try {
   for (const table of flags.table ?? Object.keys(kernelTables)) {

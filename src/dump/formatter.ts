@@ -29,8 +29,9 @@ export interface Formatter {
   /** The bytes before the first row (header row, JSON frame with fields, XML declaration), without a BOM. */
   head(format: Format): Uint8Array;
   /**
-   * Take raw backend messages (any split). Emits whole rows. Returns null, or, when a message other than CopyData and
-   * asynchronous ones begins, the bytes from that message on (CopyDone, ErrorResponse).
+   * Take raw backend messages (any split). Emits every row that has come whole, a row larger than a buffer in pieces.
+   * Returns null, or, when a message other than CopyData and asynchronous ones begins, the bytes from that message on
+   * (CopyDone, ErrorResponse). Throws COPY_BROKEN for what is no row of these columns, CELL_TOO_LARGE beyond 256 MiB.
    */
   feed(chunk: Uint8Array, emit: Emit): Uint8Array | null;
   /** The bytes after the last row. */

@@ -24,6 +24,8 @@ const LETTER_T: i32 = 0x54;
 const LETTER_E: i32 = 0x65;
 /** `HH:MM:SS` and the space before it. */
 const TIME_BYTES: usize = 9;
+/** Years have up to six digits: `294276-12-31 23:59:59`. What is longer is in no style we asked for, and left alone. */
+const LONGEST_BYTES: usize = 28;
 
 /** The table's `timestamp` columns, before any format is written. */
 export function respellTimestamps(): void {
@@ -38,8 +40,9 @@ function respellTimestamp(cell: usize, out: usize): void {
   const start = cellStart(cell);
   const end = cellEnd(cell);
   if (!isDigit(start)) return setCellText(cell, out, out);
-  const space = findSpace(start);
+  const space = find(start, end, SPACE);
   const length = space - start + TIME_BYTES;
+  if (space + TIME_BYTES > end || length > LONGEST_BYTES) return;
   v128.store(out, v128.load(start));
   v128.store(out, v128.load(start, 16), 16);
   store<u8>(out + (space - start), LETTER_T);
@@ -52,15 +55,6 @@ function respellTimestamp(cell: usize, out: usize): void {
     }
   }
   setCellText(cell, out, out + length + 4);
-}
-
-/** Between date and time: years have four digits or more. */
-// @ts-ignore: decorator
-@inline
-function findSpace(start: usize): usize {
-  let space = start + 10;
-  while (load<u8>(space) !== SPACE) space++;
-  return space;
 }
 
 // @ts-ignore: decorator
@@ -139,9 +133,10 @@ function respellTimestamptz(cell: usize, out: usize): void {
   const start = cellStart(cell);
   const end = cellEnd(cell);
   if (!isDigit(start)) return;
-  const space = findSpace(start);
+  const space = find(start, end, SPACE);
   let offset = space + TIME_BYTES;
-  while (load<u8>(offset) !== PLUS && load<u8>(offset) !== DASH) offset++;
+  while (offset < end && load<u8>(offset) !== PLUS && load<u8>(offset) !== DASH) offset++;
+  if (offset >= end || end - start > LONGEST_BYTES * 2) return;
   const offsetEnd = find(offset, end, SPACE);
   memory.copy(out, start, offsetEnd - start);
   store<u8>(out + (space - start), LETTER_T);
