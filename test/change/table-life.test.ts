@@ -1,5 +1,5 @@
 /** The life of a table's dumps: whatever happens in whatever order, what it says last is so. */
-import fc from 'fast-check';
+import { array, assert, constantFrom, property } from 'fast-check';
 import { expect, test } from 'vitest';
 import { lifeEvents, lives, nextLife, type Life, type LifeEvent } from '../../src/table-life.ts';
 
@@ -13,8 +13,8 @@ test('the last decisive event decides, however it was come to', () => {
     broke: 'failing',
     dropped: 'gone',
   };
-  fc.assert(
-    fc.property(fc.array(fc.constantFrom(...lifeEvents)), fc.constantFrom(...lifeEvents), (events, last) => {
+  assert(
+    property(array(constantFrom(...lifeEvents)), constantFrom(...lifeEvents), (events, last) => {
       const expected = decisive[last];
       if (expected !== undefined) expect(after([...events, last])).toBe(expected);
     }),
@@ -24,9 +24,9 @@ test('the last decisive event decides, however it was come to', () => {
 
 test('a failure stays to be read until a publication succeeds or the table goes', () => {
   const healing = new Set<LifeEvent>(['switched', 'confirmed', 'dropped']);
-  const noise = fc.array(fc.constantFrom(...lifeEvents.filter((event) => !healing.has(event))));
-  fc.assert(
-    fc.property(noise, (events) => {
+  const noise = array(constantFrom(...lifeEvents.filter((event) => !healing.has(event))));
+  assert(
+    property(noise, (events) => {
       expect(after(['broke', ...events])).toBe('failing');
     }),
   );

@@ -2,7 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import pg from 'pg';
+import { Client, Pool } from 'pg';
 import type { BlobStore } from '../../src/blob-store.ts';
 import { openDirectory } from '../../src/blob-store/directory.ts';
 import { startChange, type Change } from '../../src/change/act.ts';
@@ -27,7 +27,7 @@ export const profile = ckanProfile('2.12');
 
 export interface ActWorld {
   readonly database: Database;
-  readonly write: pg.Client;
+  readonly write: Client;
   readonly store: BlobStore;
   readonly state: State;
   /** Every publication that was attempted, in order. */
@@ -46,13 +46,13 @@ export async function actWorld(options: { readonly journal: boolean }): Promise<
   const database = await freshDatabase();
   const directory = await mkdtemp(path.join(tmpdir(), 'dumper-act-'));
   const store = openDirectory({ directory, signingSecret: 'a secret of the tests', baseUrl: '' });
-  const write = new pg.Client({ connectionString: database.writeUrl });
+  const write = new Client({ connectionString: database.writeUrl });
   await write.connect();
   if (options.journal) await installTriggers(write, { readRole: 'datastore_default', lockSeconds: 5 });
   const pools = [database.readUrl, database.writeUrl].map(
-    (url) => new pg.Pool({ connectionString: url, max: 4 }),
+    (url) => new Pool({ connectionString: url, max: 4 }),
   );
-  const [read, owner] = pools as [pg.Pool, pg.Pool];
+  const [read, owner] = pools as [Pool, Pool];
   const state = await openState({ url: database.stateUrl, onIdleError: () => undefined });
   const changes: Change[] = [];
   const attempts: ResourceId[] = [];
@@ -127,7 +127,7 @@ export async function actWorld(options: { readonly journal: boolean }): Promise<
 /** The order of `dump/publish.ts`, without blobs: fence, state, manifest under the fence. */
 async function publishManifest(
   { state, store }: ActWorld,
-  read: pg.Pool,
+  read: Pool,
   id: ResourceId,
   { force }: PublishRequest,
 ): Promise<PublishOutcome> {
