@@ -4,7 +4,8 @@
  */
 import { existsSync } from 'node:fs';
 import path from 'node:path';
-import { settings, type Setting } from '../../src/config.ts';
+import type { Setting } from '../../src/setting.ts';
+import { settings } from '../../src/settings.ts';
 import { recordedCounts } from '../world/counts.ts';
 import { chartSchema } from './chart-schema.ts';
 import { promises } from './promises.ts';
