@@ -177,18 +177,15 @@ describe('P1: a COPY is whole, or an error', () => {
     console.log(`links cut in mid-copy: ${cuts}, each an error`);
   });
 
-  test('what the reader throws ends it', async () => {
-    const fault = new DumperError('CELL_TOO_LARGE', 'too large');
-    const onBytes = (): never => {
-      throw fault;
-    };
-    await expect(run(endless, { onBytes })).rejects.toBe(fault);
-    await freed();
-  });
-
-  test('a reader that fails while it is waited for ends it', async () => {
-    const fault = new DumperError('BLOB_STORE_UNAVAILABLE', 'no store');
-    await expect(run(endless, { whenReady: () => Promise.reject(fault) })).rejects.toBe(fault);
+  const fault = new DumperError('CELL_TOO_LARGE', 'too large');
+  const throwing = (): never => {
+    throw fault;
+  };
+  test.each<[string, Partial<CopyOptions>]>([
+    ['what the reader throws', { onBytes: throwing }],
+    ['a reader that fails while it is waited for', { whenReady: () => Promise.reject(fault) }],
+  ])('%s ends it', async (_, options) => {
+    await expect(run(endless, options)).rejects.toBe(fault);
     await freed();
   });
 });
