@@ -159,11 +159,11 @@ describe('P1: a COPY is whole, or an error', () => {
     const before = bytesRead();
     await run(copy);
     const total = bytesRead() - before;
-    let cuts = 0;
-    for (let index = 0; index < 40; index++) {
+    const cuts = 40;
+    for (let index = 0; index < cuts; index++) {
       const cutBy = index % 2 === 0 ? 'reset' : 'fin';
       // From the first byte to the last but one, of ReadyForQuery.
-      const bytes = Math.round((index / 39) * (total - 1));
+      const bytes = Math.round((index / (cuts - 1)) * (total - 1));
       proxy.pass();
       client.release(true);
       client = await pool.connect();
@@ -172,7 +172,6 @@ describe('P1: a COPY is whole, or an error', () => {
       await expect(run(copy), `cut by ${cutBy} after ${bytes} bytes`).rejects.toMatchObject({
         code: 'COPY_BROKEN',
       });
-      cuts += 1;
     }
     console.log(`links cut in mid-copy: ${cuts}, each an error`);
   });
