@@ -142,6 +142,12 @@ function version(): string {
   return (JSON.parse(manifest) as { version: string }).version;
 }
 
+// whoever read our output has enough of it (`… | head`)
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit(0);
+});
+
 process.exitCode = await runProgram(process.argv.slice(2), createActions(process.env), {
   stdout: process.stdout,
   stderr: process.stderr,

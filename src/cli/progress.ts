@@ -129,7 +129,9 @@ function summaryLine(tally: Tally, total: number | undefined, now: number): stri
   const underway = [...tally.building.values()].reduce((sum, { bytes }) => sum + bytes, 0);
   const bytes = tally.bytes + underway;
   const parts = [
-    total === undefined ? `${countText(done)} tables` : `${countText(done)} of ${countText(total)} tables`,
+    total === undefined
+      ? `${countText(done)} ${done === 1 ? 'table' : 'tables'}`
+      : `${countText(done)} of ${countText(total)} tables`,
     bytesText(bytes),
     `${bytesText(bytes / seconds)}/s`,
     durationText(seconds),
