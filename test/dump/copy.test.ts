@@ -155,14 +155,13 @@ describe('P1: a COPY is whole, or an error', () => {
     await broken;
   });
 
-  test('the link cut at 40 offsets, by reset and by a clean end', async () => {
+  test('the link cut at 40 offsets from first to last byte, by reset and by a clean end', async () => {
     const before = bytesRead();
     await run(copy);
     const total = bytesRead() - before;
     const cuts = 40;
     for (let index = 0; index < cuts; index++) {
       const cutBy = index % 2 === 0 ? 'reset' : 'fin';
-      // From the first byte to the last but one, of ReadyForQuery.
       const bytes = Math.round((index / (cuts - 1)) * (total - 1));
       proxy.pass();
       client.release(true);
