@@ -122,7 +122,14 @@ function createSweep(world: ChangeWorld, look: (notices: readonly { id: Resource
   return async (): Promise<SweepReport> => {
     const listStore = world.now().getTime() - listedAt > listEverySeconds * 1000;
     const report = await sweep(
-      { ...world, rest, look, records: world.state.records, lockSeconds: world.config.DUMPER_LOCK_SECONDS },
+      {
+        ...world,
+        rest,
+        look,
+        records: world.state.records,
+        variants: world.config.DUMPER_FORMATS,
+        lockSeconds: world.config.DUMPER_LOCK_SECONDS,
+      },
       memory,
       { listStore },
     );

@@ -71,8 +71,13 @@ export async function openQueue(options: QueueOptions): Promise<Queue> {
   });
   boss.on('error', (error) => options.log.error({ err: error }, 'queue'));
   boss.on('warning', ({ message }) => options.log.debug({ reason: message }, 'queue'));
-  await boss.start();
-  await makeQueues(boss, options);
+  try {
+    await boss.start();
+    await makeQueues(boss, options);
+  } catch (error) {
+    await boss.stop({ graceful: false }).catch(() => undefined);
+    throw error;
+  }
   const send = (appointments: readonly Appointment[]): Promise<void> =>
     sendJobs(boss, options.smallTableBytes, appointments);
   return {

@@ -9,6 +9,7 @@
 import type { BlobStore } from '../blob-store.ts';
 import type { CkanProfile } from '../ckan-profile.ts';
 import { readPublished } from '../dump/manifest.ts';
+import type { Variant } from '../format.ts';
 import type { Log } from '../log.ts';
 import type { Queryable } from '../postgres.ts';
 import { allTables, revisionToken, type RestMemory, type TableState } from '../revision.ts';
@@ -23,6 +24,8 @@ export interface SweepWorld {
   readonly store: Pick<BlobStore, 'list' | 'readSmall'>;
   readonly records: Records;
   readonly profile: () => CkanProfile;
+  /** What each published table must have: a manifest that lacks one is no longer enough. */
+  readonly variants: readonly Variant[];
   readonly rest: RestMemory;
   /** Put tables into the queue. */
   readonly look: (notices: readonly Notice[]) => Promise<void>;
@@ -65,9 +68,9 @@ export async function sweep(
   const missing: Notice[] = [];
   const changed: Notice[] = [];
   for (const [id, state] of tables) {
-    const token = records.get(id)?.token ?? null;
-    if (token === null) missing.push({ id, bytes: state.bytes });
-    else if (token !== revisionToken(state, world.profile())) changed.push({ id, bytes: state.bytes });
+    const record = records.get(id);
+    if (!record?.token) missing.push({ id, bytes: state.bytes });
+    else if (!isCurrent(world, record, state)) changed.push({ id, bytes: state.bytes });
   }
   const gone = [...records.values()].filter((record) => isGone(record, tables)).map(({ id }) => ({ id }));
   const many = gone.length > mostGoneAtOnce && gone.length > tables.size;
@@ -107,6 +110,14 @@ function note({ rest, now }: SweepWorld, tables: ReadonlyMap<ResourceId, TableSt
   const seenAt = now();
   for (const state of tables.values()) rest.saw(state, seenAt);
   rest.keepOnly(tables);
+}
+
+function isCurrent({ profile, variants }: SweepWorld, record: TableRecord, state: TableState): boolean {
+  const published = record.variants?.split(',') ?? [];
+  return (
+    record.token === revisionToken(state, profile()) &&
+    variants.every((variant) => published.includes(variant))
+  );
 }
 
 /** Something may be published of it, and it is no table any more. */

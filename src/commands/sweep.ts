@@ -17,6 +17,7 @@ export async function sweepCommand(publishing: Publishing, run: Run): Promise<Ex
       store,
       records: state.records,
       profile: () => profile,
+      variants: world.config.DUMPER_FORMATS,
       rest: createRestMemory(),
       look: async (notices) => void found.push(...notices),
       now: world.now,

@@ -32,6 +32,9 @@ export interface TableRecord {
   readonly buildSeconds: number | null;
   /** The manifest's entry in the blob store's listing when it was last read. */
   readonly listed: string | null;
+  /** The published variants, sorted and joined by commas; and whether anonymous users could read the table then. */
+  readonly variants: string | null;
+  readonly public: boolean | null;
 }
 
 export interface Notice {
@@ -101,11 +104,12 @@ const due = `SELECT id, coalesce(table_bytes, 0) AS bytes, ${rebuildWanted} AS r
   ${wait('$2::float8', '$3::float8', '$4::boolean')} FROM dumper.publication p WHERE id = $1`;
 
 const learned = `INSERT INTO dumper.publication AS p (id, life, revision, token, tier, rows, blob_bytes, published_at,
-    build_seconds, listed, switched_at)
-  VALUES ($1, $2::jsonb ->> 'absent', $3, $4, $5, $6, $7, $8, $9, $10, $8)
+    build_seconds, listed, switched_at, variants, public)
+  VALUES ($1, $2::jsonb ->> 'absent', $3, $4, $5, $6, $7, $8, $9, $10, $8, $12, $13)
   ON CONFLICT (id) DO UPDATE SET life = $2::jsonb ->> p.life, revision = excluded.revision, token = excluded.token,
     tier = excluded.tier, rows = excluded.rows, blob_bytes = excluded.blob_bytes,
     published_at = excluded.published_at, build_seconds = excluded.build_seconds, listed = excluded.listed,
+    variants = excluded.variants, public = excluded.public,
     attempts = 0, last_error = NULL, last_error_at = NULL,
     switched_at = CASE WHEN $11::boolean THEN clock_timestamp() ELSE coalesce(p.switched_at, excluded.switched_at) END`;
 
@@ -120,7 +124,7 @@ const lost = `UPDATE dumper.publication p SET life = $2::jsonb ->> p.life, revis
   WHERE id = ANY($1)`;
 
 const recordColumns = `id, life, generation, rows_done, began_at, noticed_at, attempts, last_error, last_error_at,
-  revision, token, tier, rows, blob_bytes, table_bytes, published_at, build_seconds, listed,
+  revision, token, tier, rows, blob_bytes, table_bytes, published_at, build_seconds, listed, variants, public,
   holder IS NOT NULL AND beat_at > clock_timestamp() - interval '15 seconds' AS held`;
 
 interface AppointmentRow {
@@ -157,7 +161,8 @@ export function createRecords(pool: pg.Pool): Records {
       const blobBytes = Object.values(manifest.blobs).reduce((sum, blob) => sum + blob.bytes, 0);
       const { revision, token, tier, rows, published_at, build_seconds } = manifest;
       const facts = [revision, token, tier, rows, blobBytes, published_at, build_seconds, listed ?? null];
-      await pool.query(learned, [id, column(event), ...facts, event === 'switched']);
+      const shape = [Object.keys(manifest.blobs).sort().join(','), manifest.public];
+      await pool.query(learned, [id, column(event), ...facts, event === 'switched', ...shape]);
     },
     broke: async (id, reason) => {
       await pool.query(broke, [id, column('broke'), reason]);
@@ -203,6 +208,8 @@ interface RecordRow {
   published_at: Date | null;
   build_seconds: number | null;
   listed: string | null;
+  variants: string | null;
+  public: boolean | null;
 }
 
 function record(row: RecordRow): TableRecord {
@@ -227,5 +234,7 @@ function record(row: RecordRow): TableRecord {
     publishedAt: row.published_at,
     buildSeconds: row.build_seconds,
     listed: row.listed,
+    variants: row.variants,
+    public: row.public,
   };
 }

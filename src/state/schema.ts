@@ -32,7 +32,9 @@ const steps: readonly string[] = [
      switched_at timestamptz,
      build_seconds double precision,
      published_generation bigint NOT NULL DEFAULT 0,
-     listed text
+     listed text,
+     variants text,
+     public boolean
    ) WITH (fillfactor = 70);
    CREATE TABLE dumper.turn (
      name text PRIMARY KEY,

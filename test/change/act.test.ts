@@ -64,6 +64,18 @@ test('P5: records lost, or manifests lost: all of it is learned again, and nothi
   await fresh('a');
 });
 
+test('a manifest that lacks a format asked for is looked at again', async () => {
+  world = await actWorld({ journal: true });
+  const id = await world.createTable('a');
+  const change = await world.start();
+  await fresh('a');
+  await eventually('recorded', async () => (await world.state.records.get(id))?.variants);
+  expect(await change.sweep()).toMatchObject({ changed: 0 });
+  await world.state.pool.query(`UPDATE dumper.publication SET variants = 'csv,csv+bom'`);
+  expect(await change.sweep()).toMatchObject({ changed: 1 });
+  await eventually('learned', async () => (await world.state.records.get(id))?.variants?.includes('json'));
+});
+
 test('records restored from long ago cost a look, never a regression', async () => {
   world = await actWorld({ journal: true });
   const id = await world.createTable('a');

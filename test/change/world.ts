@@ -17,6 +17,7 @@ import {
   writeManifest,
   type Manifest,
 } from '../../src/dump/manifest.ts';
+import { variants } from '../../src/format.ts';
 import { createLog } from '../../src/log.ts';
 import { revisionToken, settledState, tableState } from '../../src/revision.ts';
 import { openState, type State } from '../../src/state.ts';
@@ -151,7 +152,12 @@ async function publishManifest(
     public: true,
     build_seconds: 0.1,
     superseded: [],
-    blobs: {},
+    blobs: Object.fromEntries(
+      variants.map((variant) => [
+        variant,
+        { key: variant, bytes: 0, sha256: '0'.repeat(64), content_type: 'x' },
+      ]),
+    ),
   };
   const outcome = await state.fence.switchUnder(id, generation, () =>
     store.replaceSmall(
