@@ -8,6 +8,8 @@ export interface UntilDoneOptions {
   readonly what: string;
   readonly log: Log;
   readonly signal: AbortSignal;
+  /** Hears why each attempt failed. */
+  readonly onFault?: (reason: string) => void;
   /** Longest pause between two attempts, in seconds; they begin at half a second and double. */
   readonly mostSeconds?: number;
 }
@@ -25,6 +27,7 @@ export async function untilDone<Value>(
       return await work();
     } catch (error) {
       const reason = reasonOf(error);
+      options.onFault?.(reason);
       if (reason !== lastReason) options.log.warn({ reason }, `${options.what}: not yet; trying again`);
       lastReason = reason;
     }

@@ -4,7 +4,8 @@ import { DumperError } from '../errors.ts';
 import type { Publishing } from './publishing.ts';
 import type { World } from './world.ts';
 
-export function readinessChecks(world: World, publishing: () => Publishing | null): Check[] {
+/** `publishing`: what is open, or why it is not. */
+export function readinessChecks(world: World, publishing: () => Publishing | string): Check[] {
   const { config, store } = world;
   const checks: Check[] = [
     {
@@ -33,7 +34,7 @@ export function readinessChecks(world: World, publishing: () => Publishing | nul
       needed: false,
       check: async () => {
         const open = publishing();
-        if (open === null) throw new DumperError('STATE_UNAVAILABLE', 'not connected yet');
+        if (typeof open === 'string') throw new DumperError('STATE_UNAVAILABLE', open);
         await open.state.pool.query('SELECT');
         return 'answers';
       },

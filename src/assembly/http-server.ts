@@ -21,6 +21,8 @@ export async function listen(
     keepAliveTimeout: 75_000,
     headersTimeout: 20_000,
     requestTimeout: 60_000,
+    // filters and fields travel in the address
+    maxHeaderSize: 65_536,
   });
   server.on('request', handler);
   const { promise, resolve, reject } = Promise.withResolvers<void>();

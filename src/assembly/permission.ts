@@ -35,7 +35,7 @@ export function openPermission(world: World): OpenPermission {
     permission,
     mayAnyoneRead: async (id) => {
       const permit = await permission.mayRead(id, anonymous);
-      return permit.kind === 'unavailable' ? null : permit.kind === 'allowed';
+      return permit.kind === 'unavailable' ? null : permit.kind === 'allowed' && permit.public;
     },
     close: async () => shared?.close(),
   };

@@ -39,6 +39,8 @@ export interface SidecarOptions {
 interface Late {
   publishing: Publishing | null;
   change: Change | null;
+  /** Why not, as of the last attempt. */
+  fault: string;
 }
 
 /** Start from settings; resolves when the port listens. Rejects only for settings that cannot work. */
@@ -53,7 +55,7 @@ export async function startSidecar(
   const stopping = new AbortController();
   const ending = new AbortController();
   const rest = createRestMemory();
-  const late: Late = { publishing: null, change: null };
+  const late: Late = { publishing: null, change: null, fault: 'not connected yet' };
   const served = await serveWorld(world, permission, late, rest, ending.signal);
   const listening = await listen(createApp(served).callback(), {
     host: config.DUMPER_HOST,
@@ -106,6 +108,9 @@ async function startLater(
       what: 'the state database',
       log,
       signal,
+      onFault: (reason) => {
+        late.fault = reason;
+      },
     });
     late.publishing = publishing;
     await Promise.race([profiles.known(), aborted(signal)]);
@@ -197,7 +202,7 @@ async function serveWorld(
       config.DUMPER_NOTICE_SECRET === undefined || !publishes
         ? null
         : (headers, body) => takeNotice(changeOrBusy(), headers, body),
-    checks: readinessChecks(world, () => late.publishing),
+    checks: readinessChecks(world, () => late.publishing ?? late.fault),
     openapi: await readOpenapi(),
     metrics,
     log,
