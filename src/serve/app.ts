@@ -15,6 +15,7 @@ import { answerNotice } from './notices.ts';
 import { answerStyle, answerTablePage, answerTablesPage } from './pages.ts';
 import { answerError, answerPlain } from './plain.ts';
 import { answerProblem } from './problem.ts';
+import { answerRebuildForm, readForm } from './rebuild-form.ts';
 import { answerDump } from './route.ts';
 import { answerRebuild, answerStatus, answerStatusList } from './status.ts';
 import { dumpNameOf, readTarget } from './target.ts';
@@ -137,5 +138,6 @@ function createRouter(world: ServeWorld): Router {
   router.get('/', (ctx) => answerTablesPage(world, ctx));
   router.get('/page.css', (ctx) => answerStyle(ctx));
   router.get('/tables/:id', (ctx) => answerTablePage(world, ctx, idOf(ctx)));
+  router.post('/tables/:id/rebuild', readForm, (ctx) => answerRebuildForm(world, ctx, idOf(ctx)));
   return router;
 }

@@ -1,0 +1,34 @@
+/**
+ * The form of a table's page that queues a publication. The admin token is a field of the form, never a cookie, so no
+ * other site can make a reader's browser send it; it is kept nowhere (promise P9).
+ */
+import { bodyParser } from '@koa/bodyparser';
+import type { Context } from 'koa';
+import { asking } from '../postgres.ts';
+import { lookUp } from '../revision.ts';
+import { answerPlain } from './plain.ts';
+import { isAdminToken } from './who-asks.ts';
+import type { ServeWorld } from './world.ts';
+
+/** Reads a small form; anything else is no body. */
+export const readForm = bodyParser({ enableTypes: ['form'], formLimit: '4kb', onError: () => undefined });
+
+/** Back to the table's page when it is queued (303, so that a reload asks for nothing). */
+export async function answerRebuildForm(world: ServeWorld, ctx: Context, name: string): Promise<void> {
+  ctx.set('Cache-Control', 'private, no-store');
+  if (!isAdminToken(world.config.DUMPER_ADMIN_TOKEN, tokenOf(ctx.request.body))) {
+    return answerPlain(ctx, world.config, 403, 'This is not the admin token');
+  }
+  if (world.rebuild === null) return answerPlain(ctx, world.config, 503, 'Nothing is published here');
+  const state = await asking('POSTGRES_UNAVAILABLE', () => lookUp(world.readPool, name));
+  if (state === null) return answerPlain(ctx, world.config, 404, 'No such table');
+  await world.rebuild(state.id);
+  ctx.status = 303;
+  ctx.set('Location', `../${encodeURIComponent(state.id)}`);
+  ctx.body = '';
+}
+
+function tokenOf(body: unknown): string | undefined {
+  if (typeof body !== 'object' || body === null || !('token' in body)) return undefined;
+  return typeof body.token === 'string' ? body.token : undefined;
+}
