@@ -19,12 +19,14 @@ export function createSlots(
   let busy = 0;
 
   const occupy = (): (() => void) => {
-    options.onChange?.(++busy);
+    busy += 1;
+    options.onChange?.(busy);
     let given = false;
     return () => {
       if (given) return;
       given = true;
-      options.onChange?.(--busy);
+      busy -= 1;
+      options.onChange?.(busy);
       waiting.shift()?.(occupy());
     };
   };

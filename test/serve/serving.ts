@@ -7,6 +7,7 @@ import { Writable } from 'node:stream';
 import { pathToFileURL } from 'node:url';
 import { Client } from 'pg';
 import type { BlobStore } from '../../src/blob-store.ts';
+import { listen } from '../../src/assembly/http-server.ts';
 import { openBlobStore } from '../../src/blob-store/open.ts';
 import { attachMissing, installTriggers } from '../../src/change/journal.ts';
 import { createCkan } from '../../src/ckan.ts';
@@ -16,9 +17,11 @@ import { publish } from '../../src/dump/publish.ts';
 import { createLog } from '../../src/log.ts';
 import { createMetrics } from '../../src/metrics.ts';
 import { createPool } from '../../src/postgres.ts';
+import { createRestMemory } from '../../src/revision.ts';
 import { createApp } from '../../src/serve/app.ts';
-import { openServe } from '../../src/serve/open.ts';
-import { listen } from '../../src/serve/server.ts';
+import { createManifests } from '../../src/serve/freshness.ts';
+import { createPermission } from '../../src/serve/permission.ts';
+import { createSlots } from '../../src/serve/slots.ts';
 import type { ServeWorld } from '../../src/serve/world.ts';
 import { openState, type State } from '../../src/state.ts';
 import { asResourceId } from '../../src/table.ts';
@@ -101,28 +104,49 @@ export async function startServing(options: ServingOptions = {}): Promise<Servin
     timeoutSeconds: config.DUMPER_CKAN_TIMEOUT_SECONDS,
     now: Date.now,
   });
-  const log: string[] = [];
+  const lines: string[] = [];
+  const log = createLog('debug', linesInto(lines));
+  const metrics = createMetrics();
+  const now = (): Date => new Date();
+  const seen = options.storeSeen?.(store) ?? store;
   const ending = new AbortController();
-  const serving = openServe({
+  const world: ServeWorld = {
     config,
     profile: () => profile,
     readPool,
     livePool,
-    store: options.storeSeen?.(store) ?? store,
+    slots: createSlots(config.DUMPER_LIVE_SLOTS),
+    store: seen,
+    manifests: createManifests({
+      store: seen,
+      rest: createRestMemory(),
+      marginSeconds: config.DUMPER_COUNTER_MARGIN_SECONDS,
+      retireMarginSeconds: config.DUMPER_RETIRE_MARGIN_SECONDS,
+      now,
+      log,
+    }),
     blobSecret,
-    ckan: client,
+    permission: createPermission({
+      ckan: client,
+      decisionSeconds: config.DUMPER_DECISION_CACHE_SECONDS,
+      publicTables: ['_table_metadata'],
+      shared: null,
+      now: Date.now,
+      log,
+    }),
     records: state.records,
     rebuild: null,
     takeNotice: null,
+    noticeStale: () => undefined,
     checks: [],
     openapi: null,
-    metrics: createMetrics(),
-    log: createLog('debug', linesInto(log)),
-    now: () => new Date(),
+    metrics,
+    log,
+    now,
     ending: ending.signal,
-  });
-  const world: ServeWorld = { ...serving.world, ...options.parts };
-  const server = await listen(createApp(world), '127.0.0.1', 0);
+    ...options.parts,
+  };
+  const server = await listen(createApp(world).callback(), { host: '127.0.0.1', port: 0 });
   const owner = new Client({ connectionString: database.writeUrl, application_name: 'test owner' });
   await owner.connect();
   // The exact tier: counters would move seconds after a table was made.
@@ -136,7 +160,7 @@ export async function startServing(options: ServingOptions = {}): Promise<Servin
     state,
     world,
     tables,
-    log,
+    log: lines,
     owner,
     createTable: async (id, rows, rights = {}) => {
       await owner.query(
@@ -180,10 +204,7 @@ export async function startServing(options: ServingOptions = {}): Promise<Servin
         );
       }),
     close: async () => {
-      ending.abort();
-      server.cut();
-      await server.drain();
-      await serving.close();
+      await server.drain(0, () => ending.abort());
       client.close();
       await ckan.stop();
       await owner.end();
