@@ -23,11 +23,12 @@ import { asking } from '../postgres.ts';
 import { lookUp, type TableState } from '../revision.ts';
 import { asResourceId, type ResourceId } from '../table.ts';
 import { deliverBlob } from './deliver.ts';
+import { fileNameOf } from './file-name.ts';
 import { answerLive } from './live.ts';
 import { answerPlain, answerUnavailable, notFoundMessage, unavailableRetrySeconds } from './plain.ts';
 import type { Question } from './question.ts';
 import { parseQuestion } from './question/parse.ts';
-import { dumpFileName, isWhole, isWholeFor } from './question/whole.ts';
+import { isWhole, isWholeFor } from './question/whole.ts';
 import { whoAsks } from './who-asks.ts';
 import type { ServeWorld } from './world.ts';
 
@@ -92,8 +93,8 @@ async function find(world: ServeWorld, profile: CkanProfile, name: string): Prom
 
 async function answerAsked(world: ServeWorld, ctx: Context, asked: Asked): Promise<void> {
   const { found, question, profile } = asked;
-  const fileName = dumpFileName(asked.name, found.id, question, profile);
-  const disposition = contentDisposition(fileName);
+  const named = { asked: asked.name, id: found.id, question, profile, now: world.now() };
+  const disposition = contentDisposition(fileNameOf(world.config.DUMPER_FILENAME, named));
   if (await answerBlob(world, ctx, asked, disposition)) return;
   const outcome = await answerLive(world, ctx, {
     id: found.id,

@@ -65,6 +65,18 @@ describe('the public address', () => {
   });
 });
 
+describe('file names', () => {
+  it('follow the template by every way of delivery', async () => {
+    const serving = await serve({ DUMPER_FILENAME: 'Portal/{date}-{name}.{ext}' });
+    const name = `attachment; filename="Portal_${new Date().toISOString().slice(0, 10)}-${open}.csv"`;
+    const redirect = await ask(`${serving.url}/datastore/dump/${open}`);
+    const blob = await ask(new URL(redirect.headers.get('location') ?? '', serving.url).href);
+    const live = await ask(`${serving.url}/datastore/dump/${open}?latest=true`);
+    const streamed = await ask(`${serving.url}/datastore/dump/${open}?redirect=false`);
+    for (const answer of [blob, live, streamed]) expect(answer.headers.get('content-disposition')).toBe(name);
+  });
+});
+
 describe('x-accel through a real nginx', () => {
   it("gives the blob's bytes by one plain answer, ranges too, and no address of the store", async (context) => {
     const serving = await serve({ DUMPER_DELIVERY: 'x-accel' });
