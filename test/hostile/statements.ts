@@ -1,0 +1,49 @@
+/**
+ * Promise P16: the closed set of statement shapes. A statement is known when it was seen while calm questions were
+ * asked, identifiers aside, or when it is a COPY or a probe of the planner's own words only.
+ */
+
+/** Begins every entry of the server's log: its `log_line_prefix`. */
+export const entryMark = '@@@ ';
+
+/** Every statement of a Postgres log whose entries begin with the mark, in order. */
+export function statementsOf(log: string): string[] {
+  return log
+    .split(entryMark)
+    .flatMap((entry) => /^LOG: {2}(?:statement|execute [^:]*): (.*)$/s.exec(entry)?.[1] ?? []);
+}
+
+/** White space evened, names of tables and columns replaced; null when an identifier is none of `identifiers`. */
+export function shapeOf(statement: string, identifiers: ReadonlySet<string>): string | null {
+  let isKnown = true;
+  const shape = statement.replaceAll(/"((?:[^"]|"")*)"/g, (_, name: string) => {
+    isKnown &&= identifiers.has(name.replaceAll('""', '"'));
+    return '"?"';
+  });
+  return isKnown ? shape.replaceAll(/\s+/g, ' ').trim() : null;
+}
+
+const words = new Set(
+  (
+    'COPY SELECT FROM AS WHERE AND OR IN GROUP BY ORDER ASC DESC NULLS FIRST LAST LIMIT OFFSET TO STDOUT FORMAT csv ' +
+    'public coalesce array_to_json array_agg date_trunc min max ts_rank to_tsvector plainto_tsquery to_tsquery query ' +
+    'text json boolean regconfig numeric float8 int4 int8 integer bigint timestamp without time zone false d _id _full_text'
+  ).split(' '),
+);
+const tokens =
+  /current_setting\('dumper\.v\d+'\)|'(?:null|second|milliseconds)'|"\?"|s\d+\b|[A-Za-z_]\w*|\b(?:1|32)\b|[(),.[\]=<>@:]|\s/g;
+
+/** A COPY or probe made of nothing but the planner's words, bound settings and identifiers. */
+export function isPlanned(shape: string): boolean {
+  if (
+    !shape.startsWith('COPY (SELECT ') &&
+    !shape.startsWith('SELECT current_setting(') &&
+    !/^SELECT \w+\(current_setting\(/.test(shape)
+  ) {
+    return false;
+  }
+  const rest = shape.replaceAll(tokens, (token) =>
+    /^[A-Za-z_]\w*$/.test(token) && !/^s\d+$/.test(token) && !words.has(token) ? `?${token}` : '',
+  );
+  return rest === '';
+}

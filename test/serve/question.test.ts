@@ -1,0 +1,175 @@
+/** Promise P22: questions are read by CKAN's rules; promise P16: what is not understood is refused by name. */
+import { describe, expect, test } from 'vitest';
+import { ckanProfile } from '../../src/ckan-profile.ts';
+import { parsePythonJson, writePythonJson } from '../../src/python-json.ts';
+import { planLive } from '../../src/serve/question/plan.ts';
+import { parseQuestion } from '../../src/serve/question/parse.ts';
+import { parseInteger, pythonString } from '../../src/serve/question/python-text.ts';
+import { firstValues } from '../../src/serve/question/query-string.ts';
+import { isWhole, isWholeFor } from '../../src/serve/question/whole.ts';
+import type { Question } from '../../src/serve/question.ts';
+import { asResourceId, quoteIdentifier } from '../../src/table.ts';
+
+const column = (name: string, type: string) => ({
+  name,
+  type,
+  baseType: type,
+  castType: quoteIdentifier(type),
+  comment: null,
+});
+const table = {
+  id: asResourceId('t'),
+  columns: [
+    column('_id', 'int4'),
+    column('_full_text', 'tsvector'),
+    column('a', 'text'),
+    column('b', 'int4'),
+  ],
+};
+
+function asked(query: string): Question {
+  const question = parseQuestion(query);
+  if (question.kind === 'refused') throw new Error(question.message);
+  return question;
+}
+
+describe('P22: texts and numbers are Python’s', () => {
+  test.each([
+    [' 5 ', 5n],
+    ['+5', 5n],
+    ['-0', 0n],
+    ['05', 5n],
+    ['1_0', 10n],
+    ['５', 5n],
+    ['٣𝟛', 33n],
+    ['1__0', null],
+    ['_1', null],
+    ['0x10', null],
+    ['1.5', null],
+    ['\ufeff5', null],
+    ['', null],
+  ])('int(%j) is %s', (text, number) => expect(parseInteger(text)).toBe(number));
+
+  test.each([
+    ['1.0', '1.0'],
+    ['1e400', 'Infinity'],
+    ['0.0000001', '1e-07'],
+    ['123456789012345678901234567890', '123456789012345678901234567890'],
+    ['[1, {"b": 1, "1": -0.0}]', '[1,{"b":1,"1":-0.0}]'],
+    ['1e16', '1e+16'],
+    ['{"a": 1, "b": 2, "a": 3}', '{"a":3,"b":2}'],
+  ])('JSON %s prints as %s', (text, printed) =>
+    expect(writePythonJson(parsePythonJson(text) ?? '')).toBe(printed),
+  );
+
+  test.each(['', '{', '[1,]', '01', '"\n"', "{'a':1}", '{"a":1}x', '\ufeff1'])('%j is no JSON', (text) =>
+    expect(parsePythonJson(text)).toBeUndefined(),
+  );
+
+  test.each([
+    ['null', 'None'],
+    ['true', 'True'],
+    ['NaN', 'nan'],
+    ['{"in": ["a", "it\'s", "q\\""]}', `{'in': ['a', "it's", 'q"']}`],
+    ['["\\u0001\\u00e9\\u200b"]', `['\\x01é\\u200b']`],
+  ])('str of %s is %s', (text, printed) => expect(pythonString(parsePythonJson(text) ?? '')).toBe(printed));
+
+  test('of a repeated parameter the first counts, and bad bytes become U+FFFD', () => {
+    expect([...firstValues('a=1&a=2&&b&c=%zz&d=%ff+x&=y#e=1')]).toEqual([
+      ['a', '1'],
+      ['b', ''],
+      ['c', '%zz'],
+      ['d', '\ufffd x'],
+      ['', 'y'],
+    ]);
+  });
+});
+
+describe('P22: a whole table is known however it is spelled', () => {
+  test.each([
+    '',
+    'format=csv&bom=True',
+    'sort=_id',
+    'sort=_id+asc',
+    'sort="_id"+ASC+nulls+last',
+    'offset=0',
+    'offset=',
+    'limit=',
+    'filters={}',
+    'filters=null',
+    'q=',
+    'q={}',
+    'language=french',
+    'fields=_id,a,b',
+    'distinct=false',
+    'unknown=1',
+    'limit=10',
+  ])('%s', (query) => {
+    expect(isWhole(asked(query), table)).toBe(true);
+    expect(isWholeFor(asked(query), 10)).toBe(true);
+  });
+
+  test.each([
+    'sort=_id+desc',
+    'sort=a',
+    'offset=1',
+    'q=x',
+    'fields=a',
+    'fields=',
+    'distinct=true',
+    'filters={"a":1}',
+    'limit=9',
+    'limit=0',
+    'limit=-1',
+  ])('not %s', (query) => expect(isWhole(asked(query), table) && isWholeFor(asked(query), 10)).toBe(false));
+});
+
+describe('P16: what is asked wrongly is refused with the name of its parameter', () => {
+  test.each([
+    [
+      'limit=x&offset=y&filters={',
+      'filters: Cannot parse JSON\nlimit: Invalid integer\noffset: Invalid integer',
+    ],
+    ['format=CSV', "format: Value must be one of ('csv', 'tsv', 'json', 'xml')"],
+  ])('%s', (query, message) =>
+    expect(parseQuestion(query)).toMatchObject({ kind: 'refused', status: 400, message }),
+  );
+
+  test.each([
+    ['limit=-1', 'limit'],
+    ['offset=9223372036854775808', 'offset'],
+    ['fields=nope', 'fields'],
+    ['fields=_full_text', 'fields'],
+    ['sort=nope', 'sort'],
+    ['sort=a,,b', 'sort'],
+    ['filters={"nope":1}', 'filters'],
+    ['filters={"a":"\\u0000"}', 'filters'],
+    ['filters={"a":"\\ud800"}', 'filters'],
+    ['filters=[]', 'filters'],
+    ['filters=5', 'filters'],
+    ['filters={"$or":[]}', 'filters'],
+    ['q={"nope":"x"}', 'q'],
+    ['q={"a":5}', 'q'],
+    ['q=x&language=12', 'language'],
+  ])('%s', (query, parameter) => {
+    const plan = planLive(asked(query), table, ckanProfile('2.12'), { ftsLanguage: 'english' });
+    expect(plan).toMatchObject({ kind: 'refused', status: 400 });
+    expect('message' in plan && plan.message.startsWith(`${parameter}: `)).toBe(true);
+  });
+
+  test('a plan holds no text of the request', () => {
+    const query =
+      'filters={"a":"mark1","b":{"in":["mark2"]}}&q=mark3&language=mark4&limit=77777&offset=88888&sort=b+desc';
+    const plan = planLive(asked(query), table, ckanProfile('2.12'), { ftsLanguage: 'english' });
+    if (plan.kind === 'refused') throw new Error(plan.message);
+    expect(`${plan.copy} ${plan.probe}`).not.toMatch(/mark|77777|88888/);
+    expect(plan.settings.map(({ value }) => value)).toEqual([
+      'mark4',
+      'mark3',
+      'mark1',
+      'mark2',
+      '77777',
+      '88888',
+    ]);
+  });
+});
