@@ -21,6 +21,14 @@ export interface PutOptions extends BlobHeaders {
   readonly signal: AbortSignal;
 }
 
+/**
+ * Bytes on their way into a blob; any `Readable` of buffers is one. A chunk is valid until the next one is asked for, so
+ * that its memory can be used again. After `destroy(error)` a pending and each further chunk is that error.
+ */
+export interface BlobSource extends AsyncIterable<Uint8Array> {
+  destroy(error?: Error): unknown;
+}
+
 export interface ByteRange {
   /** First byte, inclusive. */
   readonly start: number;
@@ -57,7 +65,7 @@ export interface SignOptions {
 export interface BlobStore {
   readonly kind: 's3' | 'directory';
   /** Write a blob once. Rejects when the source fails, with nothing left behind but what `abortUnfinished` finds. */
-  put(key: string, source: Readable, options: PutOptions): Promise<void>;
+  put(key: string, source: BlobSource, options: PutOptions): Promise<void>;
   /** Stream a blob's bytes, or a range of them; null where there is none. */
   read(key: string, signal: AbortSignal, range?: ByteRange): Promise<Readable | null>;
   head(key: string): Promise<BlobHead | null>;

@@ -15,7 +15,15 @@ import { open, readFile, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import type { BlobHead, BlobStore, ByteRange, PutOptions, SignOptions, SmallObject } from '../blob-store.ts';
+import type {
+  BlobHead,
+  BlobSource,
+  BlobStore,
+  ByteRange,
+  PutOptions,
+  SignOptions,
+  SmallObject,
+} from '../blob-store.ts';
 import { DumperError, isDumperError } from '../errors.ts';
 import { signPath } from '../signed-path.ts';
 import {
@@ -75,7 +83,7 @@ async function said<Answer>(ask: () => Promise<Answer>): Promise<Answer> {
   }
 }
 
-async function put(directory: string, key: string, source: Readable, options: PutOptions): Promise<void> {
+async function put(directory: string, key: string, source: BlobSource, options: PutOptions): Promise<void> {
   const { contentType, contentDisposition, cacheControl, metadata, signal } = options;
   const stored: StoredHeaders = {
     contentType,
@@ -108,23 +116,27 @@ function faultOf(error: unknown, signal: AbortSignal): unknown {
 }
 
 /** Rejects with the source's own error when it was the source that failed. */
-async function writeStream(source: Readable, file: string, signal: AbortSignal): Promise<void> {
-  let sourceFailed = source.errored !== null;
-  const sink = createWriteStream(file, { flags: 'wx', flush: true });
-  source.once('error', () => {
-    sourceFailed ||= sink.errored === null;
+async function writeStream(source: BlobSource, file: string, signal: AbortSignal): Promise<void> {
+  // A chunk is written before the next one is asked for: its memory may then be used again.
+  const sink = createWriteStream(file, { flags: 'wx', flush: true, highWaterMark: 1 });
+  let fileFailed = false;
+  sink.once('error', (error: NodeJS.ErrnoException) => {
+    fileFailed = error.syscall !== undefined;
   });
+  const stop = (): void => void source.destroy(abortReason(signal));
+  signal.addEventListener('abort', stop, { once: true });
   try {
-    await pipeline(source, sink, { signal });
+    if (signal.aborted) throw abortReason(signal);
+    await pipeline(source, sink);
   } catch (error) {
+    if (fileFailed) throw unavailable(error);
     const { code } = error as { code?: unknown };
-    if (code === 'ABORT_ERR' && signal.aborted) throw abortReason(signal);
-    if (code === 'ERR_STREAM_PREMATURE_CLOSE') {
-      throw new DumperError('COPY_BROKEN', 'the source of an upload ended before its last byte', {
-        cause: error,
-      });
-    }
-    throw sourceFailed ? (source.errored ?? error) : unavailable(error);
+    if (code !== 'ERR_STREAM_PREMATURE_CLOSE') throw error;
+    throw new DumperError('COPY_BROKEN', 'the source of an upload ended before its last byte', {
+      cause: error,
+    });
+  } finally {
+    signal.removeEventListener('abort', stop);
   }
 }
 

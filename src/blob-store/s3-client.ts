@@ -21,11 +21,12 @@ export interface S3Clients {
 }
 
 const socketsEach = 64;
+const contentDigest = 'x-amz-content-sha256';
 
 export function createS3Clients(options: S3ClientOptions): S3Clients {
   const shared = settingsOf(options.environment ?? {});
-  const create = (socketTimeout: number): S3Client =>
-    new S3Client({
+  const create = (socketTimeout: number): S3Client => {
+    const client = new S3Client({
       ...shared,
       maxAttempts: 3,
       requestHandler: {
@@ -35,7 +36,27 @@ export function createS3Clients(options: S3ClientOptions): S3Clients {
         httpsAgent: new HttpsAgent({ keepAlive: true, maxSockets: socketsEach }),
       },
     });
+    signPartsByChecksum(client);
+    return client;
+  };
   return { client: create(options.idleSeconds * 1000), downloads: create(0) };
+}
+
+/**
+ * The signature of a part covers its CRC32 instead of a SHA-256 of its bytes, which would be one more than the blob's
+ * own (S3 API, "Signature calculations", `UNSIGNED-PAYLOAD`). Without checksums the bytes stay signed.
+ */
+function signPartsByChecksum(client: S3Client): void {
+  client.middlewareStack.add(
+    (next, { commandName }) =>
+      async (args) => {
+        const { headers } = args.request as { headers: Record<string, string> };
+        const isChecked = (await client.config.requestChecksumCalculation()) === 'WHEN_SUPPORTED';
+        if (commandName === 'UploadPartCommand' && isChecked) headers[contentDigest] = 'UNSIGNED-PAYLOAD';
+        return next(args);
+      },
+    { step: 'build', name: 'signPartsByChecksum' },
+  );
 }
 
 /** What the given variables say; whatever they leave open, the SDK looks up by its own rules (roles, profiles). */

@@ -7,6 +7,7 @@ import { GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3';
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
 import type { BlobStore, SignOptions } from '../blob-store.ts';
 import { checkedKey } from './key.ts';
+import { createPartBuffers } from './part-buffers.ts';
 import { createS3Clients } from './s3-client.ts';
 import { said, type Place } from './s3-place.ts';
 import { head, read, readSmall } from './s3-read.ts';
@@ -36,9 +37,11 @@ export function openS3(options: S3StoreOptions): BlobStore {
     at: (key) => ({ Bucket, Key: prefix + checkedKey(key) }),
     deadline: () => ({ abortSignal: AbortSignal.timeout(answerSeconds * 1000) }),
   };
+  const buffers = createPartBuffers();
   return {
     kind: 's3',
-    put: async (key, source, asked) => uploadStream(place.client, place.at(key), source, asked),
+    put: async (key, source, asked) =>
+      uploadStream({ client: place.client, buffers }, place.at(key), source, asked),
     read: (key, signal, range) => said(Bucket, () => read(place, key, signal, range)),
     head: (key) => said(Bucket, () => head(place, key)),
     readSmall: (key) => said(Bucket, () => readSmall(place, key)),

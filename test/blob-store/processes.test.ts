@@ -84,8 +84,8 @@ test('P2 P7 a blob whose writer was killed is not there, and one sweep clears it
 });
 
 test('P7 headers whose bytes never appeared are swept, those of a blob are kept', async () => {
-  await store.put('kept', Readable.from(['x']), asPut());
-  await store.put('lost', Readable.from(['x']), asPut());
+  await store.put('kept', Readable.from([Buffer.from('x')]), asPut());
+  await store.put('lost', Readable.from([Buffer.from('x')]), asPut());
   await rm(path.join(directory, 'lost'));
   await store.abortUnfinished(soon());
   expect(await readdir(path.join(directory, '.headers'))).toEqual(['kept.json']);
@@ -93,10 +93,10 @@ test('P7 headers whose bytes never appeared are swept, those of a blob are kept'
 });
 
 test('a directory that cannot be written is told', async () => {
-  await store.put('file', Readable.from(['x']), asPut());
+  await store.put('file', Readable.from([Buffer.from('x')]), asPut());
   const wrong = openBlobStore(`${url}/file`, { signingSecret });
   await expect(wrong.check()).rejects.toMatchObject({ code: 'BLOB_STORE_UNAVAILABLE' });
-  const source = Readable.from(['x']);
+  const source = Readable.from([Buffer.from('x')]);
   await expect(wrong.put('k', source, asPut())).rejects.toMatchObject({ code: 'BLOB_STORE_UNAVAILABLE' });
   expect(source.destroyed).toBe(true);
   await wrong.close();
