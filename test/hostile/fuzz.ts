@@ -98,13 +98,13 @@ async function ask(server: string, requests: number, seed: number): Promise<Run>
   try {
     const before = await fingerprint(database.adminUrl);
     for (const [index, version] of ['2.11', '2.12'].entries()) {
+      await marked(database.adminUrl, 'calm');
       const service = await startService({
         CKAN_DATASTORE_READ_URL: database.adminUrl,
         DUMPER_AUTHORIZE: 'off',
         DUMPER_CKAN_VERSION: version,
       });
       try {
-        await marked(database.adminUrl, 'calm');
         for (const target of calmTargets) await judgeOne(run, service.port, target);
         await marked(database.adminUrl, 'hostile');
         await storm(run, service.port, Math.ceil(requests / 2), seed + index);

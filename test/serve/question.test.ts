@@ -1,7 +1,7 @@
 /** Promise P22: questions are read by CKAN's rules; promise P16: what is not understood is refused by name. */
 import { describe, expect, test } from 'vitest';
 import { ckanProfile } from '../../src/ckan-profile.ts';
-import { parsePythonJson, writePythonJson } from '../../src/python-json.ts';
+import { parsePythonJson, writePythonJson, type PythonJson } from '../../src/python-json.ts';
 import { planLive } from '../../src/serve/question/plan.ts';
 import { parseQuestion } from '../../src/serve/question/parse.ts';
 import { parseInteger, pythonString } from '../../src/serve/question/python-text.ts';
@@ -33,6 +33,12 @@ function asked(query: string): Question {
   return question;
 }
 
+function parsed(text: string): PythonJson {
+  const value = parsePythonJson(text);
+  if (value === undefined) throw new Error(`no JSON: ${text}`);
+  return value;
+}
+
 describe('P22: texts and numbers are Python’s', () => {
   test.each([
     [' 5 ', 5n],
@@ -58,9 +64,7 @@ describe('P22: texts and numbers are Python’s', () => {
     ['[1, {"b": 1, "1": -0.0}]', '[1,{"b":1,"1":-0.0}]'],
     ['1e16', '1e+16'],
     ['{"a": 1, "b": 2, "a": 3}', '{"a":3,"b":2}'],
-  ])('JSON %s prints as %s', (text, printed) =>
-    expect(writePythonJson(parsePythonJson(text) ?? '')).toBe(printed),
-  );
+  ])('JSON %s prints as %s', (text, printed) => expect(writePythonJson(parsed(text))).toBe(printed));
 
   test.each(['', '{', '[1,]', '01', '"\n"', "{'a':1}", '{"a":1}x', '\ufeff1'])('%j is no JSON', (text) =>
     expect(parsePythonJson(text)).toBeUndefined(),
@@ -72,7 +76,7 @@ describe('P22: texts and numbers are Python’s', () => {
     ['NaN', 'nan'],
     ['{"in": ["a", "it\'s", "q\\""]}', `{'in': ['a', "it's", 'q"']}`],
     ['["\\u0001\\u00e9\\u200b"]', `['\\x01é\\u200b']`],
-  ])('str of %s is %s', (text, printed) => expect(pythonString(parsePythonJson(text) ?? '')).toBe(printed));
+  ])('str of %s is %s', (text, printed) => expect(pythonString(parsed(text))).toBe(printed));
 
   test('of a repeated parameter the first counts, and bad bytes become U+FFFD', () => {
     expect([...firstValues('a=1&a=2&&b&c=%zz&d=%ff+x&=y#e=1')]).toEqual([
