@@ -1,15 +1,14 @@
 /** A blob store that only counts: what the way out costs without any store. Bytes were hashed on their way here. */
-import type { Readable } from 'node:stream';
-import type { BlobStore } from '../src/blob-store.ts';
+import type { BlobSource, BlobStore } from '../src/blob-store.ts';
 
 export function hashingStore(): BlobStore {
   const sizes = new Map<string, number>();
   const nothing = async (): Promise<null> => null;
   return {
     kind: 'directory',
-    put: async (key: string, source: Readable) => {
+    put: async (key: string, source: BlobSource) => {
       let bytes = 0;
-      for await (const chunk of source as AsyncIterable<Uint8Array>) bytes += chunk.length;
+      for await (const chunk of source) bytes += chunk.length;
       sizes.set(key, bytes);
     },
     read: nothing,

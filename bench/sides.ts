@@ -11,7 +11,7 @@
 import { randomBytes } from 'node:crypto';
 import http from 'node:http';
 import { Readable } from 'node:stream';
-import pg from 'pg';
+import type pg from 'pg';
 import type { BlobStore } from '../src/blob-store.ts';
 import { openBlobStore } from '../src/blob-store/open.ts';
 import { readColumns } from '../src/catalogue.ts';

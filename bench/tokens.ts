@@ -50,7 +50,8 @@ try {
     });
     await write.query(batch.join(';'));
   }
-  for (const catalog of ['class', 'attribute', 'description', 'trigger']) await admin.query(`ANALYZE pg_${catalog}`);
+  for (const catalog of ['class', 'attribute', 'description', 'trigger'])
+    await admin.query(`ANALYZE pg_${catalog}`);
   const readOnly = await timed(5, () => allTables(read));
   const readOnlyOne = await timed(2000, (turn) => lookUp(read, idOf(turn)));
   const start = performance.now();
@@ -58,7 +59,8 @@ try {
   const install = performance.now() - start;
   for (let turn = 0; turn < tables; turn += 1)
     await write.query(`INSERT INTO "${idOf(turn)}" (c0) VALUES ('y')`);
-  for (const catalog of ['class', 'attribute', 'description', 'trigger']) await admin.query(`ANALYZE pg_${catalog}`);
+  for (const catalog of ['class', 'attribute', 'description', 'trigger'])
+    await admin.query(`ANALYZE pg_${catalog}`);
   const exact = await timed(5, () => allTables(read));
   const exactOne = await timed(2000, (turn) => lookUp(read, idOf(turn)));
   const folding = await timed(1, () => fold(read));

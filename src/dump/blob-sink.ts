@@ -3,35 +3,53 @@
  * pushes back until Postgres waits (promises P1 and P14).
  */
 import { createHash } from 'node:crypto';
-import { Readable } from 'node:stream';
+import type { BlobSource } from '../blob-store.ts';
 
 /** Bytes that may wait in one sink before the scan is held. */
 const backlogBytes = 1024 * 1024;
 
+/** Bytes that several readers share; each says once when it has done with them. */
+export interface Chunk {
+  readonly bytes: Uint8Array;
+  release(): void;
+}
+
 export class BlobSink {
-  /** What the store uploads. Destroying it with an error makes the upload fail and clean up after itself. */
-  readonly source: Readable;
+  /** What the store uploads. */
+  readonly source: BlobSource;
   bytes = 0;
   readonly #hash = createHash('sha256');
+  readonly #waiting: Chunk[] = [];
+  #backlog = 0;
+  /** What the store reads at the moment: its own until it asks for more. */
+  #lent: Chunk | null = null;
+  #ended: { readonly error: Error | null } | null = null;
+  /** The store waits for more. */
+  #more: PromiseWithResolvers<void> | null = null;
   #held: PromiseWithResolvers<void> | null = null;
 
   constructor() {
-    this.source = new Readable({
-      highWaterMark: backlogBytes,
-      read: () => this.#release(),
-      destroy: (error, callback) => {
-        this.#release();
-        callback(error);
-      },
-    });
+    this.source = {
+      destroy: (error) => this.fail(error ?? new Error('the upload was let go of')),
+      [Symbol.asyncIterator]: () => ({
+        next: () => this.#next(),
+        return: async () => {
+          this.fail(new Error('the upload was let go of'));
+          return { done: true, value: undefined };
+        },
+      }),
+    };
   }
 
-  /** Take bytes that stay unchanged from now on. */
-  accept(bytes: Uint8Array): void {
-    if (bytes.length === 0 || this.source.destroyed) return;
-    this.#hash.update(bytes);
-    this.bytes += bytes.length;
-    if (!this.source.push(bytes)) this.#held ??= Promise.withResolvers();
+  /** Take bytes that stay unchanged until they are released. */
+  accept(chunk: Chunk): void {
+    if (this.#ended !== null) return chunk.release();
+    this.#hash.update(chunk.bytes);
+    this.bytes += chunk.bytes.length;
+    this.#backlog += chunk.bytes.length;
+    this.#waiting.push(chunk);
+    if (this.#backlog > backlogBytes) this.#held ??= Promise.withResolvers();
+    this.#more?.resolve();
   }
 
   /** A promise while the upload is behind; undefined when more may come. */
@@ -41,12 +59,38 @@ export class BlobSink {
 
   /** No more bytes: only after the scan was found complete. Returns the hex sha256 of everything taken. */
   finish(): string {
-    this.source.push(null);
+    this.#ended ??= { error: null };
+    this.#more?.resolve();
     return this.#hash.digest('hex');
   }
 
+  /** The upload fails with `error` and cleans up after itself; nothing once the last byte was read. */
   fail(error: Error): void {
-    this.source.destroy(error);
+    if (this.#ended?.error) return;
+    this.#ended = { error };
+    for (const chunk of this.#waiting.splice(0)) chunk.release();
+    this.#backlog = 0;
+    this.#more?.resolve();
+    this.#release();
+  }
+
+  async #next(): Promise<IteratorResult<Uint8Array, undefined>> {
+    this.#lent?.release();
+    this.#lent = null;
+    while (this.#waiting.length === 0 && this.#ended === null) {
+      this.#more = Promise.withResolvers();
+      await this.#more.promise;
+      this.#more = null;
+    }
+    const chunk = this.#waiting.shift();
+    if (chunk === undefined) {
+      if (this.#ended?.error) throw this.#ended.error;
+      return { done: true, value: undefined };
+    }
+    this.#lent = chunk;
+    this.#backlog -= chunk.bytes.length;
+    if (this.#backlog <= backlogBytes / 2) this.#release();
+    return { done: false, value: chunk.bytes };
   }
 
   #release(): void {

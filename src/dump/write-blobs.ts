@@ -17,6 +17,7 @@ import {
   type Format,
   type Variant,
 } from '../format.ts';
+import { createChunkPool, gatherFor, type Gatherer } from './blob-chunks.ts';
 import { BlobSink } from './blob-sink.ts';
 import { copyOut } from './copy.ts';
 import { createFormatter } from './format/formatter.ts';
@@ -80,7 +81,7 @@ function startUpload(
   const format = formatOf(variant);
   const { id, bytes } = snapshot.state;
   const key = blobKey(options.prefix, id, variant);
-  if (hasByteOrderMark(variant)) sink.accept(byteOrderMark);
+  if (hasByteOrderMark(variant)) sink.accept({ bytes: byteOrderMark, release: () => undefined });
   const done = options.store.put(key, sink.source, {
     contentType: contentTypes[format],
     contentDisposition: contentDisposition(`${id}.${format}`),
@@ -103,7 +104,8 @@ async function scan(
   const formats = [...new Set(uploads.map((upload) => formatOf(upload.variant)))];
   const { copy, columns } = wholeTable(snapshot.state.id, snapshot.columns, options.profile);
   const formatter = createFormatter({ columns, formats, profile: options.profile });
-  const deliver = deliveryTo(uploads);
+  const gatherers = gatherersOf(uploads);
+  const deliver = (format: Format, bytes: Uint8Array): void => gatherers.get(format)?.take(bytes);
   for (const format of formats) deliver(format, formatter.head(format));
   const { rows } = await copyOut(snapshot.client, copy, {
     onBytes: (chunk) => {
@@ -117,20 +119,16 @@ async function scan(
   });
   refuseMismatch(rows, formatter);
   for (const format of formats) deliver(format, formatter.tail(format));
+  for (const gatherer of gatherers.values()) gatherer.flush();
   return rows;
 }
 
-/** Hand bytes to every variant of a format; the formatter's buffer is copied once for all of them. */
-function deliveryTo(uploads: readonly Upload[]): (format: Format, bytes: Uint8Array) => void {
-  const sinks = new Map<Format, BlobSink[]>();
-  for (const { variant, sink } of uploads) {
-    const format = formatOf(variant);
-    sinks.set(format, [...(sinks.get(format) ?? []), sink]);
-  }
-  return (format, bytes) => {
-    const kept = Buffer.from(bytes);
-    for (const sink of sinks.get(format) ?? []) sink.accept(kept);
-  };
+/** One for each format, that feeds all its variants. */
+function gatherersOf(uploads: readonly Upload[]): Map<Format, Gatherer> {
+  const pool = createChunkPool();
+  const byFormat = Map.groupBy(uploads, ({ variant }) => formatOf(variant));
+  const sinksOf = (of: readonly Upload[]): BlobSink[] => of.map(({ sink }) => sink);
+  return new Map(Array.from(byFormat, ([format, of]) => [format, gatherFor(sinksOf(of), pool)]));
 }
 
 function heldBack(uploads: readonly Upload[]): Promise<void> | undefined {
