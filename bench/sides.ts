@@ -146,6 +146,7 @@ async function publishInto(input: SideInput, store: BlobStore): Promise<Work> {
         stallSeconds: 600,
         maxSeconds: 3600,
         retireSeconds: 0,
+        publicCacheSeconds: 300,
       };
       const outcome = await publish(world, id, { force: true, signal: never, onProgress: () => undefined });
       if (outcome.kind !== 'published') throw new Error(`not published: ${outcome.kind}`);

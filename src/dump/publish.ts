@@ -55,6 +55,8 @@ export interface PublishWorld {
   readonly lockSeconds: number;
   readonly stallSeconds: number;
   readonly maxSeconds: number;
+  /** How long a shared cache may keep a public blob: no longer than access may be lost, in seconds. */
+  readonly publicCacheSeconds: number;
   /** How long a superseded revision's URLs may still be used, in seconds. */
   readonly retireSeconds: number;
   readonly onStep?: (id: ResourceId, step: Step) => void;
@@ -127,7 +129,7 @@ async function write(
     profile,
     variants: world.variants,
     prefix: revisionPrefix(id, revision, isPublic && visibility.exposed),
-    cacheControl: isPublic ? 'public, max-age=31536000, immutable' : 'private, no-store',
+    cacheControl: isPublic ? `public, max-age=${world.publicCacheSeconds}` : 'private, no-store',
     stallSeconds: world.stallSeconds,
   });
   const manifest: Manifest = {

@@ -79,6 +79,7 @@ function publishWorld(world: PublisherWorld, profile: CkanProfile): PublishWorld
     lockSeconds: config.DUMPER_LOCK_SECONDS,
     stallSeconds: config.DUMPER_STALL_SECONDS,
     maxSeconds: config.DUMPER_PUBLISH_MAX_SECONDS,
+    publicCacheSeconds: config.DUMPER_URL_LIFE_SECONDS,
     retireSeconds: retireSecondsOf(config),
     ...(world.onStep === undefined ? {} : { onStep: world.onStep }),
   };

@@ -64,6 +64,7 @@ export async function openPublishing(options: PublishingOptions = {}): Promise<P
       stallSeconds: 30,
       maxSeconds: 300,
       retireSeconds: 600,
+      publicCacheSeconds: 300,
       ...parts,
     }),
     close: async () => {

@@ -150,6 +150,7 @@ async function publishTable(
     stallSeconds: 30,
     maxSeconds: 300,
     retireSeconds: 600,
+    publicCacheSeconds: 300,
   };
   const outcome = await publish(publishing, asResourceId(id), {
     force: options.force ?? false,
