@@ -13,6 +13,7 @@ const nameStart =
   '\\u{2070}-\\u{218F}\\u{2C00}-\\u{2FEF}\\u{3001}-\\u{D7FF}\\u{F900}-\\u{FDCF}\\u{FDF0}-\\u{FFFD}\\u{10000}-\\u{EFFFF}';
 const nameRest = `${nameStart}\\-.0-9\\u{B7}\\u{300}-\\u{36F}\\u{203F}\\u{2040}`;
 const unprefixed = new RegExp(`^[${nameStart}][${nameRest}]*$`, 'u');
+const withColons = new RegExp(`^[:${nameStart}][:${nameRest}]*$`, 'u');
 const notInNames = new RegExp(`[^${nameRest}]`, 'gu');
 const notAtStart = new RegExp(`^[^${nameStart}]+`, 'u');
 
@@ -65,11 +66,15 @@ function rawName(column: string, prefixes: Map<string, string>): string {
   return `${prefix}:${local}`;
 }
 
+/**
+ * A prefix that ElementTree declares, or a name that XML 1.0 allows: CKAN 2.11 writes a column `a:b` as it is, although
+ * nothing binds `a`, and readers that know no namespaces take it.
+ */
 function isWellFormed(name: string, prefixes: ReadonlyMap<string, string>): boolean {
   const [prefix, local, ...more] = name.split(':');
   if (local === undefined) return unprefixed.test(name);
   const bound = prefix === 'xsi' || prefix === 'xml' || [...prefixes.values()].includes(prefix ?? '');
-  return bound && more.length === 0 && unprefixed.test(local);
+  return bound ? more.length === 0 && unprefixed.test(local) : withColons.test(name);
 }
 
 /** As CKAN 2.12 does: by column, a repeated name numbered; a column asked for twice is named anew. */
