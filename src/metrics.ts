@@ -14,10 +14,40 @@ const buildBuckets = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 14_
 
 export type Metrics = ReturnType<typeof createMetrics>;
 
+interface QueueDepth {
+  readonly waiting: number;
+  readonly active: number;
+  readonly dead: number;
+}
+
+/** What is asked at each scrape, once the part that knows it is up. */
+export interface ScrapeSources {
+  queueDepth: (() => Promise<QueueDepth>) | null;
+  readonly pools: Map<string, { totalCount: number; idleCount: number; waitingCount: number }>;
+}
+
 export function createMetrics() {
   const registry = new Registry();
   const registers = [registry];
-  return { registry, ...serveMetrics(registers), ...publishMetrics(registers), ...processMetrics(registers) };
+  const sources: ScrapeSources = { queueDepth: null, pools: new Map() };
+  return {
+    registry,
+    sources,
+    ...serveMetrics(registers),
+    ...publishMetrics(registers, sources),
+    ...processMetrics(registers, sources),
+  };
+}
+
+/** Longest wait of a scrape for the state database, in milliseconds. */
+const depthDeadline = 1000;
+
+/** Null where the queue cannot be asked in time: no number is better than an old one. */
+async function depthInTime({ queueDepth }: ScrapeSources): Promise<QueueDepth | null> {
+  if (queueDepth === null) return null;
+  const late = Promise.withResolvers<null>();
+  const timer = setTimeout(() => late.resolve(null), depthDeadline);
+  return Promise.race([queueDepth().catch(() => null), late.promise]).finally(() => clearTimeout(timer));
 }
 
 function serveMetrics(registers: Registry[]) {
@@ -81,7 +111,7 @@ function serveMetrics(registers: Registry[]) {
   };
 }
 
-function publishMetrics(registers: Registry[]) {
+function publishMetrics(registers: Registry[], sources: ScrapeSources) {
   return {
     publications: new Counter({
       name: `${prefix}publications_total`,
@@ -122,6 +152,11 @@ function publishMetrics(registers: Registry[]) {
       help: 'Jobs of the publication queue by state (waiting, active, dead).',
       labelNames: ['state'] as const,
       registers,
+      async collect() {
+        this.reset();
+        const depth = await depthInTime(sources);
+        for (const [state, jobs] of Object.entries(depth ?? {})) this.set({ state }, jobs);
+      },
     }),
     sweepTimestamp: new Gauge({
       name: `${prefix}sweep_success_timestamp_seconds`,
@@ -136,7 +171,7 @@ function publishMetrics(registers: Registry[]) {
   };
 }
 
-function processMetrics(registers: Registry[]) {
+function processMetrics(registers: Registry[], sources: ScrapeSources) {
   const [register] = registers;
   if (register) collectDefaultMetrics({ register });
   return {
@@ -145,6 +180,13 @@ function processMetrics(registers: Registry[]) {
       help: 'Connections to Postgres by pool and state (busy, idle, waiting).',
       labelNames: ['pool', 'state'] as const,
       registers,
+      collect() {
+        for (const [pool, { totalCount, idleCount, waitingCount }] of sources.pools) {
+          this.set({ pool, state: 'busy' }, totalCount - idleCount);
+          this.set({ pool, state: 'idle' }, idleCount);
+          this.set({ pool, state: 'waiting' }, waitingCount);
+        }
+      },
     }),
     ready: new Gauge({
       name: `${prefix}ready`,

@@ -7,7 +7,7 @@
  */
 import { readFile } from 'node:fs/promises';
 import type pg from 'pg';
-import { startChange, type Change } from '../change/act.ts';
+import type { Change } from '../change/act.ts';
 import type { Config } from '../config.ts';
 import { DumperError, reasonOf } from '../errors.ts';
 import { createLog, type Log } from '../log.ts';
@@ -19,6 +19,7 @@ import { createSlots } from '../serve/slots.ts';
 import type { ServeWorld } from '../serve/world.ts';
 import { untilDone } from '../until-done.ts';
 import { readinessChecks } from './checks.ts';
+import { startFirstAct } from './first-act.ts';
 import { listen } from './http-server.ts';
 import { openPermission, type OpenPermission } from './permission.ts';
 import { openPublishing, type Publishing, type PublishingOptions } from './publishing.ts';
@@ -100,8 +101,8 @@ async function startLater(
   late: Late,
   options: LaterOptions,
 ): Promise<void> {
-  const { config, log, profiles, readPool, now } = world;
-  const { signal, rest } = options;
+  const { config, log, profiles } = world;
+  const { signal } = options;
   if (config.DUMPER_STATE_URL === undefined || world.store === null) return;
   try {
     const publishing = await untilDone(() => openPublishing(world, { permission, ...options }), {
@@ -114,23 +115,10 @@ async function startLater(
     });
     late.publishing = publishing;
     await Promise.race([profiles.known(), aborted(signal)]);
-    const start = (): Promise<Change> =>
-      startChange({
-        config,
-        log,
-        read: readPool,
-        write: options.writePool,
-        state: publishing.state,
-        store: publishing.store,
-        profile: () => profiles.current()!,
-        now,
-        rest,
-        working: config.DUMPER_ROLE !== 'serve',
-        publish: (id, request) =>
-          publishing.publisher.publish(id, { ...request, onProgress: (rows) => request.onProgress(rows) }),
-        withdraw: publishing.publisher.withdraw,
-      });
-    late.change = await untilDone(start, { what: 'the queue', log, signal });
+    const start = (): Promise<Change> => startFirstAct(world, publishing, options);
+    const change = await untilDone(start, { what: 'the queue', log, signal });
+    late.change = change;
+    world.metrics.sources.queueDepth = () => change.depth();
   } catch (error) {
     if (!signal.aborted) log.error({ reason: reasonOf(error) }, 'publishing did not start');
   }

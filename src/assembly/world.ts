@@ -46,6 +46,10 @@ export function openWorld({ config, log, environment }: WorldOptions): World {
   const metrics = createMetrics();
   const blobSecret = config.DUMPER_BLOB_URL_SECRET ?? derivedSecret(config);
   const pools = openPools(config, log);
+  metrics.sources.pools
+    .set('read', pools.readPool)
+    .set('live', pools.livePool)
+    .set('publish', pools.publishPool);
   const store = openStore(config, environment, blobSecret);
   const ckan = openCkan(config, metrics);
   return {

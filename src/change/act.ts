@@ -8,6 +8,7 @@ import type pg from 'pg';
 import type { BlobStore } from '../blob-store.ts';
 import type { CkanProfile } from '../ckan-profile.ts';
 import type { Config } from '../config.ts';
+import { retireSecondsOf } from '../dump/publisher.ts';
 import { reasonOf } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { allTables, createRestMemory, tableState, type RestMemory } from '../revision.ts';
@@ -38,6 +39,9 @@ export interface ChangeWorld {
   readonly rest?: RestMemory;
   /** False: hear and queue only, publish nothing here (`DUMPER_ROLE=serve`). True unless given. */
   readonly working?: boolean;
+  readonly onSweep?: (report: SweepReport) => void;
+  /** A change was published so many seconds after the first word of it. */
+  readonly onLag?: (seconds: number) => void;
 }
 
 export interface Change {
@@ -129,11 +133,14 @@ function createSweep(world: ChangeWorld, look: (notices: readonly { id: Resource
         records: world.state.records,
         variants: world.config.DUMPER_FORMATS,
         lockSeconds: world.config.DUMPER_LOCK_SECONDS,
+        retireSeconds: retireSecondsOf(world.config),
+        maxSeconds: world.config.DUMPER_PUBLISH_MAX_SECONDS,
       },
       memory,
       { listStore },
     );
     if (listStore) listedAt = world.now().getTime();
+    world.onSweep?.(report);
     return report;
   };
 }

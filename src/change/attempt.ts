@@ -35,6 +35,8 @@ export interface AttemptWorld {
   readonly smallTableBytes: number;
   /** The table's size now, null when it is gone. */
   readonly sizeOf: (id: ResourceId) => Promise<number | null>;
+  /** A change was published so many seconds after the first word of it. */
+  readonly onLag?: (seconds: number) => void;
 }
 
 /** How long a table that someone else holds is left alone, in seconds. */
@@ -80,6 +82,7 @@ export function createHandler(
 ): (id: ResourceId, attempts: number, signal: AbortSignal) => Promise<JobEnd> {
   const running = new Set<ResourceId>();
   return async (id, attempts, signal) => {
+    const began = performance.now();
     const due = await world.records.due(id, world.pace, attempts > 0);
     if (due.waitSeconds > 0.5) return { kind: 'again', appointment: due };
     if (running.has(id)) return later(due);
@@ -88,6 +91,7 @@ export function createHandler(
       const moved = await otherSlots(world, due);
       if (moved !== null) return moved;
       const outcome = await attempt(world, id, { force: due.rebuild, signal });
+      if (outcome.kind === 'published') world.onLag?.(due.staleSeconds + (performance.now() - began) / 1000);
       return outcome.kind === 'superseded' ? later(due) : { kind: 'done' };
     } catch (error) {
       if (isDumperError(error, 'SUPERSEDED')) return later(due);

@@ -14,14 +14,15 @@ import type { Log } from '../log.ts';
 import type { Queryable } from '../postgres.ts';
 import { allTables, revisionToken, type RestMemory, type TableState } from '../revision.ts';
 import type { Notice, Records, TableRecord } from '../state/record.ts';
-import { asResourceId, type ResourceId } from '../table.ts';
+import type { ResourceId } from '../table.ts';
 import { attachMissing, fold, journalStatus } from './journal.ts';
+import { listStore, tablesWithLitter, type Listing } from './litter.ts';
 
 export interface SweepWorld {
   readonly read: Queryable;
   /** The owner's connections, where they are given: triggers are put on tables that lack them. */
   readonly write: Queryable | null;
-  readonly store: Pick<BlobStore, 'list' | 'readSmall'>;
+  readonly store: Pick<BlobStore, 'list' | 'readSmall' | 'abortUnfinished'>;
   readonly records: Records;
   readonly profile: () => CkanProfile;
   /** What each published table must have: a manifest that lacks one is no longer enough. */
@@ -32,6 +33,10 @@ export interface SweepWorld {
   readonly now: () => Date;
   readonly log: Log;
   readonly lockSeconds: number;
+  /** How long a superseded revision's URLs may still be used, in seconds. */
+  readonly retireSeconds: number;
+  /** Longest publication: an upload begun earlier than that is nobody's any more. */
+  readonly maxSeconds: number;
 }
 
 export interface SweepReport {
@@ -42,10 +47,19 @@ export interface SweepReport {
   readonly gone: number;
   /** Tables that were given triggers in this sweep. */
   readonly attached: number;
+  /** Where the store was listed: tables with blobs that nothing refers to, and uploads that were never finished. */
+  readonly littered: number;
+  readonly unfinished: number;
+  /** For how long the table that has been stale for longest has been so, as far as is known. */
+  readonly oldestStaleSeconds: number;
+  readonly states: Readonly<Record<TableCondition, number>>;
   /** So many tables vanished at once that the sweep waits for the next one to see it again. */
   readonly withheld: boolean;
   readonly seconds: number;
 }
+
+/** A table as the metrics tell it. */
+export type TableCondition = 'fresh' | 'pending' | 'building' | 'failed' | 'absent';
 
 /** What one sweep remembers for the next: a database that seems empty is believed only when seen so twice. */
 export interface SweepMemory {
@@ -62,21 +76,17 @@ export async function sweep(
   const started = performance.now();
   const attached = await coverNewTables(world);
   const tables = await allTables(world.read);
-  if (options.listStore) await learnFromStore(world, tables);
+  const listing = options.listStore ? await listStore(world.store) : null;
+  if (listing !== null) await learnFromStore(world, tables, listing);
   const records = await world.records.all();
   note(world, tables);
-  const missing: Notice[] = [];
-  const changed: Notice[] = [];
-  for (const [id, state] of tables) {
-    const record = records.get(id);
-    if (!record?.token) missing.push({ id, bytes: state.bytes });
-    else if (!isCurrent(world, record, state)) changed.push({ id, bytes: state.bytes });
-  }
+  const { missing, changed } = compare(world, tables, records);
   const gone = [...records.values()].filter((record) => isGone(record, tables)).map(({ id }) => ({ id }));
   const many = gone.length > mostGoneAtOnce && gone.length > tables.size;
   const withheld = many && !memory.manyGone;
   memory.manyGone = many;
-  await world.look([...missing, ...changed, ...(withheld ? [] : gone)]);
+  const litter = await findLitter(world, listing, records, withheld ? tables : null);
+  await world.look([...litter.notices, ...missing, ...changed, ...(withheld ? [] : gone)]);
   await fold(world.write ?? world.read);
   const report: SweepReport = {
     tables: tables.size,
@@ -85,12 +95,71 @@ export async function sweep(
     missing: missing.length,
     gone: gone.length,
     attached,
+    littered: litter.notices.length,
+    unfinished: litter.unfinished,
     withheld,
+    ...conditions(world, tables, records, new Set([...missing, ...changed].map(({ id }) => id))),
     seconds: Math.round(performance.now() - started) / 1000,
   };
   if (withheld) world.log.warn(report, 'most tables vanished at once; their dumps stay until the next sweep');
   else world.log.info(report, 'sweep');
   return report;
+}
+
+function compare(
+  world: SweepWorld,
+  tables: ReadonlyMap<ResourceId, TableState>,
+  records: ReadonlyMap<ResourceId, TableRecord>,
+): { missing: Notice[]; changed: Notice[] } {
+  const missing: Notice[] = [];
+  const changed: Notice[] = [];
+  for (const [id, state] of tables) {
+    const record = records.get(id);
+    if (!record?.token) missing.push({ id, bytes: state.bytes });
+    else if (!isCurrent(world, record, state)) changed.push({ id, bytes: state.bytes });
+  }
+  return { missing, changed };
+}
+
+/** Tables to clear away after, those of a database that seems empty left out; and uploads that nobody goes on with. */
+async function findLitter(
+  world: SweepWorld,
+  listing: Listing | null,
+  records: ReadonlyMap<ResourceId, TableRecord>,
+  only: ReadonlyMap<ResourceId, unknown> | null,
+): Promise<{ notices: Notice[]; unfinished: number }> {
+  if (listing === null) return { notices: [], unfinished: 0 };
+  const littered = await tablesWithLitter(world, listing, records);
+  const longest = (world.maxSeconds + unfinishedMarginSeconds) * 1000;
+  const unfinished = await world.store.abortUnfinished(new Date(world.now().getTime() - longest));
+  const notices = littered.filter((id) => only === null || only.has(id)).map((id) => ({ id }));
+  return { notices, unfinished };
+}
+
+/** Clocks differ, and a publication that is given up takes a moment to end. */
+const unfinishedMarginSeconds = 60;
+
+function conditions(
+  { now }: SweepWorld,
+  tables: ReadonlyMap<ResourceId, TableState>,
+  records: ReadonlyMap<ResourceId, TableRecord>,
+  stale: ReadonlySet<ResourceId>,
+): Pick<SweepReport, 'states' | 'oldestStaleSeconds'> {
+  const states = { fresh: 0, pending: 0, building: 0, failed: 0, absent: 0 };
+  let since = Infinity;
+  for (const id of tables.keys()) {
+    const record = records.get(id);
+    states[conditionOf(record, stale.has(id))] += 1;
+    if (stale.has(id)) since = Math.min(since, record?.staleSince?.getTime() ?? Infinity);
+  }
+  return { states, oldestStaleSeconds: Math.max(0, Math.round((now().getTime() - since) / 1000)) || 0 };
+}
+
+function conditionOf(record: TableRecord | undefined, isStale: boolean): TableCondition {
+  if (record?.life === 'building' && record.held) return 'building';
+  if (!isStale) return 'fresh';
+  if (record?.life === 'failing') return 'failed';
+  return record === undefined || record.life === 'absent' ? 'absent' : 'pending';
 }
 
 /** With the owner's role at hand and the journal installed, tables without triggers get them. */
@@ -130,14 +199,9 @@ function isGone(record: TableRecord, tables: ReadonlyMap<ResourceId, TableState>
 async function learnFromStore(
   { store, records }: SweepWorld,
   tables: ReadonlyMap<ResourceId, TableState>,
+  { manifests: listed }: Listing,
 ): Promise<void> {
   const known = await records.all();
-  const listed = new Map<ResourceId, string>();
-  for await (const { key, modifiedAt, bytes } of store.list('')) {
-    const [id, name, ...rest] = key.split('/');
-    if (!id || name !== 'manifest.json' || rest.length > 0) continue;
-    listed.set(asResourceId(id), `${modifiedAt.toISOString()}/${bytes}`);
-  }
   const unread = [...listed].filter(([id, entry]) => known.get(id)?.listed !== entry);
   await Promise.all(
     Array.from({ length: 8 }, async () => {

@@ -1,6 +1,7 @@
 /** `sweep`: compare every table with its manifest once, here and now; publish what changed, withdraw what is gone. */
 import type { ExitCode, Run } from '../cli/program.ts';
 import { sweep } from '../change/sweep.ts';
+import { retireSecondsOf } from '../dump/publisher.ts';
 import { createRestMemory } from '../revision.ts';
 import type { Notice } from '../state/record.ts';
 import type { Publishing } from '../assembly/publishing.ts';
@@ -23,6 +24,8 @@ export async function sweepCommand(publishing: Publishing, run: Run): Promise<Ex
       now: world.now,
       log: world.log,
       lockSeconds: world.config.DUMPER_LOCK_SECONDS,
+      retireSeconds: retireSecondsOf(world.config),
+      maxSeconds: world.config.DUMPER_PUBLISH_MAX_SECONDS,
     },
     { manyGone: false },
     { listStore: true },

@@ -9,6 +9,7 @@ import { z } from 'zod';
 import { variants, type Variant } from '../format.ts';
 import type { BlobStore } from '../blob-store.ts';
 import { DumperError, isDumperError, reasonOf } from '../errors.ts';
+import { asResourceId, type ResourceId } from '../table.ts';
 
 export const manifestVersion = 1;
 
@@ -62,6 +63,21 @@ export function revisionPrefix(resourceId: string, revision: string, exposed: bo
 export function blobKey(prefix: string, resourceId: string, variant: Variant): string {
   const [extension, bom] = variant.split('+');
   return `${prefix}${bom ? 'bom/' : ''}${resourceId}.${extension}`;
+}
+
+/** A blob's key, `[public/]<id>/<revision>/[bom/]<id>.<ext>`: the layout's own shape, whatever else a bucket holds. */
+const keyShape = /^(public\/)?(.+)\/([0-9a-f]{20}-[0-9a-f]{8})\/(?:bom\/)?\2\.[a-z]+$/s;
+
+export interface KeyPlace {
+  readonly id: ResourceId;
+  readonly revision: string;
+  readonly exposed: boolean;
+}
+
+/** Whose blob a key names; null for manifests and for whatever this service did not write. */
+export function placeOfKey(key: string): KeyPlace | null {
+  const [match, exposed, id = '', revision = ''] = keyShape.exec(key) ?? [];
+  return match === undefined ? null : { id: asResourceId(id), revision, exposed: exposed !== undefined };
 }
 
 export function writeManifest(manifest: Manifest): Uint8Array {

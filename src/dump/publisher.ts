@@ -6,6 +6,7 @@ import type pg from 'pg';
 import type { BlobStore } from '../blob-store.ts';
 import type { CkanProfile } from '../ckan-profile.ts';
 import type { Config } from '../config.ts';
+import { isDumperError, reasonOf } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import type { ResourceId } from '../table.ts';
@@ -56,11 +57,21 @@ async function publishAndClear(
   options: PublishOptions,
 ): Promise<PublishOutcome> {
   const started = performance.now();
-  const profile = await world.profile();
-  const outcome = await publish(publishWorld(world, profile), id, options);
-  if (outcome.kind === 'published' || outcome.kind === 'unchanged') await clear(world, outcome.manifest);
-  tell(world, id, outcome, (performance.now() - started) / 1000);
-  return outcome;
+  try {
+    const profile = await world.profile();
+    const outcome = await publish(publishWorld(world, profile), id, options);
+    tell(world, id, outcome, (performance.now() - started) / 1000);
+    if (outcome.kind === 'published' || outcome.kind === 'unchanged') await clear(world, outcome.manifest);
+    return outcome;
+  } catch (error) {
+    // One that was given up at the end of the process is no failure of the table.
+    if (!options.signal.aborted) world.metrics.publications.inc({ outcome: failureOf(error) });
+    throw error;
+  }
+}
+
+function failureOf(error: unknown): 'superseded' | 'failed' {
+  return isDumperError(error, 'SUPERSEDED') ? 'superseded' : 'failed';
 }
 
 function publishWorld(world: PublisherWorld, profile: CkanProfile): PublishWorld {
@@ -90,19 +101,30 @@ export function retireSecondsOf(config: Config): number {
   return config.DUMPER_URL_LIFE_SECONDS + config.DUMPER_RETIRE_MARGIN_SECONDS;
 }
 
+/** What cannot be cleared away now is found again by the sweep: the dump is published all the same. */
 async function clear(world: PublisherWorld, manifest: Manifest): Promise<void> {
+  const table = manifest.resource_id;
   const retireSeconds = retireSecondsOf(world.config);
-  const gone = await retire(world.store, manifest, { now: world.now(), retireSeconds });
-  if (gone > 0) world.log.info({ table: manifest.resource_id, blobs: gone }, 'retired blobs');
+  try {
+    const gone = await retire(world.store, manifest, { now: world.now(), retireSeconds });
+    if (gone > 0) world.log.info({ table, blobs: gone }, 'retired blobs');
+  } catch (error) {
+    world.log.warn({ table, reason: reasonOf(error) }, 'blobs could not be retired; the sweep finds them');
+  }
 }
 
 function tell(world: PublisherWorld, id: ResourceId, outcome: PublishOutcome, seconds: number): void {
-  const { log } = world;
+  const { log, metrics } = world;
+  metrics.publications.inc({ outcome: outcome.kind });
   if (outcome.kind === 'superseded') log.warn({ table: id, outcome: 'superseded' }, 'publication');
   else if (outcome.kind === 'gone') log.info({ table: id, outcome: 'gone' }, 'publication');
   else {
     const { revision, rows, tier, blobs } = outcome.manifest;
     const bytes = Object.values(blobs).reduce((sum, blob) => sum + blob.bytes, 0);
+    if (outcome.kind === 'published') {
+      metrics.publicationSeconds.observe(seconds);
+      metrics.publishedBytes.inc(bytes);
+    }
     const facts = { table: id, outcome: outcome.kind, revision, tier, rows, bytes };
     log.info({ ...facts, seconds: Math.round(seconds * 1000) / 1000 }, 'publication');
   }

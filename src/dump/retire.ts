@@ -1,13 +1,14 @@
 /**
  * The end of blobs: superseded ones go when every URL handed out for them has ended, those of a withdrawn table at
- * once, and what a crash left behind as soon as the table is looked at again (promises P6 and P7).
+ * once, and what a crash left behind as soon as the table is looked at again (promises P6 and P7). Keys of any other
+ * shape than the layout's own are never touched.
  *
  * Call these only while holding the table's fence: then no publication of the table is under way whose blobs could
  * be taken for litter.
  */
-import type { BlobListing, BlobStore } from '../blob-store.ts';
+import type { BlobStore } from '../blob-store.ts';
 import type { ResourceId } from '../table.ts';
-import { manifestKey, publicPrefix, readPublished, type Manifest } from './manifest.ts';
+import { manifestKey, placeOfKey, publicPrefix, readPublished, type Manifest } from './manifest.ts';
 import type { Fence } from './publish.ts';
 
 /** What the manifest keeps alive: its own blobs, and those of revisions whose URLs may still be used. */
@@ -18,38 +19,39 @@ function livingRevisions(manifest: Manifest, now: Date, retireSeconds: number): 
   return new Set([manifest.revision, ...alive.map((entry) => entry.revision)]);
 }
 
-/** The revision part of a blob's key, `[public/]<id>/<revision>/…`; null for the manifest. */
-export function revisionOfKey(key: string): string | null {
-  const parts = (key.startsWith(publicPrefix) ? key.slice(publicPrefix.length) : key).split('/');
-  return parts.length > 2 ? (parts[1] ?? null) : null;
+export interface RetireOptions {
+  readonly now: Date;
+  /** How long a superseded revision's URLs may still be used. */
+  readonly retireSeconds: number;
 }
 
 /**
- * Delete what nothing refers to any more; returns how many blobs went. Where anonymous users may not read the table
- * (any more), nothing of it stays where a CDN could reach it, whatever URLs were handed out (promise P10).
+ * Those of a table's blobs that nothing refers to any more. Where anonymous users may not read the table (any more),
+ * nothing of it stays where a CDN could reach it, whatever URLs were handed out (promise P10).
  */
-export async function retire(
-  store: BlobStore,
-  manifest: Manifest,
-  options: { readonly now: Date; readonly retireSeconds: number },
-): Promise<number> {
+export function deadKeys(manifest: Manifest, keys: readonly string[], options: RetireOptions): string[] {
   const living = livingRevisions(manifest, options.now, options.retireSeconds);
-  const dead = (await blobsOf(store, manifest.resource_id))
-    .map((listing) => listing.key)
-    .filter((key) => isDead(key, living) || (key.startsWith(publicPrefix) && !manifest.public));
+  return keys.filter((key) => {
+    const place = placeOfKey(key);
+    if (place === null || place.id !== manifest.resource_id) return false;
+    return !living.has(place.revision) || (place.exposed && !manifest.public);
+  });
+}
+
+/** Delete a table's dead blobs; returns how many went. */
+export async function retire(store: BlobStore, manifest: Manifest, options: RetireOptions): Promise<number> {
+  const dead = deadKeys(manifest, await blobKeysOf(store, manifest.resource_id), options);
   await store.delete(dead);
   return dead.length;
 }
 
-function isDead(key: string, living: ReadonlySet<string>): boolean {
-  const revision = revisionOfKey(key);
-  return revision !== null && !living.has(revision);
-}
-
-async function blobsOf(store: BlobStore, id: string): Promise<BlobListing[]> {
+async function blobKeysOf(store: BlobStore, id: string): Promise<string[]> {
   const places = [`${id}/`, `${publicPrefix}${id}/`];
   const listings = await Promise.all(places.map((prefix) => Array.fromAsync(store.list(prefix))));
-  return listings.flat();
+  return listings
+    .flat()
+    .map(({ key }) => key)
+    .filter((key) => placeOfKey(key)?.id === id);
 }
 
 /**
@@ -61,7 +63,6 @@ export async function withdraw(store: BlobStore, fence: Fence, id: ResourceId): 
   const generation = await fence.take(id, current?.manifest?.generation ?? 0);
   const outcome = await fence.switchUnder(id, generation, () => store.delete([manifestKey(id)]));
   if (outcome.kind === 'superseded') return false;
-  const listings = await blobsOf(store, id);
-  await store.delete(listings.map((listing) => listing.key));
+  await store.delete(await blobKeysOf(store, id));
   return true;
 }

@@ -66,9 +66,17 @@ export async function writeBlobs(snapshot: Snapshot, options: WriteBlobsOptions)
     const reason = failed.signal.aborted ? failed.signal.reason : error;
     for (const upload of uploads)
       upload.sink.fail(reason instanceof Error ? reason : new Error(String(reason)));
-    await Promise.allSettled(uploads.map((upload) => upload.done));
+    await takeBack(options.store, uploads);
     throw reason;
   }
+}
+
+/** Those of the blobs that were complete already would otherwise pile up with each attempt at a table that fails. */
+async function takeBack(store: BlobStore, uploads: readonly Upload[]): Promise<void> {
+  const ends = await Promise.allSettled(uploads.map((upload) => upload.done));
+  const complete = uploads.filter((_, index) => ends[index]?.status === 'fulfilled').map(({ key }) => key);
+  // The store may be what failed; the sweep finds what stays.
+  if (complete.length > 0) await store.delete(complete).catch(() => undefined);
 }
 
 function startUpload(

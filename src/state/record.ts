@@ -17,6 +17,8 @@ export interface TableRecord {
   readonly beganAt: Date | null;
   readonly rowsDone: number;
   readonly noticedAt: Date | null;
+  /** The first word of a change that no publication has answered yet. */
+  readonly staleSince: Date | null;
   /** Failures since the last success. */
   readonly attempts: number;
   readonly lastError: string | null;
@@ -50,6 +52,12 @@ export interface Appointment {
   readonly tableBytes: number;
 }
 
+export interface Due extends Appointment {
+  readonly rebuild: boolean;
+  /** For how long a change has been known that no publication has answered. */
+  readonly staleSeconds: number;
+}
+
 export interface Pace {
   readonly quietSeconds: number;
   /** A table that never rests is published once in this many of its own build times. */
@@ -60,7 +68,7 @@ export interface Records {
   /** Someone said look. With `rebuild` the next publication is made even if nothing changed. */
   noticed(notices: readonly Notice[], pace: Pace, rebuild: boolean): Promise<Appointment[]>;
   /** When a job of this table may begin, and whether it is to publish whatever the token says. */
-  due(id: ResourceId, pace: Pace, isRetry: boolean): Promise<Appointment & { readonly rebuild: boolean }>;
+  due(id: ResourceId, pace: Pace, isRetry: boolean): Promise<Due>;
   /** The manifest as it is now: published by us, or found. `listed` where it was found by listing. */
   learned(
     id: ResourceId,
@@ -90,17 +98,19 @@ const wait = (quiet: string, factor: string, isRetry: string): string => `CASE
     CASE WHEN p.attempts > 0 AND NOT ${isRetry}
       THEN ${secondsUntil(`p.last_error_at + make_interval(secs => ${backOffSeconds})`)} ELSE 0 END) END::float8 AS wait`;
 
-const noticed = `INSERT INTO dumper.publication AS p (id, life, noticed_at, asked_since, rebuild_at, table_bytes)
-  SELECT heard.id, $3::jsonb ->> 'absent', clock_timestamp(), clock_timestamp(),
+const noticed = `INSERT INTO dumper.publication AS p (id, life, noticed_at, asked_since, stale_since, rebuild_at, table_bytes)
+  SELECT heard.id, $3::jsonb ->> 'absent', clock_timestamp(), clock_timestamp(), clock_timestamp(),
     CASE WHEN $4::boolean THEN clock_timestamp() END, heard.bytes
   FROM unnest($1::text[], $2::bigint[]) AS heard(id, bytes)
   ON CONFLICT (id) DO UPDATE SET life = $3::jsonb ->> p.life, noticed_at = excluded.noticed_at,
     asked_since = coalesce(p.asked_since, excluded.asked_since),
+    stale_since = coalesce(p.stale_since, excluded.stale_since),
     rebuild_at = coalesce(excluded.rebuild_at, p.rebuild_at),
     table_bytes = coalesce(excluded.table_bytes, p.table_bytes)
   RETURNING id, coalesce(table_bytes, 0) AS bytes, ${wait('$5::float8', '$6::float8', 'false')}`;
 
 const due = `SELECT id, coalesce(table_bytes, 0) AS bytes, ${rebuildWanted} AS rebuild,
+  coalesce(extract(epoch FROM clock_timestamp() - stale_since), 0)::float8 AS stale,
   ${wait('$2::float8', '$3::float8', '$4::boolean')} FROM dumper.publication p WHERE id = $1`;
 
 const learned = `INSERT INTO dumper.publication AS p (id, life, revision, token, tier, rows, blob_bytes, published_at,
@@ -111,6 +121,7 @@ const learned = `INSERT INTO dumper.publication AS p (id, life, revision, token,
     published_at = excluded.published_at, build_seconds = excluded.build_seconds, listed = excluded.listed,
     variants = excluded.variants, public = excluded.public,
     attempts = 0, last_error = NULL, last_error_at = NULL,
+    stale_since = CASE WHEN p.noticed_at > p.began_at THEN p.noticed_at END,
     switched_at = CASE WHEN $11::boolean THEN clock_timestamp() ELSE coalesce(p.switched_at, excluded.switched_at) END`;
 
 const broke = `INSERT INTO dumper.publication AS p (id, life, attempts, last_error, last_error_at)
@@ -119,11 +130,11 @@ const broke = `INSERT INTO dumper.publication AS p (id, life, attempts, last_err
     last_error_at = clock_timestamp()`;
 
 const lost = `UPDATE dumper.publication p SET life = $2::jsonb ->> p.life, revision = NULL, token = NULL, tier = NULL,
-    rows = NULL, blob_bytes = NULL, published_at = NULL, listed = NULL, rebuild_at = NULL,
+    rows = NULL, blob_bytes = NULL, published_at = NULL, listed = NULL, rebuild_at = NULL, stale_since = NULL,
     attempts = 0, last_error = NULL, last_error_at = NULL
   WHERE id = ANY($1)`;
 
-const recordColumns = `id, life, generation, rows_done, began_at, noticed_at, attempts, last_error, last_error_at,
+const recordColumns = `id, life, generation, rows_done, began_at, noticed_at, stale_since, attempts, last_error, last_error_at,
   revision, token, tier, rows, blob_bytes, table_bytes, published_at, build_seconds, listed, variants, public,
   holder IS NOT NULL AND beat_at > clock_timestamp() - interval '15 seconds' AS held`;
 
@@ -131,8 +142,9 @@ interface AppointmentRow {
   id: string;
   bytes: string;
   wait: number;
-  rebuild: boolean;
 }
+
+type DueRow = AppointmentRow & { rebuild: boolean; stale: number };
 
 export function createRecords(pool: pg.Pool): Records {
   const column = (event: LifeEvent): string => JSON.stringify(lifeAfter(event));
@@ -148,14 +160,9 @@ export function createRecords(pool: pg.Pool): Records {
       return rows.map(appointment);
     },
     due: async (id, pace, isRetry) => {
-      const { rows } = await pool.query<AppointmentRow>(due, [
-        id,
-        pace.quietSeconds,
-        pace.hotTableFactor,
-        isRetry,
-      ]);
-      const row = rows[0] ?? { id, bytes: '0', wait: 0, rebuild: false };
-      return { ...appointment(row), rebuild: row.rebuild };
+      const { rows } = await pool.query<DueRow>(due, [id, pace.quietSeconds, pace.hotTableFactor, isRetry]);
+      const row = rows[0] ?? { id, bytes: '0', wait: 0, rebuild: false, stale: 0 };
+      return { ...appointment(row), rebuild: row.rebuild, staleSeconds: row.stale };
     },
     learned: async (id, event, manifest, listed) => {
       const blobBytes = Object.values(manifest.blobs).reduce((sum, blob) => sum + blob.bytes, 0);
@@ -184,7 +191,7 @@ export function createRecords(pool: pg.Pool): Records {
   };
 }
 
-function appointment(row: Pick<AppointmentRow, 'id' | 'bytes' | 'wait'>): Appointment {
+function appointment(row: AppointmentRow): Appointment {
   return { id: asResourceId(row.id), waitSeconds: row.wait, tableBytes: Number(row.bytes) };
 }
 
@@ -196,6 +203,7 @@ interface RecordRow {
   began_at: Date | null;
   rows_done: string;
   noticed_at: Date | null;
+  stale_since: Date | null;
   attempts: number;
   last_error: string | null;
   last_error_at: Date | null;
@@ -222,6 +230,7 @@ function record(row: RecordRow): TableRecord {
     beganAt: row.began_at,
     rowsDone: Number(row.rows_done),
     noticedAt: row.noticed_at,
+    staleSince: row.stale_since,
     attempts: row.attempts,
     lastError: row.last_error,
     lastErrorAt: row.last_error_at,

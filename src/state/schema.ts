@@ -43,6 +43,7 @@ const steps: readonly string[] = [
      beat_at timestamptz,
      ended_at timestamptz
    )`,
+  'ALTER TABLE dumper.publication ADD COLUMN stale_since timestamptz',
 ];
 
 /** Any fixed number: one migration at a time in this database. */
