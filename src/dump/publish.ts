@@ -17,6 +17,7 @@ import type { CkanProfile } from '../ckan-profile.ts';
 import type { Variant } from '../format.ts';
 import { revisionToken } from '../revision.ts';
 import type { ResourceId } from '../table.ts';
+import { conceal, isExposed } from './conceal.ts';
 import { manifestKey, manifestVersion, readPublished, revisionPrefix, writeManifest } from './manifest.ts';
 import type { Manifest, Published } from './manifest.ts';
 import { withSnapshot, type Snapshot } from './snapshot.ts';
@@ -86,10 +87,11 @@ export async function publish(
   options: PublishOptions,
 ): Promise<PublishOutcome> {
   const signal = AbortSignal.any([options.signal, AbortSignal.timeout(world.maxSeconds * 1000)]);
-  const current = await readPublished(world.store, id);
-  const generation = await world.fence.take(id, current?.manifest?.generation ?? 0);
+  const before = await readPublished(world.store, id);
+  const generation = await world.fence.take(id, before?.manifest?.generation ?? 0);
   world.onStep?.(id, 'fenced');
   const visibility = await world.visibility(id);
+  const current = await concealed(world, id, before, visibility);
   const draft = await withSnapshot(world.pool, id, { lockSeconds: world.lockSeconds, signal }, (snapshot) =>
     write(world, snapshot, { ...options, signal }, { current, generation, visibility }),
   );
@@ -97,6 +99,19 @@ export async function publish(
   if (draft.kind === 'unchanged') return { kind: 'unchanged', manifest: draft.manifest };
   world.onStep?.(id, 'uploaded');
   return switchManifest(world, draft.manifest, current, signal);
+}
+
+/** What is published, less what anonymous users may read no longer. */
+async function concealed(
+  { store }: PublishWorld,
+  id: ResourceId,
+  published: Published | null,
+  visibility: Visibility,
+): Promise<Published | null> {
+  const exposed = published?.manifest != null && isExposed(published.manifest);
+  if (visibility.public !== false || !exposed) return published;
+  await conceal(store, id);
+  return null;
 }
 
 interface Attempt {
@@ -117,8 +132,10 @@ async function write(
   const token = revisionToken(snapshot.state, profile);
   const published = current?.manifest ?? null;
   const isPublic = visibility.public ?? published?.public ?? false;
-  if (!options.force && published !== null && isSame(published, token, isPublic, world.variants)) {
-    return { kind: 'unchanged', manifest: published };
+  const exposed = isPublic && visibility.exposed;
+  if (!options.force && published !== null && isSame(published, token, exposed, world.variants)) {
+    if (published.public === isPublic) return { kind: 'unchanged', manifest: published };
+    return { kind: 'written', manifest: { ...published, public: isPublic, generation } };
   }
   const started = performance.now();
   const revision = `${token.slice(0, 20)}-${randomBytes(4).toString('hex')}`;
@@ -128,8 +145,8 @@ async function write(
     store: world.store,
     profile,
     variants: world.variants,
-    prefix: revisionPrefix(id, revision, isPublic && visibility.exposed),
-    cacheControl: isPublic ? `public, max-age=${world.publicCacheSeconds}` : 'private, no-store',
+    prefix: revisionPrefix(id, revision, exposed),
+    cacheControl: exposed ? `public, max-age=${world.publicCacheSeconds}` : 'private, no-store',
     stallSeconds: world.stallSeconds,
   });
   const manifest: Manifest = {
@@ -150,11 +167,11 @@ async function write(
   return { kind: 'written', manifest };
 }
 
-/** The published dump is this revision already, in every variant asked for, for the same readers. */
-function isSame(manifest: Manifest, token: string, isPublic: boolean, variants: readonly Variant[]): boolean {
+/** The published dump is this revision already, in every variant asked for, where its readers find it. */
+function isSame(manifest: Manifest, token: string, exposed: boolean, variants: readonly Variant[]): boolean {
   return (
     manifest.token === token &&
-    manifest.public === isPublic &&
+    isExposed(manifest) === exposed &&
     variants.every((variant) => manifest.blobs[variant] !== undefined)
   );
 }
@@ -179,6 +196,9 @@ async function switchManifest(
   signal: AbortSignal,
 ): Promise<PublishOutcome> {
   const id = manifest.resource_id as ResourceId;
+  // A scan may take hours: who may read is asked again before anything is told of it.
+  const readers = isExposed(manifest) ? await world.visibility(id) : null;
+  if (readers?.public === false) return { kind: 'superseded' };
   const outcome = await world.fence.switchUnder(id, manifest.generation, () => {
     signal.throwIfAborted();
     world.onStep?.(id, 'switching');

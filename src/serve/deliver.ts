@@ -15,10 +15,11 @@
  * `location = /_dump_blob { internal; set $blob $upstream_http_x_dump_blob_url; proxy_pass $blob; … }`.
  */
 import type { Context } from 'koa';
+import type { Config } from '../config.ts';
 import type { Manifest, ManifestBlob } from '../dump/manifest.ts';
 import { entityTag, reprDigest } from './entity-tag.ts';
 import { setCaching } from './plain.ts';
-import { addressForNginx, locationOf } from './redirect.ts';
+import { locationOf, sign, type Location } from './redirect.ts';
 import { answerUnchanged, describeBlob, sendBlob, type Sendable } from './send-blob.ts';
 import type { ServeWorld } from './world.ts';
 
@@ -55,17 +56,18 @@ export async function deliverBlob(world: ServeWorld, ctx: Context, fresh: FreshB
     return done;
   }
   if (fresh.withoutRedirect || config.DUMPER_DELIVERY === 'stream') return stream(world, ctx, blob);
-  if (config.DUMPER_DELIVERY === 'x-accel') tellNginx(ctx, blob, await addressForNginx(world, fresh));
-  else {
-    const location = await locationOf(world, fresh);
-    ctx.status = 302;
-    ctx.set('Location', location);
-    ctx.set('ETag', blob.etag);
-    ctx.set('Repr-Digest', blob.digest ?? '');
-    ctx.type = 'text/plain; charset=utf-8';
-    ctx.body = 'The dump is at the address in Location\n';
-  }
+  if (config.DUMPER_DELIVERY === 'x-accel') tellNginx(ctx, blob, await sign(world, fresh));
+  else redirect(ctx, config, await locationOf(world, fresh));
   return done;
+}
+
+/** No entity tag: a cache could renew a stored redirect by it (304) after the address has ended. */
+function redirect(ctx: Context, config: Config, { url, signed }: Location): void {
+  if (signed) setCaching(ctx, config, false);
+  ctx.status = 302;
+  ctx.set('Location', url);
+  ctx.type = 'text/plain; charset=utf-8';
+  ctx.body = 'The dump is at the address in Location\n';
 }
 
 function sendableOf({ manifest, blob, disposition }: FreshBlob): Sendable {

@@ -34,6 +34,8 @@ export interface PermissionOptions {
   readonly now: () => number;
   readonly log: Log;
   readonly onDecision?: (from: 'cache' | 'ckan', outcome: string) => void;
+  /** CKAN has said, just now, whether anonymous users may read a table. */
+  readonly onReaders?: (id: string, anyone: boolean) => void;
 }
 
 type Answer = Decision | { readonly unavailable: string };
@@ -73,6 +75,7 @@ export function createPermission(options: PermissionOptions): Permission {
     const answer = await rule.ask(id, caller);
     options.onDecision?.('ckan', typeof answer === 'string' ? answer : 'unavailable');
     if (typeof answer !== 'string') return answer;
+    if (caller.key === anonymous.key) options.onReaders?.(id, answer === 'allowed');
     const remembered = { decision: answer, endsAt: askedAt + options.decisionSeconds * 1000 };
     recent.set(key, remembered);
     void options.shared?.set(key, remembered);

@@ -17,41 +17,37 @@ export interface Wanted {
   readonly ownDisposition: string;
 }
 
+export interface Location {
+  readonly url: string;
+  /** Whoever holds the URL may read the blob until its life ends: an answer that names it is nobody's to keep. */
+  readonly signed: boolean;
+}
+
 export async function locationOf(
   world: Pick<ServeWorld, 'config' | 'store'>,
   wanted: Wanted,
-): Promise<string> {
+): Promise<Location> {
   const { config } = world;
   const renamed = wanted.disposition !== wanted.ownDisposition;
   const base = config.DUMPER_PUBLIC_BLOB_URL;
   if (base !== undefined && wanted.public && !renamed && wanted.blob.key.startsWith(publicPrefix)) {
-    return `${base}/${wanted.blob.key.split('/').map(encodeURIComponent).join('/')}`;
+    return { url: `${base}/${wanted.blob.key.split('/').map(encodeURIComponent).join('/')}`, signed: false };
   }
-  return sign(world, wanted, wanted.public ? undefined : privately);
+  return { url: await sign(world, wanted), signed: true };
 }
-
-const privately = 'private, no-store';
 
 /**
- * The same for nginx, which sends the blob under the dump's own address: there the blob's `immutable` would be wrong, so
- * the address is always a signed one that says how long the answer holds.
+ * A signed URL. Its answer says that no cache may use it unasked, so that none outlives the signature, or, sent by nginx
+ * under the dump's own address, the table's present state.
  */
-export function addressForNginx(
-  world: Pick<ServeWorld, 'config' | 'store'>,
-  wanted: Wanted,
-): Promise<string> {
-  return sign(world, wanted, wanted.public ? 'public, max-age=0, must-revalidate' : privately);
-}
-
-async function sign(
+export async function sign(
   { config, store }: Pick<ServeWorld, 'config' | 'store'>,
-  { blob, disposition, ownDisposition }: Wanted,
-  cacheControl: string | undefined,
+  { blob, disposition, ownDisposition, public: isPublic }: Wanted,
 ): Promise<string> {
   if (store === null) throw new TypeError('a blob without a store');
   return store.signedUrl(blob.key, {
     lifeSeconds: config.DUMPER_URL_LIFE_SECONDS,
-    ...(cacheControl === undefined ? {} : { cacheControl }),
+    cacheControl: isPublic ? 'public, max-age=0, must-revalidate' : 'private, no-store',
     ...(disposition === ownDisposition ? {} : { contentDisposition: disposition }),
   });
 }

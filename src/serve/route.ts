@@ -18,6 +18,7 @@ import type { Context } from 'koa';
 import type { CkanProfile } from '../ckan-profile.ts';
 import { readColumns } from '../catalogue.ts';
 import { contentDisposition } from '../content-disposition.ts';
+import { isExposed } from '../dump/conceal.ts';
 import { variantOf } from '../format.ts';
 import { asking } from '../postgres.ts';
 import { lookUp, type TableState } from '../revision.ts';
@@ -129,7 +130,7 @@ async function answerBlob(
     !isWholeFor(question, manifest.rows)
   )
     return false;
-  if (manifest.public && !asked.public) {
+  if (isExposed(manifest) && !asked.public) {
     // Made private since: its blobs are being withdrawn.
     world.manifests.forget(found.id);
     return false;

@@ -171,7 +171,7 @@ describe('P10: access lost is access lost', () => {
         await status('outsider'),
         await status('anonymous', '?limit=1'),
       ]).toEqual([404, 404, 404]);
-      expect([await status('member'), await status('member', '?limit=1')]).toEqual([200, 200]);
+      expect([await status('member'), await status('member', '?limit=1')]).toEqual([302, 200]);
       gain();
       expect([await status('anonymous'), await status('outsider')]).toEqual([302, 302]);
     }
