@@ -40,6 +40,9 @@ export function createPool(options: PoolOptions): pg.Pool {
     ...(statementTimeoutSeconds > 0 ? { statement_timeout: statementTimeoutSeconds * 1000 } : {}),
   });
   pool.on('error', options.onIdleError);
+  // A connection lost while it is lent out, between two queries, is nobody's rejection: without a listener it would end
+  // the process. Its borrower learns of it by the next query.
+  pool.on('connect', (client) => client.on('error', () => undefined));
   return pool;
 }
 
@@ -47,7 +50,7 @@ export function createPool(options: PoolOptions): pg.Pool {
 export function isUnavailable(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   const code = (error as { code?: unknown }).code;
-  if (typeof code !== 'string') return /terminated|timeout|ended|closed/i.test(error.message);
+  if (typeof code !== 'string') return /terminated|timeout|ended|closed|not queryable/i.test(error.message);
   return (
     /^(08|53|57P|28|3D)/.test(code) || /^(ECONN|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_|EHOST|ENET|ENOENT)/.test(code)
   );

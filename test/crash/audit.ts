@@ -1,0 +1,84 @@
+/** What is published, read again as a stranger would: blobs against manifests, and what nothing refers to. */
+import { createHash } from 'node:crypto';
+import { buffer } from 'node:stream/consumers';
+import type { BlobStore } from '../../src/blob-store.ts';
+import { listStore, tablesWithLitter } from '../../src/change/litter.ts';
+import { readPublished, type Manifest } from '../../src/dump/manifest.ts';
+import { formatOf, type Format, type Variant } from '../../src/format.ts';
+import { asResourceId } from '../../src/table.ts';
+
+const signal = new AbortController().signal;
+
+export async function manifestOf(store: BlobStore, id: string): Promise<Manifest | null> {
+  return (await readPublished(store, id))?.manifest ?? null;
+}
+
+export async function blobBytes(store: BlobStore, key: string): Promise<Buffer> {
+  const source = await store.read(key, signal);
+  if (source === null) throw new Error(`no blob ${key}`);
+  return buffer(source);
+}
+
+/** Faults of a manifest: blobs that are not what it says, in bytes, sha256 or rows. Empty: all sound. */
+export async function faultsOf(store: BlobStore, manifest: Manifest): Promise<string[]> {
+  const faults: string[] = [];
+  for (const [variant, blob] of Object.entries(manifest.blobs)) {
+    const bytes = await blobBytes(store, blob.key);
+    const name = `${manifest.resource_id} ${variant}`;
+    if (bytes.length !== blob.bytes) faults.push(`${name}: ${bytes.length} bytes`);
+    if (createHash('sha256').update(bytes).digest('hex') !== blob.sha256) faults.push(`${name}: sha256`);
+    const rows = readRows(formatOf(variant as Variant), bytes).length;
+    if (rows !== manifest.rows) faults.push(`${name}: ${rows} rows, not ${manifest.rows}`);
+  }
+  return faults;
+}
+
+/** Tables with litter as of `now`, and everything in the store that is no blob of a manifest and no manifest. */
+export async function litterIn(store: BlobStore, now: Date, retireSeconds: number): Promise<string[]> {
+  const world = { store, now: () => now, retireSeconds };
+  return tablesWithLitter(world, await listStore(store), new Map());
+}
+
+export async function keysIn(store: BlobStore): Promise<string[]> {
+  return (await Array.fromAsync(store.list(''))).map(({ key }) => key).sort();
+}
+
+/** Every key that the manifests of these tables name, and the manifests' own. */
+export async function namedKeys(store: BlobStore, ids: readonly string[]): Promise<string[]> {
+  const manifests = await Promise.all(ids.map((id) => manifestOf(store, asResourceId(id))));
+  return manifests
+    .flatMap((manifest, index) =>
+      manifest === null
+        ? []
+        : [`${ids[index]}/manifest.json`, ...Object.values(manifest.blobs).map(({ key }) => key)],
+    )
+    .sort();
+}
+
+const bom = /^\uFEFF/;
+
+/**
+ * Rows of a whole dump whose cells hold no quote, comma, tab, line break or angle bracket: cells as texts, `_id` first.
+ * Throws where the frame of the format is not closed.
+ */
+export function readRows(format: Format, bytes: Uint8Array): string[][] {
+  const text = Buffer.from(bytes).toString('utf8').replace(bom, '');
+  if (format === 'json') {
+    const { records } = JSON.parse(text) as { records: unknown[][] };
+    return records.map((record) => record.map(String));
+  }
+  if (format === 'xml') {
+    if (!text.trimEnd().endsWith('</data>')) throw new Error('the XML is not closed');
+    return text
+      .split('<row ')
+      .slice(1)
+      .map((row) => [/_id="([^"]*)"/.exec(row)?.[1] ?? '', ...cellsOf(row)]);
+  }
+  if (!text.endsWith('\n')) throw new Error('the last line is not ended');
+  const lines = text.split(/\r?\n/).slice(1, -1);
+  return lines.map((line) => line.split(format === 'csv' ? ',' : '\t'));
+}
+
+function cellsOf(row: string): string[] {
+  return [...row.matchAll(/<([^\s/>]+)(?:\s[^>]*)?(?:\/>|>([^<]*)<\/\1>)/g)].map((match) => match[2] ?? '');
+}
