@@ -1,27 +1,36 @@
 /** Who may read what, as CKAN says: built from the settings; shared by answers and publications. */
+import type { AnonymousRights } from '../change/readers.ts';
+import { publicResources } from '../public-resources.ts';
 import { anonymous } from '../serve/caller.ts';
 import { shareDecisions, type SharedDecisions } from '../serve/decisions.ts';
 import { createPermission, openToAll, type Permission } from '../serve/permission.ts';
-import type { ResourceId } from '../table.ts';
+import { asResourceId, type ResourceId } from '../table.ts';
 import type { World } from './world.ts';
 
 /** CKAN's default of `ckan.datastore.public_table_search` (2.12), and what 2.11 gives to anyone. */
 const publicByDefault: readonly string[] = ['_table_metadata'];
 
-export interface OpenPermission {
+export interface OpenPermission extends AnonymousRights {
   readonly permission: Permission;
-  /** May anonymous users read it? Null while CKAN cannot be asked. */
-  mayAnyoneRead(id: ResourceId): Promise<boolean | null>;
+  /** Calls this whenever CKAN has said whether anonymous users may read a table; one listener. */
+  onReaders(listener: (id: ResourceId, anyone: boolean) => void): void;
   close(): Promise<void>;
 }
 
 export function openPermission(world: World): OpenPermission {
   const { config, ckan, metrics } = world;
   if (config.DUMPER_AUTHORIZE === 'off' || ckan === null) {
-    return { permission: openToAll, mayAnyoneRead: async () => true, close: async () => undefined };
+    return {
+      permission: openToAll,
+      mayAnyoneRead: async () => true,
+      publicResources: null,
+      onReaders: () => undefined,
+      close: async () => undefined,
+    };
   }
   const shared = openShared(world);
   const publicTables = config.CKAN__DATASTORE__PUBLIC_TABLE_SEARCH ?? publicByDefault;
+  let listener: (id: ResourceId, anyone: boolean) => void = () => undefined;
   const permission = createPermission({
     ckan,
     decisionSeconds: config.DUMPER_DECISION_CACHE_SECONDS,
@@ -30,12 +39,17 @@ export function openPermission(world: World): OpenPermission {
     now: Date.now,
     log: world.log,
     onDecision: (from, outcome) => metrics.permissionDecisions.inc({ from, outcome }),
+    onReaders: (id, anyone) => listener(asResourceId(id), anyone),
   });
   return {
     permission,
     mayAnyoneRead: async (id) => {
       const permit = await permission.mayRead(id, anonymous);
       return permit.kind === 'unavailable' ? null : permit.kind === 'allowed' && permit.public;
+    },
+    publicResources: () => publicResources(ckan),
+    onReaders: (next) => {
+      listener = next;
     },
     close: async () => shared?.close(),
   };

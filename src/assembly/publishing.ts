@@ -1,4 +1,5 @@
 /** What publishing needs beyond the world: the state database and CKAN's word on who may read. */
+import type { AnonymousRights } from '../change/readers.ts';
 import { attempt, type AttemptWorld } from '../change/attempt.ts';
 import type { PublishOptions, PublishOutcome, PublishWorld } from '../dump/publish.ts';
 import { createPublisher, type Publisher } from '../dump/publisher.ts';
@@ -8,12 +9,15 @@ import { openState, type State } from '../state.ts';
 import { tableState } from '../revision.ts';
 import type { ResourceId } from '../table.ts';
 import type { OpenPermission } from './permission.ts';
+import { openReport, reported } from './reporting.ts';
 import type { World } from './world.ts';
 
 export interface Publishing {
   readonly world: World;
   readonly store: BlobStore;
   readonly state: State;
+  /** What CKAN says of anonymous users. */
+  readonly rights: AnonymousRights;
   /** The bare act, for the queue, which remembers outcomes itself. */
   readonly publisher: Publisher;
   /** Publish one table now, remember the outcome, let go of its fence. */
@@ -26,14 +30,19 @@ export interface PublishingOptions {
   readonly onStep?: PublishWorld['onStep'];
 }
 
+/** How long the end waits until CKAN has heard the last outcomes. */
+const reportGraceSeconds = 5;
+
 /** Connect to the state database; rejects with `STATE_UNAVAILABLE` when it cannot be asked. */
 export async function openPublishing(world: World, options: PublishingOptions): Promise<Publishing> {
   const { config, log, store } = world;
   if (store === null) throw new DumperError('CONFIGURATION', 'DUMPER_BLOB_STORE: required');
-  const state = await openState({
+  const opened = await openState({
     url: config.DUMPER_STATE_URL ?? '',
     onIdleError: (error) => log.warn({ reason: reasonOf(error) }, 'the state database'),
   });
+  const report = openReport(world, options.permission);
+  const state = { ...opened, records: reported(opened.records, report) };
   const publisher = createPublisher({
     config,
     pool: world.publishPool,
@@ -50,9 +59,13 @@ export async function openPublishing(world: World, options: PublishingOptions): 
     world,
     store,
     state,
+    rights: options.permission,
     publisher,
     publishNow: (id, published) => attempt(foreground(world, state, publisher, published), id, published),
-    close: () => state.close(),
+    close: async () => {
+      await report?.close(reportGraceSeconds);
+      await state.close();
+    },
   };
 }
 

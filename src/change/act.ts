@@ -19,6 +19,7 @@ import { listen } from './listen.ts';
 import { createLook } from './look.ts';
 import { createReplayGuard, readNotice, type Notice, type NoticeRequest } from './notice.ts';
 import { openQueue, type Queue, type QueueDepth } from './queue.ts';
+import { createReaders, type AnonymousRights, type Readers } from './readers.ts';
 import { startSchedule } from './schedule.ts';
 import { sweep, type SweepMemory, type SweepReport } from './sweep.ts';
 
@@ -35,6 +36,8 @@ export interface ChangeWorld {
   readonly now: () => Date;
   readonly publish: (id: ResourceId, request: PublishRequest) => Promise<PublishOutcome>;
   readonly withdraw: (id: ResourceId) => Promise<boolean>;
+  /** What CKAN says of anonymous users; nothing is compared without it. */
+  readonly rights?: AnonymousRights;
   /** Fed by the sweep; give `serve` the same one where both run in this process. */
   readonly rest?: RestMemory;
   /** False: hear and queue only, publish nothing here (`DUMPER_ROLE=serve`). True unless given. */
@@ -49,6 +52,8 @@ export interface Change {
   notice(request: NoticeRequest): Promise<Notice>;
   /** Names of tables worth a look: an answer found them stale, or an admin asks. */
   look(names: readonly string[]): Promise<void>;
+  /** CKAN has said whether anonymous users may read a table. */
+  readersHeard: Readers['heard'];
   /** Publish these whether changed or not. */
   rebuild(ids: readonly ResourceId[]): Promise<void>;
   /** Compare every table now, on this process, whoever's turn it is. */
@@ -81,7 +86,11 @@ export async function startChange(world: ChangeWorld): Promise<Change> {
     const notices = ids.map((id) => ({ id }));
     await queue.sendNow(await state.records.noticed(notices, pace, true));
   };
-  const runSweep = createSweep(world, look.at);
+  const readers =
+    world.rights === undefined
+      ? null
+      : createReaders({ ...world, rights: world.rights, records: state.records, look: look.at });
+  const runSweep = createSweep(world, look.at, readers);
   const stopping = new AbortController();
   const draining = new AbortController();
   const guard = createReplayGuard();
@@ -106,6 +115,7 @@ export async function startChange(world: ChangeWorld): Promise<Change> {
       return notice;
     },
     look: look.named,
+    readersHeard: async (id, anyone) => (await readers?.heard(id, anyone)) ?? 'as published',
     rebuild,
     sweep: runSweep,
     depth: () => queue.depth(),
@@ -119,7 +129,11 @@ export async function startChange(world: ChangeWorld): Promise<Change> {
   };
 }
 
-function createSweep(world: ChangeWorld, look: (notices: readonly { id: ResourceId }[]) => Promise<void>) {
+function createSweep(
+  world: ChangeWorld,
+  look: (notices: readonly { id: ResourceId }[]) => Promise<void>,
+  readers: Readers | null,
+) {
   const memory: SweepMemory = { manyGone: false };
   const rest = world.rest ?? createRestMemory();
   let listedAt = -Infinity;
@@ -141,6 +155,7 @@ function createSweep(world: ChangeWorld, look: (notices: readonly { id: Resource
     );
     if (listStore) listedAt = world.now().getTime();
     world.onSweep?.(report);
+    if (world.config.DUMPER_PUBLIC_BLOB_URL !== undefined) await readers?.check();
     return report;
   };
 }

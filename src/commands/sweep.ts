@@ -1,5 +1,6 @@
 /** `sweep`: compare every table with its manifest once, here and now; publish what changed, withdraw what is gone. */
 import type { ExitCode, Run } from '../cli/program.ts';
+import { createReaders } from '../change/readers.ts';
 import { sweep } from '../change/sweep.ts';
 import { retireSecondsOf } from '../dump/publisher.ts';
 import { createRestMemory } from '../revision.ts';
@@ -8,9 +9,10 @@ import type { Publishing } from '../assembly/publishing.ts';
 import { publishTables } from './publish.ts';
 
 export async function sweepCommand(publishing: Publishing, run: Run): Promise<ExitCode> {
-  const { world, state, store } = publishing;
+  const { world, state, store, rights } = publishing;
   const profile = await world.profiles.known();
   const found: Notice[] = [];
+  const look = async (notices: readonly Notice[]): Promise<void> => void found.push(...notices);
   await sweep(
     {
       read: world.readPool,
@@ -20,7 +22,7 @@ export async function sweepCommand(publishing: Publishing, run: Run): Promise<Ex
       profile: () => profile,
       variants: world.config.DUMPER_FORMATS,
       rest: createRestMemory(),
-      look: async (notices) => void found.push(...notices),
+      look,
       now: world.now,
       log: world.log,
       lockSeconds: world.config.DUMPER_LOCK_SECONDS,
@@ -30,6 +32,9 @@ export async function sweepCommand(publishing: Publishing, run: Run): Promise<Ex
     { manyGone: false },
     { listStore: true },
   );
+  if (world.config.DUMPER_PUBLIC_BLOB_URL !== undefined) {
+    await createReaders({ rights, store, records: state.records, look, log: world.log }).check();
+  }
   const tables = found.map(({ id, bytes }) => ({ id, bytes: bytes ?? 0 }));
   return publishTables(publishing, tables, { force: false, whenGone: 'withdrawn' }, run);
 }

@@ -12,7 +12,7 @@
 import { randomBytes } from 'node:crypto';
 import type pg from 'pg';
 import type { BlobStore } from '../blob-store.ts';
-import { readInfo } from '../catalogue.ts';
+import { printableInfo } from '../catalogue.ts';
 import type { CkanProfile } from '../ckan-profile.ts';
 import type { Variant } from '../format.ts';
 import { revisionToken } from '../revision.ts';
@@ -108,7 +108,8 @@ async function concealed(
   published: Published | null,
   visibility: Visibility,
 ): Promise<Published | null> {
-  const exposed = published?.manifest != null && isExposed(published.manifest);
+  const manifest = published?.manifest ?? null;
+  const exposed = manifest !== null && isExposed(manifest);
   if (visibility.public !== false || !exposed) return published;
   await conceal(store, id);
   return null;
@@ -186,7 +187,7 @@ function supersededBy(world: PublishWorld, published: Manifest | null): Manifest
 }
 
 function dictionaryEntry(column: Snapshot['columns'][number]): Manifest['columns'][number] {
-  return { name: column.name, type: column.type, info: readInfo(column.comment) };
+  return { name: column.name, type: column.type, info: printableInfo(column.comment) };
 }
 
 async function switchManifest(
