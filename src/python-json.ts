@@ -156,9 +156,12 @@ export function pythonFloat(value: number): string {
   return `${sign}${whole}.${digits.slice(exponent + 1) || '0'}`;
 }
 
-/** Write as `json.dumps(value, ensure_ascii=False, separators=(',', ':'))` does. */
+/**
+ * Write as `json.dumps(value, ensure_ascii=False, separators=(',', ':'))` does; what JSON has no number for (an infinity
+ * or NaN) is a string.
+ */
 export function writePythonJson(value: PythonJson): string {
-  if (isPythonNumber(value)) return value.text;
+  if (isPythonNumber(value)) return /\d$/.test(value.text) ? value.text : JSON.stringify(value.text);
   if (isPythonList(value)) return `[${value.map(writePythonJson).join(',')}]`;
   if (!isPythonObject(value)) return JSON.stringify(value);
   const members = [...value].map(([key, member]) => `${JSON.stringify(key)}:${writePythonJson(member)}`);

@@ -6,6 +6,7 @@
  */
 import type { CkanProfile } from '../ckan-profile.ts';
 import type { Format } from '../format.ts';
+import type { PythonJson } from '../python-json.ts';
 
 /** A column of the answer, in order. */
 export interface OutputColumn {
@@ -13,7 +14,12 @@ export interface OutputColumn {
   /** `pg_type.typname` with domains resolved to their base: decides how a cell is written. */
   readonly type: string;
   /** What the JSON head's `fields` entry says of it, in CKAN's key order, e.g. `{id, type}` or `{id, type, info}`. */
-  readonly field: Readonly<Record<string, unknown>>;
+  readonly field: Readonly<Record<string, PythonJson>>;
+  /**
+   * The JSON of a value is no function of its text: JSON and XML are written of a cell of JSON text apart. Those cells
+   * stand behind the last column's, in the order of the columns.
+   */
+  readonly apart?: true;
 }
 
 export interface FormatterOptions {

@@ -28,16 +28,24 @@ export function rowColumn(column: CatalogueColumn): Sql {
   return sql`d.${quoteIdentifier(column.name)}`;
 }
 
+/** The cells of a row: one of each column, then the JSON of those whose text does not tell it. */
+export function cells(columns: readonly CatalogueColumn[]): Sql[] {
+  return [...columns.map(cell), ...columns.filter(isApart).map(jsonCell)];
+}
+
+export function isApart(column: CatalogueColumn): boolean {
+  return column.json === 'apart';
+}
+
+export function jsonCell(column: CatalogueColumn): Sql {
+  return sql`to_json(${rowColumn(column)})`;
+}
+
 /** The text of a column's cell, as it stands in the answer's CSV. */
 export function cell(column: CatalogueColumn): Sql {
   if (column.baseType === 'nested') return sql`coalesce((${rowColumn(column)}).json::text, 'null')`;
-  if (isArray(column)) return sql`coalesce(array_to_json(${rowColumn(column)})::text, 'null')`;
+  if (column.json === 'array') return sql`coalesce(array_to_json(${rowColumn(column)})::text, 'null')`;
   return rowColumn(column);
-}
-
-/** Arrays are named after their elements with `_` in front (Postgres manual, "CREATE TYPE", array types). */
-function isArray(column: CatalogueColumn): boolean {
-  return column.baseType.startsWith('_');
 }
 
 /** How the formatter writes a column, and how the JSON head names it: `_id` is `int` whatever its type. */
@@ -45,7 +53,11 @@ export function outputColumn(column: CatalogueColumn): OutputColumn {
   const id = column.name;
   const type = id === '_id' ? 'int' : column.type;
   const info = readInfo(column.comment);
-  return { name: id, type: column.type, field: info === null ? { id, type } : { id, type, info } };
+  const field = info === undefined ? { id, type } : { id, type, info };
+  if (isApart(column)) return { name: id, type: 'json', field, apart: true };
+  // A type of one's own may be called like an array.
+  const isText = column.json === 'plain' && column.baseType.startsWith('_');
+  return { name: id, type: isText ? 'text' : column.type, field };
 }
 
 export function tableName(id: ResourceId): Sql {
@@ -64,7 +76,7 @@ export function wholeTable(
 ): { readonly copy: Sql; readonly columns: readonly OutputColumn[] } {
   const shown = shownColumns(columns);
   const order = shown[0]?.name === '_id' ? sql` ORDER BY d._id` : sql``;
-  const select = commaList(shown.map(cell));
+  const select = commaList(cells(shown));
   return {
     copy: sql`COPY (SELECT ${select} FROM ${tableName(id)} AS d${order}) TO STDOUT (FORMAT csv)`,
     columns: shown.map(outputColumn),

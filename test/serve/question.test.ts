@@ -15,6 +15,7 @@ const column = (name: string, type: string) => ({
   type,
   baseType: type,
   castType: quoteIdentifier(type),
+  json: 'plain' as const,
   comment: null,
 });
 const table = {
@@ -58,7 +59,7 @@ describe('P22: texts and numbers are Python’s', () => {
 
   test.each([
     ['1.0', '1.0'],
-    ['1e400', 'Infinity'],
+    ['1e400', '"Infinity"'],
     ['0.0000001', '1e-07'],
     ['123456789012345678901234567890', '123456789012345678901234567890'],
     ['[1, {"b": 1, "1": -0.0}]', '[1,{"b":1,"1":-0.0}]'],

@@ -4,9 +4,9 @@
  *
  * What the SELECT list must give, one column of `COPY … (FORMAT csv)` each, with `DateStyle` ISO:
  *   - every type as Postgres prints it, `timestamp` raw;
- *   - CKAN's `nested` and arrays as JSON text, `null` for NULL; json and jsonb as they are.
- * A type whose `to_json` is neither its text in quotes nor one of the above (composites other than `nested`, types with
- * a cast to json such as hstore or geometry) is written as its text in JSON and XML too.
+ *   - CKAN's `nested` and arrays as JSON text, `null` for NULL; json and jsonb as they are;
+ *   - behind the last column, the JSON text of each whose `to_json` is neither its text in quotes nor one of the above
+ *     (composites other than `nested`, types with a cast to json such as hstore or geometry).
  */
 import { DumperError } from '../../errors.ts';
 import { formats, type Format } from '../../format.ts';

@@ -3,6 +3,7 @@
  * its fields, the XML root. A table without rows, and `limit=0`, is head and tail alone.
  */
 import type { Format } from '../../format.ts';
+import { writePythonJson } from '../../python-json.ts';
 import type { OutputColumn } from '../formatter.ts';
 
 export function headOf(format: Format, columns: readonly OutputColumn[]): Uint8Array {
@@ -17,7 +18,7 @@ const heads: Readonly<Record<Format, (columns: readonly OutputColumn[]) => strin
   csv: (columns) => headerRow(columns, ','),
   tsv: (columns) => headerRow(columns, '\t'),
   json: (columns) => {
-    const fields = columns.map(({ field }) => JSON.stringify(field)).join(',');
+    const fields = columns.map(({ field }) => writePythonJson(new Map(Object.entries(field)))).join(',');
     return `{\n  "fields": [${fields}],\n  "records": [`;
   },
   xml: () => '<data xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance">\n',

@@ -12,7 +12,7 @@
  *
  * Facts of the protocol: Postgres manual, "Message Formats".
  */
-import { CSV, JSON, LF, TSV, XML, wanted } from './memory.as';
+import { CELL_BYTES, CSV, JSON, LF, TSV, XML, cellComma, cellsEnd, wanted } from './memory.as';
 import { drain, position } from './output.as';
 import { respellForJsonAndXml, respellTimestamps } from './respell.as';
 import { scanRow } from './scan.as';
@@ -75,7 +75,7 @@ function takeRow(start: usize, end: usize): void {
     return;
   }
   respellTimestamps();
-  if (wanted & (1 << CSV)) writeCsvRow(start, end);
+  if (wanted & (1 << CSV)) writeCsvRow(start, cellComma(cellsEnd - CELL_BYTES));
   if (wanted & (1 << TSV)) writeTsvRow();
   if (wanted & ((1 << JSON) | (1 << XML))) respellForJsonAndXml();
   if (wanted & (1 << JSON)) writeJsonRow();

@@ -30,11 +30,23 @@ export function kindOf(type: string): keyof typeof kinds {
   return type === 'json' || type === 'jsonb' || type === 'nested' || type.startsWith('_') ? 'nested' : 'text';
 }
 
+/** `APART` of the kernel. */
+const firstApart = 4;
+
 /** Which spelling the kernel gives the text of a column in JSON and XML; 0: Postgres's own. */
 function respellingOf(type: string): number {
   if (type === 'numeric') return 1;
   if (floats.has(type)) return 2;
   return type === 'timestamptz' ? 3 : 0;
+}
+
+/** Pairs of a column and its spelling. */
+function respellings(columns: readonly OutputColumn[]): number[] {
+  let apart = firstApart;
+  return columns.flatMap((column, index) => {
+    const spelling = column.apart ? apart++ : respellingOf(column.type);
+    return spelling > 0 ? [index, spelling] : [];
+  });
 }
 
 /** Element names by column (the first unused where it is the attribute `_id`), and what each row declares. */
@@ -86,14 +98,14 @@ export function layOut(options: FormatterOptions, names: XmlNames): Layout {
   const regions = new Regions();
   const types = columns.map((column) => column.type);
   const timestamps = types.flatMap((type, index) => (type === 'timestamp' ? [index] : []));
-  const respelled = types.flatMap((type, index) =>
-    respellingOf(type) > 0 ? [index, respellingOf(type)] : [],
-  );
+  const respelled = respellings(columns);
+  const apart = columns.filter((column) => column.apart).length;
   const tags = tagsOf(names, hasIdAttribute(columns)).map((text) => Buffer.from(text));
   const longestTag = Math.max(...tags.map((tag) => tag.length));
   const literals = placeLiterals(regions, tags);
   const settings = [
     columns.length,
+    apart,
     options.formats.reduce((bits, format) => bits | (1 << formats.indexOf(format)), 0),
     profile.millisecondsInTimestamps ? 1 : 0,
     hasIdAttribute(columns) ? 1 : 0,
@@ -104,7 +116,7 @@ export function layOut(options: FormatterOptions, names: XmlNames): Layout {
     timestamps.length,
     regions.place(Uint32Array.from(respelled)),
     respelled.length / 2,
-    regions.reserve(columns.length * cellBytes),
+    regions.reserve((columns.length + apart) * cellBytes),
     regions.reserve(columns.length * scratchBytes),
     literals,
   ];

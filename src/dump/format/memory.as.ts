@@ -37,6 +37,8 @@ export const NESTED: i32 = 3;
 export const NUMERIC: u32 = 1;
 export const FLOAT: u32 = 2;
 export const TIMESTAMPTZ: u32 = 3;
+/** Not spelled anew but taken from a cell apart, behind all columns: this one, or as many further as the number is above. */
+export const APART: u32 = 4;
 
 // Formats, by bit and by slot.
 export const CSV: i32 = 0;
@@ -62,13 +64,15 @@ export let timestampsEnd: usize = 0;
 export let respelled: usize = 0;
 export let respelledEnd: usize = 0;
 export let cells: usize = 0;
+/** Where the columns' cells end; those apart follow. */
 export let cellsEnd: usize = 0;
+export let scannedEnd: usize = 0;
 export let scratch: usize = 0;
 export let literals: usize = 0;
 
 /** Addresses and numbers in the order of `layout.ts`. */
 export function configure(
-  columnCount: i32, formats: u32, withMilliseconds: bool, withIdAttribute: bool,
+  columnCount: i32, apartCount: i32, formats: u32, withMilliseconds: bool, withIdAttribute: bool,
   classesAt: usize, escapesAt: usize, kindsAt: usize,
   timestampsAt: usize, timestampCount: usize, respelledAt: usize, respelledCount: usize,
   cellsAt: usize, scratchAt: usize, literalsAt: usize,
@@ -86,6 +90,7 @@ export function configure(
   respelledEnd = respelledAt + (respelledCount << 3);
   cells = cellsAt;
   cellsEnd = cellsAt + <usize>columnCount * CELL_BYTES;
+  scannedEnd = cellsEnd + <usize>apartCount * CELL_BYTES;
   scratch = scratchAt;
   literals = literalsAt;
 }

@@ -5,8 +5,8 @@
  * host, whose floats print the same digits as Python's; the rules before that only save the call.
  */
 import {
-  CELL_BYTES, FLOAT, NOT_A_NUMBER, NUMERIC, SCRATCH_BYTES, cellEnd, cellSeen, cellStart, cells, milliseconds,
-  respelled, respelledEnd, scratch, setCellText, timestamps, timestampsEnd,
+  APART, CELL_BYTES, FLOAT, NOT_A_NUMBER, NUMERIC, SCRATCH_BYTES, cellEnd, cellSeen, cellStart, cells, cellsEnd,
+  milliseconds, respelled, respelledEnd, scratch, setCellText, timestamps, timestampsEnd,
 } from './memory.as';
 
 /** Write the number as Python's float prints it; its length, negative when it is none that JSON can write. */
@@ -64,18 +64,28 @@ function isDigit(at: usize): bool {
   return byte >= ZERO && byte <= NINE;
 }
 
-/** The columns whose text JSON and XML spell anew, when CSV and TSV are written. */
+/** The columns whose text JSON and XML spell anew or take from elsewhere, when CSV and TSV are written. */
 export function respellForJsonAndXml(): void {
   for (let at = respelled; at < respelledEnd; at += 8) {
     const column = <usize>load<u32>(at);
     const spelling = load<u32>(at, 4);
     const cell = cells + column * CELL_BYTES;
+    if (spelling >= APART) {
+      takeApart(cell, cellsEnd + <usize>(spelling - APART) * CELL_BYTES);
+      continue;
+    }
     if (cellStart(cell) === cellEnd(cell)) continue;
     const out = scratch + column * SCRATCH_BYTES;
     if (spelling === NUMERIC) respellNumeric(cell, out);
     else if (spelling === FLOAT) respellFloat(cell, out);
     else respellTimestamptz(cell, out);
   }
+}
+
+/** The cell's text and what was seen in it, from the cell apart. */
+function takeApart(cell: usize, apart: usize): void {
+  setCellText(cell, cellStart(apart), cellEnd(apart));
+  store<u32>(cell, cellSeen(apart), 8);
 }
 
 /** Integers stay as they are, at any size; with a fraction the value is a float. */

@@ -4,7 +4,7 @@
  * one: comma, quote, backslash, `&`, `<`, `>`, control characters, and 0xEF, with which U+FFFE and U+FFFF begin.
  */
 import {
-  CELL_BYTES, COMMA, JSON_ESCAPES, QUOTE, QUOTED, TSV_QUOTES, XML_ESCAPES, cells, cellsEnd, classes,
+  CELL_BYTES, COMMA, JSON_ESCAPES, QUOTE, QUOTED, TSV_QUOTES, XML_ESCAPES, cells, classes, scannedEnd,
 } from './memory.as';
 
 /** A bit for each of the sixteen bytes that is special. */
@@ -37,7 +37,7 @@ export function scanRow(start: usize, end: usize): bool {
       const byte = <i32>load<u8>(at);
       if (byte === COMMA) {
         if (inQuotes) continue;
-        if (cell === cellsEnd) return false;
+        if (cell === scannedEnd) return false;
         closeCell(cell, from, seen & QUOTED ? closing : at, seen, at);
         cell += CELL_BYTES;
         from = at + 1;
@@ -59,7 +59,7 @@ export function scanRow(start: usize, end: usize): bool {
       }
     }
   }
-  if (cell + CELL_BYTES !== cellsEnd || inQuotes) return false;
+  if (cell + CELL_BYTES !== scannedEnd || inQuotes) return false;
   closeCell(cell, from, seen & QUOTED ? closing : end, seen, end);
   return true;
 }

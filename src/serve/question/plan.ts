@@ -7,7 +7,16 @@
  * rows, rows with equal sort keys in `_id` order.
  */
 import type { CkanProfile } from '../../ckan-profile.ts';
-import { cell, commaList, outputColumn, rowColumn, shownColumns, tableName } from '../../dump/selection.ts';
+import {
+  cell,
+  commaList,
+  isApart,
+  jsonCell,
+  outputColumn,
+  rowColumn,
+  shownColumns,
+  tableName,
+} from '../../dump/selection.ts';
 import type { OutputColumn } from '../../dump/formatter.ts';
 import { sql, type Sql } from '../../table.ts';
 import type { AskedTable, CatalogueColumn, LivePlan, Question, Refusal } from '../question.ts';
@@ -27,6 +36,8 @@ export interface PlanOptions {
 interface Selected {
   readonly expression: Sql;
   readonly key: Sql;
+  /** Its JSON, where the text does not tell it: a cell behind those of all columns. */
+  readonly json: Sql | null;
   readonly name: string;
   readonly output: OutputColumn;
 }
@@ -54,7 +65,7 @@ function plan(question: Question, table: AskedTable, profile: CkanProfile, optio
   const selected = asked.length === 0 ? every : asked;
   const conditions = [...search.where, ...filterSql(question, columns, profile, binding)];
   const body = [
-    sql`SELECT ${commaList(selected.map((column) => column.expression))}`,
+    sql`SELECT ${commaList(cellsOf(selected))}`,
     sql`FROM ${commaList([sql`${tableName(table.id)} AS d`, ...search.from])}`,
     ...(conditions.length > 0 ? [sql`WHERE ${conditions.join(' AND ') as Sql}`] : []),
     ...(question.distinct ? [sql`GROUP BY ${commaList(selected.map((column) => column.key))}`] : []),
@@ -72,14 +83,22 @@ function plan(question: Question, table: AskedTable, profile: CkanProfile, optio
   };
 }
 
+function cellsOf(selected: readonly Selected[]): Sql[] {
+  return [...selected.map(({ expression }) => expression), ...selected.flatMap(({ json }) => json ?? [])];
+}
+
 function selectedColumn(column: CatalogueColumn, question: Question, profile: CkanProfile): Selected {
-  const named = { name: column.name, output: outputColumn(column) };
+  const named = {
+    name: column.name,
+    output: outputColumn(column),
+    json: isApart(column) ? jsonCell(column) : null,
+  };
   if (question.distinct) return { ...named, ...distinctCell(column, profile) };
   return { ...named, expression: cell(column), key: rowColumn(column) };
 }
 
 function selectedRank({ expression, output }: Search['ranks'][number]): Selected {
-  return { expression, key: expression, name: output.name, output };
+  return { expression, key: expression, json: null, name: output.name, output };
 }
 
 /** A table's own column goes before a rank of the same name. */
