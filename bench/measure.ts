@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process';
 import { loadavg } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
+import { cpuByProgram, cpuSpent } from './cpu.ts';
 
 const run = promisify(execFile);
 
@@ -12,11 +13,8 @@ export interface Sample {
   readonly peakRssBytes: number;
   readonly bytes: number;
   readonly firstByteSeconds?: number;
-  /** Of the serving process, where the side is its client. */
-  readonly servicePeakRssBytes?: number;
-  readonly serviceCpuSeconds?: number;
-  /** Requests a second, for sides that count requests. */
-  readonly perSecond?: number;
+  /** Of the servers beside it, by program. */
+  readonly othersCpuSeconds: Readonly<Record<string, number>>;
 }
 
 export interface Figure {
@@ -49,12 +47,13 @@ export function spread(values: readonly number[]): Spread {
 export async function alternate(
   sides: readonly { readonly name: string; readonly input: unknown }[],
   runs: number,
+  environment: Readonly<Record<string, string>>,
   onSample: (side: string, sample: Sample) => void,
 ): Promise<Figure[]> {
   const samples = new Map<string, Sample[]>(sides.map(({ name }) => [name, []]));
   for (let round = 0; round <= runs; round += 1) {
     for (const { name, input } of sides) {
-      const sample = await once(name, input);
+      const sample = await once(name, input, environment);
       if (round === 0) continue;
       samples.get(name)?.push(sample);
       onSample(name, sample);
@@ -63,12 +62,20 @@ export async function alternate(
   return sides.map(({ name }) => figure(name, samples.get(name) ?? []));
 }
 
-async function once(side: string, input: unknown): Promise<Sample> {
+/** One side, in a process of its own. */
+export async function once(
+  side: string,
+  input: unknown,
+  environment: Readonly<Record<string, string>>,
+): Promise<Sample> {
   const script = path.join(import.meta.dirname, 'side.ts');
+  const before = cpuByProgram();
   const { stdout } = await run(process.execPath, [script, side, JSON.stringify(input)], {
     maxBuffer: 1 << 24,
+    env: { PATH: process.env['PATH'], ...environment },
   });
-  return JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as Sample;
+  const sample = JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as Sample;
+  return { ...sample, othersCpuSeconds: cpuSpent(before, cpuByProgram()) };
 }
 
 function figure(side: string, samples: readonly Sample[]): Figure {
@@ -77,7 +84,7 @@ function figure(side: string, samples: readonly Sample[]): Figure {
     samples,
     wall: spread(samples.map((sample) => sample.wallSeconds)),
     cpu: spread(samples.map((sample) => sample.cpuSeconds)),
-    peakRssBytes: Math.max(...samples.map((sample) => sample.servicePeakRssBytes ?? sample.peakRssBytes)),
+    peakRssBytes: Math.max(...samples.map((sample) => sample.peakRssBytes)),
     loadAtEnd: loadavg()[0] ?? 0,
   };
 }

@@ -3,13 +3,13 @@
  *
  * - `raw-copy`: COPY of the same SELECT, bytes read from the same driver's socket and dropped: the floor.
  * - `live-<format>`: the service answers over HTTP, the client drops the bytes.
+ * - `ckan-<format>`: the same request to a CKAN.
  * - `publish-hash`: all six blobs into a store that only hashes.
  * - `publish-store`: all six blobs into the blob store named by the environment.
  * - `put-only`: as many bytes, made of nothing, into the same blob store.
  * - `naive-<format>`, `naive-all`: rows through pg-query-stream, one scan a format, CSV by fast-csv.
  */
 import { randomBytes } from 'node:crypto';
-import http from 'node:http';
 import { Readable } from 'node:stream';
 import type pg from 'pg';
 import type { BlobStore } from '../src/blob-store.ts';
@@ -22,7 +22,9 @@ import { wholeTable } from '../src/dump/selection.ts';
 import { formats, variants, type Format, type Variant } from '../src/format.ts';
 import { createPool } from '../src/postgres.ts';
 import { asResourceId } from '../src/table.ts';
+import { download } from './download.ts';
 import { hashingStore } from './hashing-store.ts';
+import { messageSkimmer } from './message-skimmer.ts';
 import { naiveDump } from './naive.ts';
 
 export interface SideInput {
@@ -30,7 +32,6 @@ export interface SideInput {
   readonly table: string;
   /** Base URL of a running service, for the sides that are its clients. */
   readonly serviceUrl?: string;
-  readonly servicePid?: number;
   readonly blobStore?: string;
   /** Bytes that `put-only` uploads. */
   readonly bytes?: number;
@@ -58,6 +59,9 @@ export const sides: Readonly<Record<string, Side>> = {
   'naive-all': { prepare: (input) => naive(input, [...formats]) },
   ...Object.fromEntries(
     formats.map((format) => [`live-${format}`, { prepare: (input: SideInput) => live(input, format) }]),
+  ),
+  ...Object.fromEntries(
+    formats.map((format) => [`ckan-${format}`, { prepare: (input: SideInput) => live(input, format) }]),
   ),
   ...Object.fromEntries(
     formats.map((format) => [`naive-${format}`, { prepare: (input: SideInput) => naive(input, [format]) }]),
@@ -99,33 +103,6 @@ async function rawCopy(input: SideInput): Promise<Work> {
       await pool.end();
       return {};
     },
-  };
-}
-
-/** Steps over CopyData messages without reading them; returns the rest from the first other message on. */
-function messageSkimmer(onBytes: (length: number) => void): (chunk: Uint8Array) => Uint8Array | null {
-  let skip = 0;
-  let head = Buffer.alloc(0);
-  return (chunk) => {
-    onBytes(chunk.length);
-    let buffer =
-      head.length > 0
-        ? Buffer.concat([head, chunk])
-        : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length);
-    head = Buffer.alloc(0);
-    for (let at = 0; ;) {
-      const step = Math.min(skip, buffer.length - at);
-      at += step;
-      skip -= step;
-      if (skip > 0) return null;
-      if (buffer.length - at < 5) {
-        head = Buffer.from(buffer.subarray(at));
-        return null;
-      }
-      const code = buffer[at];
-      if (code !== 0x64 && code !== 0x48 && code !== 0x4e && code !== 0x53) return buffer.subarray(at);
-      skip = buffer.readUInt32BE(at + 1) + 1;
-    }
   };
 }
 
@@ -206,34 +183,10 @@ function putOptions(expectedBytes: number): Parameters<BlobStore['put']>[2] {
 }
 
 async function live(input: SideInput, format: Format): Promise<Work> {
-  const before = await cpuSecondsOf(input.servicePid);
   return {
     run: () => download(`${input.serviceUrl}/datastore/dump/${input.table}?format=${format}&latest=true`),
-    end: async () => ({ serviceCpuSeconds: (await cpuSecondsOf(input.servicePid)) - before }),
+    end: async () => ({}),
   };
-}
-
-async function download(url: string): Promise<{ bytes: number; firstByteSeconds: number }> {
-  const started = performance.now();
-  const response = await new Promise<http.IncomingMessage>((resolve, reject) => {
-    http.get(url, { agent: false }, resolve).on('error', reject);
-  });
-  if (response.statusCode !== 200) throw new Error(`${url}: ${response.statusCode}`);
-  let bytes = 0;
-  let firstByteSeconds = 0;
-  for await (const chunk of response as AsyncIterable<Buffer>) {
-    if (bytes === 0) firstByteSeconds = (performance.now() - started) / 1000;
-    bytes += chunk.length;
-  }
-  return { bytes, firstByteSeconds };
-}
-
-async function cpuSecondsOf(pid: number | undefined): Promise<number> {
-  if (pid === undefined) return 0;
-  const { readFile } = await import('node:fs/promises');
-  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return (Number(fields[11] ?? 0) + Number(fields[12] ?? 0)) / 100;
 }
 
 async function naive(input: SideInput, wanted: readonly Format[]): Promise<Work> {

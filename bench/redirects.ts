@@ -1,0 +1,87 @@
+/** Redirects a second on one core, each with a token of its own request, against an empty koa route on the same core. */
+import { connect } from 'node:net';
+import path from 'node:path';
+import { installTriggers, removeTriggers } from '../src/change/journal.ts';
+import { eventually } from '../test/world/eventually.ts';
+import { freePort } from '../test/world/postgres-server.ts';
+import { spread } from './measure.ts';
+import type { Line } from './report.ts';
+import { ended, spawnOn, startService, statusOf } from './service.ts';
+import { fillTable, shapes } from './tables.ts';
+import type { Bench } from './world.ts';
+
+const table = 'bench-redirect';
+const connections = 32;
+/** What is measured runs on this core; Postgres and the clients take what else there is. */
+const core = 0;
+
+export async function redirects(bench: Bench, seconds: number, runs: number): Promise<Line[]> {
+  const shape = shapes.find(({ name }) => name === 'typical');
+  if (shape === undefined) throw new RangeError('no such table');
+  await fillTable(bench.owner, table, shape, 1);
+  await installTriggers(bench.owner, { readRole: 'datastore_default', lockSeconds: 5 });
+  const state = await bench.another();
+  const service = await startService({ ...state, readUrl: bench.database.readUrl, core, publishes: true });
+  const port = await freePort();
+  const empty = spawnOn(core, [path.join(import.meta.dirname, 'empty-route.ts'), String(port)], {});
+  const emptyUrl = `http://127.0.0.1:${port}/`;
+  const dump = `${service.url}/datastore/dump/${table}`;
+  await eventually(
+    'both redirect',
+    async () => (await statusOf(dump)) + (await statusOf(emptyUrl)) === 604,
+    60,
+  );
+  const [ours, peers]: [number[], number[]] = [[], []];
+  try {
+    for (let round = 0; round <= runs; round += 1) {
+      const [own, peer] = [await load(dump, seconds), await load(emptyUrl, seconds)];
+      if (round > 0) ours.push(own);
+      if (round > 0) peers.push(peer);
+    }
+  } finally {
+    await Promise.all([service.stop(), ended(empty)]);
+    await removeTriggers(bench.owner, 5);
+    await bench.owner.query(`DROP TABLE public."${table}"`);
+    await state.drop();
+  }
+  return [lineOf(ours, peers)];
+}
+
+function lineOf(ours: readonly number[], peers: readonly number[]): Line {
+  const share = spread(ours.map((rate, round) => rate / (peers[round] ?? Number.NaN)));
+  const rates = [spread(ours).median, spread(peers).median].map((rate) =>
+    Math.round(rate).toLocaleString('en'),
+  );
+  return {
+    what: 'redirects a second on one core, exact token each time ÷ an empty koa route',
+    value: `${share.median.toFixed(2)} (${share.least.toFixed(2)}–${share.most.toFixed(2)})`,
+    goal: 'at least 0.4, aim 0.7',
+    details: `${rates[0]} and ${rates[1]} a second, ${connections} connections`,
+  };
+}
+
+/** Answers a second, one request at a time on each connection; anything but a redirect is an error. */
+async function load(url: string, seconds: number): Promise<number> {
+  const { hostname, port, pathname } = new URL(url);
+  const request = `GET ${pathname} HTTP/1.1\r\nHost: ${hostname}\r\n\r\n`;
+  let answers = 0;
+  let over = false;
+  const visit = (): Promise<void> => {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const socket = connect(Number(port), hostname, () => socket.write(request));
+    socket.setNoDelay(true);
+    socket.on('error', reject).on('close', () => resolve());
+    socket.on('data', (chunk) => {
+      const status = chunk.toString('latin1', 0, 12);
+      if (status !== 'HTTP/1.1 302') reject(new Error(`${url}: ${status}`));
+      answers += 1;
+      if (over) socket.destroy();
+      else socket.write(request);
+    });
+    return promise;
+  };
+  const started = performance.now();
+  const end = setTimeout(() => (over = true), seconds * 1000);
+  await Promise.all(Array.from({ length: connections }, visit)).finally(() => clearTimeout(end));
+  return answers / ((performance.now() - started) / 1000);
+}

@@ -1,0 +1,99 @@
+/** The sweep over many tables of which none has changed: wall time, and what it costs the database. */
+import pg from 'pg';
+import { installTriggers, removeTriggers } from '../src/change/journal.ts';
+import { sweep, type SweepWorld } from '../src/change/sweep.ts';
+import { ckanProfile } from '../src/ckan-profile.ts';
+import { createLog } from '../src/log.ts';
+import { allTables, createRestMemory, revisionToken } from '../src/revision.ts';
+import { openState, type State } from '../src/state.ts';
+import { cpuByProgram, cpuSpent } from './cpu.ts';
+import { spread } from './measure.ts';
+import type { Line } from './report.ts';
+import type { Bench } from './world.ts';
+
+const profile = ckanProfile('2.12');
+
+export async function sweeps(bench: Bench, tables: number, runs: number): Promise<Line[]> {
+  await createTables(bench.owner, tables);
+  await installTriggers(bench.owner, { readRole: 'datastore_default', lockSeconds: 5 });
+  const read = new pg.Pool({ connectionString: bench.database.readUrl, max: 1 });
+  const other = await bench.another();
+  const state = await openState({ url: other.stateUrl, onIdleError: () => undefined });
+  try {
+    await remember(state, read);
+    return [lineOf(await measured(read, state, runs), tables)];
+  } finally {
+    await Promise.all([read.end(), state.close()]);
+    await removeTriggers(bench.owner, 5);
+    await other.drop();
+  }
+}
+
+interface Cost {
+  readonly wallSeconds: number;
+  readonly databaseSeconds: number;
+}
+
+async function measured(read: pg.Pool, state: State, runs: number): Promise<Cost[]> {
+  const world: SweepWorld = {
+    read,
+    write: null,
+    store: { list: async function* list() {}, readSmall: async () => null, abortUnfinished: async () => 0 },
+    records: state.records,
+    profile: () => profile,
+    rest: createRestMemory(),
+    look: async (notices) => {
+      if (notices.length > 0) throw new Error(`${notices.length} tables were found changed`);
+    },
+    now: () => new Date(),
+    log: createLog('silent'),
+    lockSeconds: 5,
+  };
+  const costs: Cost[] = [];
+  for (let run = 0; run <= runs; run += 1) {
+    const before = cpuByProgram();
+    const started = performance.now();
+    await sweep(world, { manyGone: false }, { listStore: false });
+    const wallSeconds = (performance.now() - started) / 1000;
+    const databaseSeconds = cpuSpent(before, cpuByProgram())['postgres'] ?? 0;
+    if (run > 0) costs.push({ wallSeconds, databaseSeconds });
+  }
+  return costs;
+}
+
+/** As if each table had been published as it is now. */
+async function remember(state: State, read: pg.Pool): Promise<void> {
+  const tables = [...(await allTables(read)).values()];
+  const tokens = tables.map((table) => revisionToken(table, profile));
+  await state.records.noticed(tables, { quietSeconds: 0, hotTableFactor: 0 }, false);
+  await state.pool.query(
+    `UPDATE dumper.publication SET token = given.token, life = 'published'
+     FROM unnest($1::text[], $2::text[]) AS given(id, token) WHERE publication.id = given.id`,
+    [tables.map(({ id }) => id), tokens],
+  );
+}
+
+function lineOf(costs: readonly Cost[], tables: number): Line {
+  const database = spread(costs.map(({ databaseSeconds }) => databaseSeconds));
+  const wall = spread(costs.map(({ wallSeconds }) => wallSeconds));
+  return {
+    what: `sweep of ${tables.toLocaleString('en')} unchanged tables: database CPU; wall`,
+    value: `${database.median.toFixed(2)} s; ${wall.median.toFixed(2)} s`,
+    goal: '1 s; 3 s, aim 0.3 s; 1 s',
+    details: `${costs.length} sweeps, ${database.least.toFixed(2)}–${database.most.toFixed(2)} s; ${wall.least.toFixed(2)}–${wall.most.toFixed(2)} s`,
+  };
+}
+
+const tablesAtOnce = 200;
+
+async function createTables(owner: pg.Client, tables: number): Promise<void> {
+  const columns = Array.from({ length: 10 }, (_, column) => `c${column} text`).join(', ');
+  for (let first = 0; first < tables; first += tablesAtOnce) {
+    const batch = Array.from({ length: Math.min(tablesAtOnce, tables - first) }, (_, turn) => {
+      const id = `00000000-0000-4000-8000-${String(first + turn).padStart(12, '0')}`;
+      return `CREATE TABLE "${id}" (_id serial PRIMARY KEY, _full_text tsvector, ${columns});
+        COMMENT ON COLUMN "${id}".c0 IS '{"info": {"label": "A column"}}'; INSERT INTO "${id}" (c0) VALUES ('x')`;
+    });
+    await owner.query(batch.join(';'));
+  }
+}
