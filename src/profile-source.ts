@@ -9,17 +9,21 @@ import { untilDone } from './until-done.ts';
 export interface ProfileSource {
   /** Null until CKAN has told its version. */
   current(): CkanProfile | null;
-  /** Resolves once the version is known. */
+  /** The same, as soon as the version is known. */
   known(): Promise<CkanProfile>;
 }
 
-const askAgainMilliseconds = 300_000;
+export interface ProfileSourceOptions {
+  readonly signal: AbortSignal;
+  /** Pause between two questions; five minutes unless given. */
+  readonly againMilliseconds?: number;
+}
 
 export function createProfileSource(
   config: Config,
   ckan: Ckan | null,
   log: Log,
-  signal: AbortSignal,
+  { signal, againMilliseconds = 300_000 }: ProfileSourceOptions,
 ): ProfileSource {
   const settings = { msInTimestamp: config.CKAN__DATASTORE__MS_IN_TIMESTAMP };
   const fixed = config.DUMPER_CKAN_VERSION;
@@ -38,9 +42,9 @@ export function createProfileSource(
   };
   const known = untilDone(learn, { what: "CKAN's version", log, signal });
   known.catch(() => undefined);
-  const again = setInterval(() => void learn().catch(() => undefined), askAgainMilliseconds).unref();
+  const again = setInterval(() => void learn().catch(() => undefined), againMilliseconds).unref();
   signal.addEventListener('abort', () => clearInterval(again), { once: true });
-  return { current: () => profile, known: () => known };
+  return { current: () => profile, known: async () => profile ?? known };
 }
 
 /** The nearest profile: CKAN 2.12 changed the dump; what is newer is taken for 2.12, what is older for 2.11. */

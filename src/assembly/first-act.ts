@@ -1,22 +1,46 @@
-/** The first act with the parts of this process: its publisher, its pools, its metrics. */
+/** The first act with the parts of this process: its publisher, its pools, its metrics, its standing among others. */
 import type pg from 'pg';
 import { startChange, type Change } from '../change/act.ts';
 import type { SweepReport } from '../change/sweep.ts';
 import { DumperError } from '../errors.ts';
 import type { RestMemory } from '../revision.ts';
 import type { Publishing } from './publishing.ts';
+import { takeStand, type StandingOptions } from './standing.ts';
 import type { World } from './world.ts';
 
-export interface FirstActParts {
+export interface FirstActParts extends StandingOptions {
   /** Shared with the answers, which see tables at rest as the sweep does. */
   readonly rest: RestMemory;
   readonly writePool: pg.Pool | null;
 }
 
 /** Open the queue and begin to hear and to work; rejects while the state database cannot be asked. */
-export function startFirstAct(
+export async function startFirstAct(
   world: World,
-  { state, store, publisher }: Publishing,
+  publishing: Publishing,
+  parts: FirstActParts,
+): Promise<Change> {
+  if (world.config.DUMPER_ROLE === 'serve') return startAct(world, publishing, parts);
+  const standing = await takeStand(world, publishing, parts);
+  try {
+    const change = await startAct(world, { ...publishing, ...standing }, parts);
+    standing.follow((inForce) => change.rest(!inForce));
+    return {
+      ...change,
+      stop: async (graceSeconds) => {
+        standing.stop();
+        await change.stop(graceSeconds);
+      },
+    };
+  } catch (error) {
+    standing.stop();
+    throw error;
+  }
+}
+
+function startAct(
+  world: World,
+  { state, store, publisher }: Pick<Publishing, 'state' | 'store' | 'publisher'>,
   { rest, writePool }: FirstActParts,
 ): Promise<Change> {
   const { config, log, profiles, readPool, metrics, now } = world;

@@ -34,6 +34,8 @@ export interface SidecarOptions {
   readonly log?: Log;
   /** Called at each named step of a publication. */
   readonly onStep?: PublishingOptions['onStep'];
+  /** A process with other settings that is silent for this long has left; 60 unless given. */
+  readonly silentSeconds?: number;
 }
 
 /** What came up later than the routes; null until then. */

@@ -60,7 +60,7 @@ export function openWorld({ config, log, environment }: WorldOptions): World {
     store,
     blobSecret,
     ckan,
-    profiles: createProfileSource(config, ckan, log, ending.signal),
+    profiles: createProfileSource(config, ckan, log, { signal: ending.signal }),
     now: () => new Date(),
     close: async () => {
       ending.abort();

@@ -59,6 +59,8 @@ export interface Change {
   /** Compare every table now, on this process, whoever's turn it is. */
   sweep(): Promise<SweepReport>;
   depth(): Promise<QueueDepth>;
+  /** Take no jobs while resting: others with later settings have them. */
+  rest: Queue['rest'];
   /** Stop hearing, let running publications end within `graceSeconds`, then abort them; others take them over. */
   stop(graceSeconds: number): Promise<void>;
 }
@@ -119,6 +121,7 @@ export async function startChange(world: ChangeWorld): Promise<Change> {
     rebuild,
     sweep: runSweep,
     depth: () => queue.depth(),
+    rest: (resting) => queue.rest(resting),
     stop: async (graceSeconds) => {
       stopping.abort();
       await stopWork?.();

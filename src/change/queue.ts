@@ -46,6 +46,8 @@ export interface Queue {
   sendNow(appointments: readonly Appointment[]): Promise<void>;
   /** Begin to work. */
   work(handle: HandleJob): Promise<void>;
+  /** Take no jobs while resting, so that others have them; running ones go on. */
+  rest(resting: boolean): Promise<void>;
   depth(): Promise<QueueDepth>;
   /** Take no new jobs, wait for running ones until `graceSeconds`, then let others have them. */
   stop(graceSeconds: number): Promise<void>;
@@ -80,22 +82,30 @@ export async function openQueue(options: QueueOptions): Promise<Queue> {
   }
   const send = (appointments: readonly Appointment[]): Promise<void> =>
     sendJobs(boss, options.smallTableBytes, appointments);
+  let work = async (): Promise<void> => undefined;
   return {
     send,
     sendNow: async (appointments) => {
       await send(appointments.map((appointment) => ({ ...appointment, waitSeconds: 0 })));
       await hasten(boss, appointments);
     },
-    work: (handle) =>
-      startWorkers(boss, options, async (job) => {
-        try {
-          const end = await handle(job.data.id, job.retryCount, job.signal);
-          if (end.kind === 'again') await send([end.appointment]);
-        } catch (error) {
-          options.log.warn({ table: job.data.id, reason: reasonOf(error) }, 'a publication failed');
-          throw error;
-        }
-      }),
+    work: (handle) => {
+      work = () =>
+        startWorkers(boss, options, async (job) => {
+          try {
+            const end = await handle(job.data.id, job.retryCount, job.signal);
+            if (end.kind === 'again') await send([end.appointment]);
+          } catch (error) {
+            options.log.warn({ table: job.data.id, reason: reasonOf(error) }, 'a publication failed');
+            throw error;
+          }
+        });
+      return work();
+    },
+    rest: async (resting) => {
+      for (const name of [queueNames.small, queueNames.large]) await boss.offWork(name, { wait: false });
+      if (!resting) await work();
+    },
     depth: () => depthOf(boss),
     stop: (graceSeconds) => boss.stop({ graceful: true, timeout: Math.max(1, graceSeconds) * 1000 }),
   };
