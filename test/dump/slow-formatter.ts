@@ -112,7 +112,7 @@ function text(value: Value): string {
   if (value === true) return 'True';
   if (value === false) return 'False';
   if (typeof value === 'string') return value;
-  return 'text' in value ? String(value.text) : '';
+  return 'text' in value ? String(value.text).replace('Infinity', 'inf') : '';
 }
 
 function attribute(value: string): string {
