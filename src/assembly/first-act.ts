@@ -40,7 +40,7 @@ export async function startFirstAct(
 
 function startAct(
   world: World,
-  { state, store, publisher }: Pick<Publishing, 'state' | 'store' | 'publisher'>,
+  { state, store, publisher, rights }: Pick<Publishing, 'state' | 'store' | 'publisher' | 'rights'>,
   { rest, writePool }: FirstActParts,
 ): Promise<Change> {
   const { config, log, profiles, readPool, metrics, now } = world;
@@ -51,6 +51,7 @@ function startAct(
     write: writePool,
     state,
     store,
+    rights,
     profile: () => {
       const profile = profiles.current();
       if (profile === null) throw new DumperError('CKAN_UNAVAILABLE', 'the version of CKAN is not known yet');

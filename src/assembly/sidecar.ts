@@ -60,6 +60,10 @@ export async function startSidecar(
   const rest = createRestMemory();
   const late: Late = { publishing: null, change: null, fault: 'not connected yet' };
   const served = await serveWorld(world, permission, late, rest, ending.signal);
+  permission.onReaders((id, anyone) => {
+    if (!anyone) served.manifests.forget(id);
+    void late.change?.readersHeard(id, anyone);
+  });
   const listening = await listen(createApp(served).callback(), {
     host: config.DUMPER_HOST,
     port: config.DUMPER_PORT,

@@ -130,10 +130,12 @@ async function answerBlob(
     !isWholeFor(question, manifest.rows)
   )
     return false;
-  if (isExposed(manifest) && !asked.public) {
-    // Made private since: its blobs are being withdrawn.
+  const exposed = isExposed(manifest);
+  if (exposed !== (asked.public && world.config.DUMPER_PUBLIC_BLOB_URL !== undefined)) {
+    // Its readers are others since: its blobs are being moved.
     world.manifests.forget(found.id);
-    return false;
+    world.noticeStale(found.id);
+    if (exposed && !asked.public) return false;
   }
   const delivered = await deliverBlob(world, ctx, {
     manifest,

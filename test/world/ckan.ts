@@ -24,6 +24,8 @@ export interface CkanOptions {
   readonly users?: readonly string[];
   /** Has `datastore_authorize` (ckanext-datastore-authz). */
   readonly authorize?: boolean;
+  /** Other actions: the result for what was given, or null to refuse. */
+  readonly actions?: Readonly<Record<string, (given: Record<string, unknown>, who: Who) => unknown>>;
   /** What `datastore_authorize` tells of a table's dataset. */
   readonly dataset?: (id: string) => { readonly private: boolean; readonly state: string };
 }
@@ -114,21 +116,21 @@ function whoIs(headers: http.IncomingHttpHeaders, users: ReadonlySet<string>): W
 
 async function readQuestion(
   request: http.IncomingMessage,
-): Promise<{ action: string; id: string; method: string }> {
+): Promise<{ action: string; id: string; method: string; given: Record<string, unknown> }> {
   const url = new URL(request.url ?? '/', 'http://localhost');
   const action = url.pathname.split('/').at(-1) ?? '';
   const chunks: Buffer[] = [];
   for await (const chunk of request) chunks.push(chunk as Buffer);
-  const body =
-    chunks.length === 0 ? {} : (JSON.parse(Buffer.concat(chunks).toString()) as Record<string, string>);
+  const body = JSON.parse(Buffer.concat(chunks).toString() || '{}') as Record<string, string>;
   const given = { ...Object.fromEntries(url.searchParams), ...body };
-  return { action, id: given['resource_id'] ?? given['id'] ?? '', method: request.method ?? '' };
+  return { action, id: given['resource_id'] ?? given['id'] ?? '', method: request.method ?? '', given };
 }
 
 interface Asked {
   readonly action: string;
   readonly id: string;
   readonly method: string;
+  readonly given: Record<string, unknown>;
   readonly who: Who;
   readonly options: CkanOptions;
   readonly rights: Rights;
@@ -144,6 +146,10 @@ function answer(response: http.ServerResponse, asked: Asked): void {
       success: true,
       result: { ckan_version: asked.version, site_title: 'stand-in' },
     });
+  }
+  const other = options.actions?.[action]?.(asked.given, who);
+  if (other !== undefined) {
+    return send(response, other === null ? 403 : 200, { success: other !== null, result: other });
   }
   const isAuthorize = action === 'datastore_authorize' && options.authorize === true;
   if (!isAuthorize && !known.includes(action)) {
