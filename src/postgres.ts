@@ -5,6 +5,7 @@
  */
 import pg from 'pg';
 import { DumperError, reasonOf } from './errors.ts';
+import { createSocket } from './postgres-socket.ts';
 
 export type { PoolClient } from 'pg';
 
@@ -37,6 +38,7 @@ export function createPool(options: PoolOptions): pg.Pool {
     idleTimeoutMillis: 30_000,
     allowExitOnIdle: true,
     keepAlive: true,
+    stream: createSocket as () => ReturnType<typeof createSocket>,
     ...(statementTimeoutSeconds > 0 ? { statement_timeout: statementTimeoutSeconds * 1000 } : {}),
   });
   pool.on('error', options.onIdleError);

@@ -10,6 +10,7 @@ import type { Socket } from 'node:net';
 import type pg from 'pg';
 import { DumperError, isDumperError, reasonOf } from '../errors.ts';
 import type { PoolClient } from '../postgres.ts';
+import { tapSocket } from '../postgres-socket.ts';
 import type { Sql } from '../table.ts';
 
 export interface CopyOptions {
@@ -91,7 +92,7 @@ function copyQuery(
   let rows: number | null = null;
   return {
     submit(wire) {
-      tapSocket(socket, options, watch, reject);
+      tap(socket, options, watch, reject);
       wire.query(copy);
     },
     handleCommandComplete({ text }) {
@@ -114,23 +115,19 @@ function copyQuery(
 
 function ignore(): void {}
 
-type Listener = (chunk: Buffer) => void;
-
-/** Put `onBytes` in the place of the driver's listener until it hands back the first foreign message. */
-function tapSocket(
+/** Feed `onBytes` in the driver's place until it hands back the first foreign message. */
+function tap(
   socket: Socket,
   { onBytes, whenReady, signal }: CopyOptions,
   watch: Watch,
   reject: (error: unknown) => void,
 ): void {
-  const drivers = socket.listeners('data') as Listener[];
-  socket.removeAllListeners('data');
-  socket.on('data', (chunk) => {
+  const giveBack = tapSocket(socket, (bytes) => {
     if (signal.aborted || socket.destroyed) return;
     try {
       watch.progress('Postgres');
-      const rest = onBytes(chunk);
-      if (rest !== null) return giveBack(socket, drivers, rest);
+      const rest = onBytes(bytes);
+      if (rest !== null) return giveBack(rest);
       const ready = whenReady?.();
       if (ready !== undefined) hold(socket, ready, watch, reject);
     } catch (error) {
@@ -138,16 +135,6 @@ function tapSocket(
       socket.destroy();
     }
   });
-}
-
-function giveBack(socket: Socket, drivers: readonly Listener[], rest: Uint8Array): void {
-  socket.removeAllListeners('data');
-  // A copy: the driver reads it later than the formatter reuses its memory.
-  const bytes = Buffer.from(rest);
-  for (const driver of drivers) {
-    socket.on('data', driver);
-    driver.call(socket, bytes);
-  }
 }
 
 function hold(socket: Socket, ready: Promise<void>, watch: Watch, reject: (error: unknown) => void): void {
