@@ -6,8 +6,17 @@
  */
 import { create } from 'content-disposition';
 
+const longestName = 200;
+
 export function contentDisposition(fileName: string): string {
-  const clean = fileName.replaceAll(/[\p{Cc}]/gu, ' ').slice(0, 200);
+  const clean = shorten(fileName.replaceAll(/[\p{Cc}]/gu, ' ')).toWellFormed();
   if (/^[\w.() -]+$/.test(clean)) return `attachment; filename="${clean}"`;
   return create(clean);
+}
+
+/** Too long a name loses its middle, never its extension. */
+function shorten(name: string): string {
+  if (name.length <= longestName) return name;
+  const extension = /\.\w{1,8}$/.exec(name)?.[0] ?? '';
+  return name.slice(0, longestName - extension.length) + extension;
 }

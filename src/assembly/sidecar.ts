@@ -15,6 +15,7 @@ import { createPool } from '../postgres.ts';
 import { createRestMemory } from '../revision.ts';
 import { createApp } from '../serve/app.ts';
 import { createManifests, nothingPublished } from '../serve/freshness.ts';
+import { createResourceNames, nameless } from '../serve/resource-name.ts';
 import { createSlots } from '../serve/slots.ts';
 import type { ServeWorld } from '../serve/world.ts';
 import { untilDone } from '../until-done.ts';
@@ -187,6 +188,7 @@ async function serveWorld(
           }),
     blobSecret: world.blobSecret,
     permission: permission.permission,
+    resourceNames: world.ckan === null ? nameless : createResourceNames(world.ckan, Date.now),
     records: publishes
       ? { get: async (id) => recordsOrBusy().get(id), all: async () => recordsOrBusy().all() }
       : null,

@@ -1,6 +1,7 @@
 /**
- * The name of the file that a dump is saved as: CKAN's own, or the template of `DUMPER_FILENAME` over `{name}` (as asked:
- * alias or id), `{id}`, `{date}` (UTC, `2026-11-21`) and `{ext}`. What a file system cannot hold becomes `_`.
+ * The name of the file that a dump is saved as: CKAN's own, or the template of `DUMPER_FILENAME` over `{name}` (what CKAN
+ * calls the resource; as asked, alias or id, where that is not to be had), `{id}`, `{date}` (UTC, `2026-11-21`) and
+ * `{ext}`. What a file system cannot hold, or what makes a name look like another, becomes `_` (promise P17).
  */
 import type { CkanProfile } from '../ckan-profile.ts';
 import type { ResourceId } from '../table.ts';
@@ -10,22 +11,40 @@ import { dumpFileName } from './question/whole.ts';
 export interface NamedDump {
   /** As the caller wrote it. */
   readonly asked: string;
+  /** What CKAN calls the resource. */
+  readonly name: string | null;
   readonly id: ResourceId;
   readonly question: Question;
   readonly profile: CkanProfile;
   readonly now: Date;
 }
 
+/** Does a name by this template need CKAN's name of the resource? */
+export function needsName(template: string | undefined): boolean {
+  return template?.includes('{name}') ?? false;
+}
+
 export function fileNameOf(template: string | undefined, dump: NamedDump): string {
-  const { asked, id, question, profile, now } = dump;
+  const { asked, name, id, question, profile, now } = dump;
   if (template === undefined) return dumpFileName(asked, id, question, profile);
-  const parts: Readonly<Record<string, string>> = {
-    name: asked,
-    id,
-    date: now.toISOString().slice(0, 10),
-    ext: question.format,
-  };
+  const parts = new Map<string, string>(
+    Object.entries({
+      name: withoutExtension(name ?? asked, question.format),
+      id,
+      date: now.toISOString().slice(0, 10),
+      ext: question.format,
+    }),
+  );
   return template
-    .replaceAll(/\{(\w+)\}/g, (written, part: string) => parts[part] ?? written)
-    .replaceAll(/[/\\:*?<>|]/g, '_');
+    .replaceAll(/\{(\w+)\}/g, (written, part: string) => parts.get(part) ?? written)
+    .replaceAll(unfit, '_');
+}
+
+/** Separators, wild cards, controls of direction, dots in front, dots and blanks at the end. */
+const unfit = /[/\\:*?<>|\u200e\u200f\u202a-\u202e\u2066-\u2069]|^\.+|[. ]+$/g;
+
+/** Resources are often called after a file: `data.csv` is saved as `data.csv`, not as `data.csv.csv`. */
+function withoutExtension(name: string, extension: string): string {
+  const suffix = `.${extension}`;
+  return name.toLowerCase().endsWith(suffix) ? name.slice(0, -suffix.length) : name;
 }

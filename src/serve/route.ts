@@ -23,8 +23,9 @@ import { variantOf } from '../format.ts';
 import { asking } from '../postgres.ts';
 import { lookUp, type TableState } from '../revision.ts';
 import { asResourceId, type ResourceId } from '../table.ts';
+import type { Caller } from './caller.ts';
 import { deliverBlob } from './deliver.ts';
-import { fileNameOf } from './file-name.ts';
+import { fileNameOf, needsName } from './file-name.ts';
 import { answerLive } from './live.ts';
 import { answerPlain, answerUnavailable, notFoundMessage, unavailableRetrySeconds } from './plain.ts';
 import type { Question } from './question.ts';
@@ -41,6 +42,7 @@ interface Found {
 
 interface Asked {
   readonly name: string;
+  readonly caller: Caller;
   readonly found: Found;
   readonly question: Question;
   readonly profile: CkanProfile;
@@ -65,7 +67,8 @@ export async function answerDump(
   }
   const found = await asking('POSTGRES_UNAVAILABLE', () => find(world, profile, name));
   if (found === null) return answerPlain(ctx, config, 404, notFoundMessage);
-  const permit = await world.permission.mayRead(found.id, whoAsks(world, ctx));
+  const caller = whoAsks(world, ctx);
+  const permit = await world.permission.mayRead(found.id, caller);
   if (permit.kind === 'unavailable') {
     ctx.state['reason'] = permit.reason;
     const message = 'CKAN cannot be asked for permission at the moment';
@@ -73,7 +76,7 @@ export async function answerDump(
   }
   if (permit.kind === 'refused') return answerPlain(ctx, config, 404, notFoundMessage);
   if (question.kind === 'refused') return answerPlain(ctx, config, question.status, question.message);
-  return answerAsked(world, ctx, { name, found, question, profile, public: permit.public });
+  return answerAsked(world, ctx, { name, caller, found, question, profile, public: permit.public });
 }
 
 const metadataView = '_table_metadata';
@@ -94,8 +97,12 @@ async function find(world: ServeWorld, profile: CkanProfile, name: string): Prom
 
 async function answerAsked(world: ServeWorld, ctx: Context, asked: Asked): Promise<void> {
   const { found, question, profile } = asked;
-  const named = { asked: asked.name, id: found.id, question, profile, now: world.now() };
-  const disposition = contentDisposition(fileNameOf(world.config.DUMPER_FILENAME, named));
+  const template = world.config.DUMPER_FILENAME;
+  const name = needsName(template)
+    ? await world.resourceNames.nameOf(found.id, asked.caller, asked.public)
+    : null;
+  const named = { asked: asked.name, name, id: found.id, question, profile, now: world.now() };
+  const disposition = contentDisposition(fileNameOf(template, named));
   if (await answerBlob(world, ctx, asked, disposition)) return;
   const outcome = await answerLive(world, ctx, {
     id: found.id,

@@ -12,6 +12,7 @@ import type { Records } from '../state/record.ts';
 import type { ResourceId } from '../table.ts';
 import type { Manifests } from './freshness.ts';
 import type { Permission } from './permission.ts';
+import type { ResourceNames } from './resource-name.ts';
 import type { Slots } from './slots.ts';
 
 /** One dependency's readiness: resolves with a remark for people, rejects with why it cannot be used. */
@@ -41,6 +42,8 @@ export interface ServeWorld {
   /** Signs and checks the paths of a directory store. */
   readonly blobSecret: string;
   readonly permission: Permission;
+  /** For the names of files. */
+  readonly resourceNames: ResourceNames;
   /** What is known of publications; null without a state database. */
   readonly records: Pick<Records, 'get' | 'all'> | null;
   /** Queue a publication, whether the table changed or not; null where nothing publishes. */

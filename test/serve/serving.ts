@@ -11,6 +11,7 @@ import { createRestMemory } from '../../src/revision.ts';
 import { createApp } from '../../src/serve/app.ts';
 import { createManifests } from '../../src/serve/freshness.ts';
 import { createPermission } from '../../src/serve/permission.ts';
+import { createResourceNames } from '../../src/serve/resource-name.ts';
 import { createSlots } from '../../src/serve/slots.ts';
 import type { ServeWorld } from '../../src/serve/world.ts';
 import type { State } from '../../src/state.ts';
@@ -123,6 +124,7 @@ function worldOf(around: Neighbours, lines: string[], ending: AbortSignal): Serv
       now: Date.now,
       log,
     }),
+    resourceNames: createResourceNames(around.client, Date.now),
     records: state.records,
     rebuild: null,
     takeNotice: null,
