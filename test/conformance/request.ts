@@ -10,10 +10,12 @@ export interface Answer {
   readonly complete: boolean;
 }
 
+export type Request = Pick<Case, 'method' | 'path' | 'request_headers' | 'request_body'>;
+
 /** Send the case's request to `port`; `target` instead of its path where given. */
 export async function send(
   port: number,
-  asked: Case,
+  asked: Request,
   token: string | undefined,
   target = asked.path,
 ): Promise<Answer> {
@@ -21,7 +23,7 @@ export async function send(
   return parseAnswer(bytes, asked.method);
 }
 
-function requestText(asked: Case, token: string | undefined, target: string): string {
+function requestText(asked: Request, token: string | undefined, target: string): string {
   const headers = asked.request_headers;
   const isOld = headers['@http'] === '1.0';
   const lines = [

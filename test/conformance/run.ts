@@ -1,16 +1,23 @@
 /**
- * A corpus replayed against the running service: its DataStore in a fresh database, a small CKAN that gives the recorded
- * permissions, one service for each set of CKAN's settings, every case as a raw request.
+ * A corpus replayed against the running service: its DataStore in a fresh database, every table of it published into a
+ * directory store in all eight variants, a small CKAN that gives the recorded permissions, one service for each set of
+ * CKAN's settings, every case as a raw request. What is answered by a blob is asked live too, and both are judged.
  */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { variants } from '../../src/format.ts';
 import { ckanOfCorpus, startCkan, type StandInCkan } from '../world/ckan.ts';
-import { freshDatabase } from '../world/postgres.ts';
+import { freshDatabase, type Database } from '../world/postgres.ts';
+import { isPlainlyWhole } from './whole.ts';
 import { environmentOf, readCorpus, type Case, type Corpus } from './corpus.ts';
 import { formatOf, judge, type Verdict } from './judge.ts';
-import { send } from './request.ts';
-import { startService } from './service.ts';
+import { send, type Answer } from './request.ts';
+import { runProgram, startService } from './service.ts';
 
 export interface Judged {
   readonly asked: Case;
+  readonly source: 'blob' | 'live';
   readonly verdict: Verdict;
 }
 
@@ -23,23 +30,46 @@ export async function replay(folder: string, server: string): Promise<readonly J
   const database = await freshDatabase({ folder, server });
   const ckan = await startCkan(await ckanOfCorpus(folder));
   try {
+    await runProgram(['install-triggers'], environment(database, ckan));
     const judged: Judged[] = [];
     for (const cases of bySettings(corpus)) {
-      const service = await startService({
-        CKAN_DATASTORE_READ_URL: database.readUrl,
-        CKAN_SITE_URL: ckan.url,
-        ...environmentOf(cases[0]?.config ?? {}),
-      });
-      try {
-        judged.push(...(await replayCases(service.port, cases, ckan)));
-      } finally {
-        await service.stop();
-      }
+      const settings = environmentOf(cases[0]?.config ?? {});
+      judged.push(...(await replayWith({ ...environment(database, ckan), ...settings }, cases, ckan)));
     }
     return judged;
   } finally {
     await ckan.stop();
     await database.drop();
+  }
+}
+
+function environment(database: Database, ckan: StandInCkan): Record<string, string> {
+  return {
+    CKAN_DATASTORE_READ_URL: database.readUrl,
+    CKAN_DATASTORE_WRITE_URL: database.writeUrl,
+    CKAN_SITE_URL: ckan.url,
+    DUMPER_STATE_URL: database.stateUrl,
+    DUMPER_FORMATS: variants.join(','),
+  };
+}
+
+async function replayWith(
+  settings: Readonly<Record<string, string>>,
+  cases: readonly Case[],
+  ckan: StandInCkan,
+): Promise<readonly Judged[]> {
+  const folder = await mkdtemp(path.join(tmpdir(), 'conformance-'));
+  const published = { ...settings, DUMPER_BLOB_STORE: `file://${folder}` };
+  try {
+    await runProgram(['publish', '--all'], published);
+    const service = await startService(published);
+    try {
+      return await replayCases(service.port, cases, ckan);
+    } finally {
+      await service.stop();
+    }
+  } finally {
+    await rm(folder, { recursive: true, force: true });
   }
 }
 
@@ -53,23 +83,42 @@ async function replayCases(port: number, cases: readonly Case[], ckan: StandInCk
   const judged: Judged[] = [];
   const waiting = cases.values();
   const worker = async (): Promise<void> => {
-    for (const asked of waiting) judged.push({ asked, verdict: await replayCase(port, asked, ckan) });
+    for (const asked of waiting) judged.push(...(await replayCase(port, asked, ckan)));
   };
   await Promise.all(Array.from({ length: atOnce }, worker));
   return judged;
 }
 
-async function replayCase(port: number, asked: Case, ckan: StandInCkan): Promise<Verdict> {
+async function replayCase(port: number, asked: Case, ckan: StandInCkan): Promise<Judged[]> {
   const token = asked.auth === 'badtoken' ? 'no-such-token' : ckan.token(asked.auth);
-  try {
-    const answer = await send(port, asked, token);
-    const inCsv = asked.path.replace(/([?&]format=)\w+/, '$1csv');
-    return await judge(asked, answer, () =>
-      formatOf(asked) === 'csv' ? Promise.resolve(answer) : send(port, asked, token, inCsv),
+  const ask = (target: string): Promise<Answer> => send(port, asked, token, target);
+  const judged = async (source: Judged['source'], answer: Answer): Promise<Judged> => {
+    const inCsv = live(asked.path.replace(/([?&]format=)\w+/, '$1csv'));
+    const verdict = await judge(asked, answer, () =>
+      formatOf(asked) === 'csv' ? Promise.resolve(answer) : ask(inCsv),
     );
+    return { asked, source, verdict };
+  };
+  try {
+    const answer = await ask(asked.path);
+    if (answer.status === 302) {
+      const blob = await send(port, asGet, undefined, answer.headers.get('location'));
+      return [await judged('blob', blob), await judged('live', await ask(live(asked.path)))];
+    }
+    if (isPlainlyWhole(asked) && answer.status === 200)
+      return [{ asked, source: 'live', verdict: { kind: 'different', reason: 'live although whole' } }];
+    return [await judged('live', answer)];
   } catch (error) {
-    return { kind: 'different', reason: `no answer: ${String(error)}` };
+    return [{ asked, source: 'live', verdict: { kind: 'different', reason: `no answer: ${String(error)}` } }];
   }
+}
+
+/** A plain request, for the blob's own address. */
+const asGet = { method: 'GET', path: '/', request_headers: {}, request_body: null };
+
+/** The same question, to be answered live. */
+function live(target: string): string {
+  return `${target}${target.includes('?') ? '&' : '?'}latest=true`;
 }
 
 /** Lines of a table: group, same, repaired, different, and a sum. */

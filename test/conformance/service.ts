@@ -11,6 +11,25 @@ export interface Service {
 
 const program = path.join(import.meta.dirname, '../../src/main.ts');
 
+/** Run one of the program's commands to its end; throws with its output unless it ends well. */
+export async function runProgram(
+  command: readonly string[],
+  environment: Readonly<Record<string, string>>,
+): Promise<void> {
+  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', program, ...command], {
+    env: { PATH: process.env['PATH'], DUMPER_LOG_LEVEL: 'error', ...environment },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on('data', (chunk: Buffer) => {
+      output = (output + chunk.toString()).slice(-4000);
+    });
+  }
+  const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
+  if (code !== 0) throw new Error(`${command.join(' ')} ended with ${code}: ${output}`);
+}
+
 export async function startService(environment: Readonly<Record<string, string>>): Promise<Service> {
   const port = await freePort();
   const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', program, 'serve'], {
