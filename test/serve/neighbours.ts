@@ -13,7 +13,13 @@ import { readConfig, type Config } from '../../src/config.ts';
 import { createPool } from '../../src/postgres.ts';
 import type { ServeWorld } from '../../src/serve/world.ts';
 import { openState, type State } from '../../src/state.ts';
-import { rightsOver, startCkan, type StandInCkan, type TableRights } from '../world/ckan.ts';
+import {
+  rightsOver,
+  startCkan,
+  type CkanOptions,
+  type StandInCkan,
+  type TableRights,
+} from '../world/ckan.ts';
 import { freshDatabase, type Corpus, type Database } from '../world/postgres.ts';
 
 export interface ServingOptions {
@@ -24,6 +30,8 @@ export interface ServingOptions {
   readonly parts?: Partial<ServeWorld>;
   /** Has ckanext-datastore-authz. */
   readonly authorize?: boolean;
+  /** Other actions of the small CKAN, or other answers of its own. */
+  readonly actions?: CkanOptions['actions'];
   /** Another way to the DataStore for live answers than straight to it. */
   readonly liveUrl?: (database: Database) => Promise<string>;
   /** The store as answers see it; publishing goes straight to it. */
@@ -53,6 +61,7 @@ export async function openNeighbours(options: ServingOptions): Promise<Neighbour
   const ckan = await startCkan({
     permissions: rightsOver(tables),
     authorize: options.authorize ?? false,
+    ...(options.actions === undefined ? {} : { actions: options.actions }),
     dataset: (id) => tables.get(id) ?? { private: false, state: 'active' },
   });
   const directory = await mkdtemp(path.join(tmpdir(), 'dumper-serve-'));
