@@ -45,6 +45,9 @@ const done: Delivered = { kind: 'delivered', bytes: 0 };
 export async function deliverBlob(world: ServeWorld, ctx: Context, fresh: FreshBlob): Promise<Delivered> {
   const { config } = world;
   const blob = sendableOf(fresh);
+  const streams = fresh.withoutRedirect || config.DUMPER_DELIVERY === 'stream';
+  // nginx keeps nothing that is stale at once unless its own header, read first, says so; then it asks at every use.
+  if (streams && fresh.public) ctx.set('X-Accel-Expires', '@1');
   setCaching(ctx, config, fresh.public);
   ctx.set('X-Dump-Source', 'blob');
   ctx.set('X-Dump-Revision', fresh.manifest.revision);
@@ -55,7 +58,7 @@ export async function deliverBlob(world: ServeWorld, ctx: Context, fresh: FreshB
     ctx.length = blob.bytes;
     return done;
   }
-  if (fresh.withoutRedirect || config.DUMPER_DELIVERY === 'stream') return stream(world, ctx, blob);
+  if (streams) return stream(world, ctx, blob);
   if (config.DUMPER_DELIVERY === 'x-accel') tellNginx(ctx, blob, await sign(world, fresh));
   else redirect(ctx, config, await locationOf(world, fresh));
   return done;
@@ -98,5 +101,6 @@ async function stream(world: ServeWorld, ctx: Context, blob: Sendable): Promise<
   const { config, store, ending } = world;
   if (store === null) return { kind: 'missing' };
   const sent = await sendBlob(ctx, blob, { store, ending, stallSeconds: config.DUMPER_STALL_SECONDS });
+  if (sent.kind === 'missing') ctx.remove('X-Accel-Expires');
   return sent.kind === 'sent' ? { kind: 'delivered', bytes: sent.bytes } : sent;
 }

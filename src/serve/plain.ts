@@ -24,6 +24,7 @@ export function answerPlain(ctx: Context, config: Config, status: number, messag
   setCaching(ctx, config, false);
   ctx.remove('Content-Disposition');
   ctx.remove('X-Dump-Source');
+  ctx.remove('X-Accel-Expires');
   ctx.status = status;
   ctx.type = 'text/plain; charset=utf-8';
   ctx.body = `${message}\n`;
