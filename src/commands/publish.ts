@@ -2,6 +2,7 @@
 import { DumperError, isDumperError, reasonOf } from '../errors.ts';
 import type { ExitCode, PublishOptions, Run } from '../cli/program.ts';
 import { showProgress, type Progress } from '../cli/progress.ts';
+import type { Manifest } from '../dump/manifest.ts';
 import { eventQueue, type EventQueue } from '../event-queue.ts';
 import { asking } from '../postgres.ts';
 import { allTables, lookUp } from '../revision.ts';
@@ -90,7 +91,7 @@ async function publishOne(
   try {
     const outcome = await publishing.publishNow(id, { force, signal, onProgress });
     if (outcome.kind === 'published' || outcome.kind === 'unchanged') {
-      last = { ...last, rows: outcome.manifest.rows };
+      last = sizeOf(outcome.manifest);
       end(outcome.kind);
     } else if (outcome.kind === 'superseded') end('failed', 'another worker took it over');
     else if (whenGone === 'absent') end('absent', 'the table is gone');
@@ -100,6 +101,10 @@ async function publishOne(
     if (isDumperError(error, 'CONFIGURATION')) throw error;
     end('failed', reasonOf(error));
   }
+}
+
+function sizeOf({ rows, blobs }: Manifest): { rows: number; bytes: number } {
+  return { rows, bytes: Object.values(blobs).reduce((sum, { bytes }) => sum + bytes, 0) };
 }
 
 /** Begins at most `perMinute` turns a minute, evenly; without a limit at once. */
