@@ -144,7 +144,7 @@ async function read(response: http.IncomingMessage): Promise<CkanAnswer> {
 }
 
 function parse(status: number, text: string): CkanAnswer {
-  const parsed: unknown = JSON.parse(text);
+  const parsed = parseJson(text);
   if (typeof parsed === 'string') return { kind: 'answer', status, result: undefined, error: parsed };
   if (typeof parsed !== 'object' || parsed === null || !('success' in parsed)) {
     return unavailable(status, `CKAN answered ${status} with JSON that is not its own`);
@@ -154,6 +154,15 @@ function parse(status: number, text: string): CkanAnswer {
     return unavailable(status, `CKAN answered ${status} with success=${String(success)}`);
   }
   return { kind: 'answer', status, result, error };
+}
+
+/** Undefined for what is no JSON: the parser's own message quotes the text, which may hold a caller's token. */
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return undefined;
+  }
 }
 
 function unavailable(status: number, reason: string): CkanAnswer {

@@ -164,7 +164,7 @@ async function publishTable(
   await state.records.learned(asResourceId(id), 'switched', outcome.manifest);
 }
 
-function linesInto(lines: string[]): Writable {
+export function linesInto(lines: string[]): Writable {
   return new Writable({
     write: (chunk: Buffer, _encoding, done) => {
       lines.push(
