@@ -1,10 +1,10 @@
 /**
  * Is an answer CKAN's, a repair, or different? What is not recorded as `same` must be right in itself: well-formed,
- * with as many rows as the same question has in CSV, or a 400 that names the parameter.
+ * with the cells that the same question has in CSV and an obvious reader expects, or a 400 that names the parameter.
  */
 import { createHash } from 'node:crypto';
-import { SaxesParser } from 'saxes';
 import type { Case } from './corpus.ts';
+import { faultOfRepair, type Asking } from './repaired.ts';
 import type { Answer } from './request.ts';
 
 export type Verdict =
@@ -16,8 +16,8 @@ const same: Verdict = { kind: 'same' };
 const repaired: Verdict = { kind: 'repaired' };
 const different = (reason: string): Verdict => ({ kind: 'different', reason });
 
-/** `askAsCsv` asks the same question in CSV. */
-export async function judge(asked: Case, answer: Answer, askAsCsv: () => Promise<Answer>): Promise<Verdict> {
+/** `ask` asks another target as the same caller. */
+export async function judge(asked: Case, answer: Answer, ask: Asking['ask']): Promise<Verdict> {
   if (!answer.complete) return different('the body broke off');
   if (asked.expect === 'same') return judgeSame(asked, answer);
   if (answer.status >= 500) return different(`${answer.status}`);
@@ -33,7 +33,7 @@ export async function judge(asked: Case, answer: Answer, askAsCsv: () => Promise
   ) {
     return repaired;
   }
-  return judgeRepair(formatOf(asked), answer, await askAsCsv());
+  return judgeRepair(asked, answer, ask);
 }
 
 function judgeSame(asked: Case, answer: Answer): Verdict {
@@ -51,13 +51,12 @@ function judgeRefusal(asked: Case, answer: Answer): Verdict {
   return repaired;
 }
 
-function judgeRepair(format: string, answer: Answer, csv: Answer): Verdict {
+async function judgeRepair(asked: Case, answer: Answer, ask: Asking['ask']): Promise<Verdict> {
   try {
-    const rows = countRows(format, answer.body.toString());
-    const expected = countRows('csv', csv.body.toString());
-    return rows === expected ? repaired : different(`${rows} rows, ${expected} in CSV`);
+    const fault = await faultOfRepair({ format: formatOf(asked), answer, path: asked.path, ask });
+    return fault === null ? repaired : different(fault);
   } catch (error) {
-    return different(`no ${format}: ${String(error).slice(0, 200)}`);
+    return different(`no ${formatOf(asked)}: ${String(error).slice(0, 200)}`);
   }
 }
 
@@ -67,39 +66,4 @@ function digest(body: Buffer): string {
 
 export function formatOf(asked: Case): string {
   return /[?&]format=(tsv|json|xml)(?:&|$)/.exec(asked.path)?.[1] ?? 'csv';
-}
-
-/** The records of a dump, by a strict reader of its format. */
-function countRows(format: string, text: string): number {
-  const body = text.replace(/^\ufeff/, '');
-  if (format === 'json') return (JSON.parse(body) as { records: unknown[] }).records.length;
-  return format === 'xml' ? countXmlRows(body) : countLines(body) - 1;
-}
-
-function countXmlRows(text: string): number {
-  const parser = new SaxesParser();
-  let rows = 0;
-  let depth = 0;
-  parser.on('error', (error) => {
-    throw error;
-  });
-  parser.on('opentag', (tag) => {
-    if (depth === 1 && tag.name === 'row') rows += 1;
-    depth += 1;
-  });
-  parser.on('closetag', () => {
-    depth -= 1;
-  });
-  parser.write(text).close();
-  return rows;
-}
-
-function countLines(text: string): number {
-  let lines = 0;
-  let isQuoted = false;
-  for (const character of text) {
-    if (character === '"') isQuoted = !isQuoted;
-    else if (character === '\n' && !isQuoted) lines += 1;
-  }
-  return lines;
 }

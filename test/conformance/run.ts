@@ -11,7 +11,7 @@ import { ckanOfCorpus, startCkan, type StandInCkan } from '../world/ckan.ts';
 import { freshDatabase, type Database } from '../world/postgres.ts';
 import { isPlainlyWhole } from './whole.ts';
 import { environmentOf, readCorpus, type Case, type Corpus } from './corpus.ts';
-import { formatOf, judge, type Verdict } from './judge.ts';
+import { judge, type Verdict } from './judge.ts';
 import { send, type Answer } from './request.ts';
 import { runProgram, startService } from './service.ts';
 
@@ -93,10 +93,7 @@ async function replayCase(port: number, asked: Case, ckan: StandInCkan): Promise
   const token = asked.auth === 'badtoken' ? 'no-such-token' : ckan.token(asked.auth);
   const ask = (target: string): Promise<Answer> => send(port, asked, token, target);
   const judged = async (source: Judged['source'], answer: Answer): Promise<Judged> => {
-    const inCsv = live(asked.path.replace(/([?&]format=)\w+/, '$1csv'));
-    const verdict = await judge(asked, answer, () =>
-      formatOf(asked) === 'csv' ? Promise.resolve(answer) : ask(inCsv),
-    );
+    const verdict = await judge(asked, answer, ask);
     return { asked, source, verdict };
   };
   try {

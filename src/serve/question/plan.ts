@@ -127,25 +127,42 @@ function orderSql(keys: readonly SortKey[], ordering: Ordering): Sql[] {
   const hasId = ordering.columns.has('_id');
   const asked = hasId ? keys : keys.filter((key) => key.name !== '_id');
   const isTied = hasId && !asked.some((key) => key.name === '_id');
-  const parts = asked.map((key) => keySql(key, ordering));
-  if (isTied) parts.push(ordering.question.distinct ? sql`min(d._id)` : sql`d._id`);
-  return parts.length === 0 ? [] : [sql`ORDER BY ${commaList(parts)}`];
+  const plain = asked.map((key) => sql`${sortedBy(key, ordering)}${direction(key)}`);
+  const ofRows = commaList([...plain, ...(isTied ? [sql`d._id`] : [])]);
+  if (plain.length === 0 && !isTied) return [];
+  if (!ordering.question.distinct) return [sql`ORDER BY ${ofRows}`];
+  return [sql`ORDER BY ${commaList(distinctOrder(asked, ofRows, ordering))}`];
 }
 
-function keySql(key: SortKey, ordering: Ordering): Sql {
-  const direction = sql` ${key.descending ? sql`DESC` : sql`ASC`} ${key.nulls === 'first' ? sql`NULLS FIRST` : sql`NULLS LAST`}`;
-  const column = ordering.columns.get(key.name);
-  const rank = ordering.search.ranks.find(({ output }) => output.name === key.name);
-  if (column === undefined && rank === undefined) throw new Refused('sort', 'no such column in this table');
+/** Of the rows that became one, the one that comes first decides; while only they tell, its `_id` is the least, or last. */
+function distinctOrder(keys: readonly SortKey[], ofRows: Sql, ordering: Ordering): Sql[] {
+  const ofFirst = (expression: Sql): Sql => sql`(array_agg(${expression} ORDER BY ${ofRows}))[1]`;
+  const parts: Sql[] = [];
+  let isTold = true;
+  for (const key of keys) {
+    const chosen = ordering.selected.find(({ name }) => name === key.name);
+    if (chosen === undefined && isTold && key.name === '_id')
+      return [...parts, sql`${key.descending ? sql`max` : sql`min`}(d._id)${direction(key)}`];
+    isTold &&= chosen !== undefined;
+    parts.push(sql`${chosen?.key ?? ofFirst(sortedBy(key, ordering))}${direction(key)}`);
+  }
+  if (!ordering.columns.has('_id') || keys.some((key) => key.name === '_id')) return parts;
+  return [...parts, isTold ? sql`min(d._id)` : ofFirst(sql`d._id`)];
+}
+
+function direction({ descending, nulls }: SortKey): Sql {
+  return sql` ${descending ? sql`DESC` : sql`ASC`} ${nulls === 'first' ? sql`NULLS FIRST` : sql`NULLS LAST`}`;
+}
+
+/** What a row is sorted by: a column that has an order, or a rank. */
+function sortedBy(key: SortKey, { columns, search }: Ordering): Sql {
+  const column = columns.get(key.name);
   if (column !== undefined && !isSortable(column))
     throw new Refused('sort', 'values of this column have no order');
+  const rank = search.ranks.find(({ output }) => output.name === key.name);
   const expression = column === undefined ? rank?.expression : rowColumn(column);
-  if (expression === undefined || !ordering.question.distinct) return sql`${expression ?? sql``}${direction}`;
-  const chosen = ordering.selected.find(({ name }) => name === key.name);
-  if (chosen !== undefined) return sql`${chosen.key}${direction}`;
-  if (key.name === '_id') return sql`${key.descending ? sql`max` : sql`min`}(d._id)${direction}`;
-  // Of the rows that became one, the one that comes first decides.
-  return sql`(array_agg(${expression} ORDER BY ${expression}${direction}))[1]${direction}`;
+  if (expression === undefined) throw new Refused('sort', 'no such column in this table');
+  return expression;
 }
 
 /** CKAN looks at the sign only when it searches, so behind existence and permission. */
