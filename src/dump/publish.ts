@@ -14,11 +14,19 @@ import type pg from 'pg';
 import type { BlobStore } from '../blob-store.ts';
 import { printableInfo } from '../catalogue.ts';
 import type { CkanProfile } from '../ckan-profile.ts';
+import { DumperError } from '../errors.ts';
 import type { Variant } from '../format.ts';
 import { revisionToken } from '../revision.ts';
 import type { ResourceId } from '../table.ts';
 import { conceal, isExposed } from './conceal.ts';
-import { manifestKey, manifestVersion, readPublished, revisionPrefix, writeManifest } from './manifest.ts';
+import {
+  manifestKey,
+  manifestVersion,
+  publicPrefix,
+  readPublished,
+  revisionPrefix,
+  writeManifest,
+} from './manifest.ts';
 import type { Manifest, Published } from './manifest.ts';
 import { withSnapshot, type Snapshot } from './snapshot.ts';
 import { writeBlobs } from './write-blobs.ts';
@@ -87,6 +95,9 @@ export async function publish(
   options: PublishOptions,
 ): Promise<PublishOutcome> {
   const signal = AbortSignal.any([options.signal, AbortSignal.timeout(world.maxSeconds * 1000)]);
+  if (`${id}/`.startsWith(publicPrefix)) {
+    throw new DumperError('BAD_PARAMETER', 'a table of this name would lie among the public blobs');
+  }
   const before = await readPublished(world.store, id);
   const generation = await world.fence.take(id, before?.manifest?.generation ?? 0);
   world.onStep?.(id, 'fenced');
