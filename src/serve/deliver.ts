@@ -17,6 +17,7 @@
 import type { Context } from 'koa';
 import type { Config } from '../config.ts';
 import type { Manifest, ManifestBlob } from '../dump/manifest.ts';
+import { isDumperError, reasonOf } from '../errors.ts';
 import { entityTag, reprDigest } from './entity-tag.ts';
 import { setCaching } from './plain.ts';
 import { locationOf, sign, type Location } from './redirect.ts';
@@ -35,7 +36,7 @@ export interface FreshBlob {
 
 export type Delivered =
   | { readonly kind: 'delivered'; readonly bytes: number }
-  /** The store does not have what the manifest names: answer live. */
+  /** The store does not have what the manifest names, or cannot be asked: answer live. */
   | { readonly kind: 'missing' }
   | { readonly kind: 'broken'; readonly error: unknown };
 
@@ -97,10 +98,29 @@ function tellNginx(ctx: Context, blob: Sendable, location: string): void {
   ctx.body = '';
 }
 
+/** What only a blob's answer says. */
+const ofBlob = [
+  'X-Accel-Expires',
+  'X-Dump-Revision',
+  'Accept-Ranges',
+  'ETag',
+  'Repr-Digest',
+  'Last-Modified',
+] as const;
+
+/** A store that cannot be asked before the first byte is no reason to refuse what can be given live (promise P21). */
+function withoutStore({ log }: ServeWorld, ctx: Context, error: unknown): { readonly kind: 'missing' } {
+  if (ctx.res.headersSent || !isDumperError(error, 'BLOB_STORE_UNAVAILABLE')) throw error;
+  log.warn({ reason: reasonOf(error) }, 'a blob cannot be read; answering live');
+  return { kind: 'missing' };
+}
+
 async function stream(world: ServeWorld, ctx: Context, blob: Sendable): Promise<Delivered> {
   const { config, store, ending } = world;
   if (store === null) return { kind: 'missing' };
-  const sent = await sendBlob(ctx, blob, { store, ending, stallSeconds: config.DUMPER_STALL_SECONDS });
-  if (sent.kind === 'missing') ctx.remove('X-Accel-Expires');
+  const sent = await sendBlob(ctx, blob, { store, ending, stallSeconds: config.DUMPER_STALL_SECONDS }).catch(
+    (error: unknown) => withoutStore(world, ctx, error),
+  );
+  if (sent.kind === 'missing') for (const name of ofBlob) ctx.remove(name);
   return sent.kind === 'sent' ? { kind: 'delivered', bytes: sent.bytes } : sent;
 }

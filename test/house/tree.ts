@@ -25,9 +25,11 @@ export function textOf(file: string): string {
 export function provingTests(): Map<string, string[]> {
   const proofs = new Map<string, string[]>();
   for (const file of checkoutFiles(/^test\/.*\.test\.ts$/)) {
-    const names = [...textOf(file).matchAll(/\b(?:it|test|describe)\b[^'"`\n]*\(\s*(['"`])(.*?)\1/gs)].map(
-      (match) => match[2] ?? '',
-    );
+    const text = textOf(file);
+    const names = [
+      ...text.matchAll(/\b(?:it|test|describe)\b[^'"`\n]*\(\s*(['"`])(.*?)\1/gs),
+      ...text.matchAll(/\)\(\s*(['"`])(.*?)\1/gs),
+    ].map((match) => match[2] ?? '');
     const ids = new Set(names.flatMap((name) => name.match(/\bP\d{1,2}\b/g) ?? []));
     for (const id of ids) proofs.set(id, [...(proofs.get(id) ?? []), file]);
   }
