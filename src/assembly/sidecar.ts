@@ -18,12 +18,11 @@ import { createManifests, nothingPublished } from '../serve/freshness.ts';
 import { createResourceNames, nameless } from '../serve/resource-name.ts';
 import { createSlots } from '../serve/slots.ts';
 import type { ServeWorld } from '../serve/world.ts';
-import { untilDone } from '../until-done.ts';
 import { readinessChecks } from './checks.ts';
-import { startFirstAct } from './first-act.ts';
 import { listen } from './http-server.ts';
+import { keepPublishing, type Late } from './late.ts';
 import { openPermission, type OpenPermission } from './permission.ts';
-import { openPublishing, type Publishing, type PublishingOptions } from './publishing.ts';
+import type { Publishing, PublishingOptions } from './publishing.ts';
 import { openWorld, type World } from './world.ts';
 
 export interface Sidecar {
@@ -37,14 +36,6 @@ export interface SidecarOptions {
   readonly onStep?: PublishingOptions['onStep'];
   /** A process with other settings that is silent for this long has left; 60 unless given. */
   readonly silentSeconds?: number;
-}
-
-/** What came up later than the routes; null until then. */
-interface Late {
-  publishing: Publishing | null;
-  change: Change | null;
-  /** Why not, as of the last attempt. */
-  fault: string;
 }
 
 /** Start from settings; resolves when the port listens. Rejects only for settings that cannot work. */
@@ -73,7 +64,7 @@ export async function startSidecar(
     throw error;
   });
   const writePool = openWritePool(config, log);
-  const starting = startLater(world, permission, late, {
+  const publishing = keepPublishing(world, permission, late, {
     rest,
     writePool,
     signal: stopping.signal,
@@ -86,57 +77,13 @@ export async function startSidecar(
     const grace = config.DUMPER_DRAIN_SECONDS;
     await Promise.all([
       listening.drain(grace, () => ending.abort()),
-      starting.then(() => late.change?.stop(grace)),
+      publishing.then(() => late.change?.stop(grace)),
     ]);
     await late.publishing?.close();
     await Promise.all([permission.close(), writePool?.end(), world.close()]);
     log.info('stopped');
   };
   return { port: listening.port, stop };
-}
-
-interface LaterOptions extends SidecarOptions {
-  readonly rest: ReturnType<typeof createRestMemory>;
-  readonly writePool: pg.Pool | null;
-  readonly signal: AbortSignal;
-}
-
-/** State, queue, workers and schedule, each as soon as it can be had; resolves when all are, or at the end. */
-async function startLater(
-  world: World,
-  permission: OpenPermission,
-  late: Late,
-  options: LaterOptions,
-): Promise<void> {
-  const { config, log, profiles } = world;
-  const { signal } = options;
-  if (config.DUMPER_STATE_URL === undefined || world.store === null) return;
-  try {
-    const publishing = await untilDone(() => openPublishing(world, { permission, ...options }), {
-      what: 'the state database',
-      log,
-      signal,
-      onFault: (reason) => {
-        late.fault = reason;
-      },
-    });
-    late.publishing = publishing;
-    await Promise.race([profiles.known(), aborted(signal)]);
-    const start = (): Promise<Change> => startFirstAct(world, publishing, options);
-    const change = await untilDone(start, { what: 'the queue', log, signal });
-    late.change = change;
-    world.metrics.sources.queueDepth = () => change.depth();
-  } catch (error) {
-    if (!signal.aborted) log.error({ reason: reasonOf(error) }, 'publishing did not start');
-  }
-}
-
-function aborted(signal: AbortSignal): Promise<never> {
-  const { promise, reject } = Promise.withResolvers<never>();
-  const onAbort = (): void => reject(new DumperError('ABORTED', 'stopping'));
-  if (signal.aborted) onAbort();
-  else signal.addEventListener('abort', onAbort, { once: true });
-  return promise;
 }
 
 function openWritePool(config: Config, log: Log): pg.Pool | null {
