@@ -15,6 +15,7 @@ import { answerNotice } from './notices.ts';
 import { answerStyle, answerTablePage, answerTablesPage } from './pages.ts';
 import { answerError, answerPlain } from './plain.ts';
 import { answerProblem } from './problem.ts';
+import { protectOwnRoutes } from './protection.ts';
 import { answerRebuildForm, readForm } from './rebuild-form.ts';
 import { answerDump } from './route.ts';
 import { answerRebuild, answerStatus, answerStatusList } from './status.ts';
@@ -27,6 +28,7 @@ export function createApp(world: ServeWorld): Koa {
   app.on('error', (error: unknown) => world.log.debug({ err: error }, 'connection fault'));
   app.use((ctx, next) => observe(world, ctx, next));
   app.use((ctx, next) => dumps(world, ctx, next));
+  app.use(protectOwnRoutes);
   const router = createRouter(world);
   app.use(router.routes());
   app.use(router.allowedMethods());

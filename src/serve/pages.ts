@@ -1,6 +1,6 @@
 /**
  * The pages for people at `/` and `/tables/<id>`: the same tables and the same rules as `/status`, rendered by `page/`.
- * No script, no inline style, and a policy that allows none (promise P9, P17).
+ * No script, no inline style, and a policy (`protection.ts`) that allows none (promises P9, P17).
  */
 import type { Context } from 'koa';
 import type { Manifest } from '../dump/manifest.ts';
@@ -12,9 +12,6 @@ import { answerPlain } from './plain.ts';
 import { knownIds, seeTable, seeTables, type Seen, type TableStatus } from './status.ts';
 import { isAdmin } from './who-asks.ts';
 import type { ServeWorld } from './world.ts';
-
-const policy =
-  "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /** For others than the admin each table costs CKAN a question: this many are looked at for one page. */
 const mostAsked = 100;
@@ -61,8 +58,6 @@ export function answerStyle(ctx: Context): void {
 
 function sendPage(ctx: Context, page: string): void {
   ctx.set('Cache-Control', 'private, no-store');
-  ctx.set('Content-Security-Policy', policy);
-  ctx.set('Referrer-Policy', 'no-referrer');
   ctx.type = 'text/html; charset=utf-8';
   ctx.body = page;
 }
