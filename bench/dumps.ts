@@ -12,14 +12,17 @@ export interface DumpsAsked {
   readonly names: readonly string[];
   readonly megabytes: number;
   readonly runs: number;
+  /** Only sides whose name begins so; raw COPY always runs. */
+  readonly sides: string;
 }
 
-export async function dumps(bench: Bench, { names, megabytes, runs }: DumpsAsked): Promise<Line[]> {
+export async function dumps(bench: Bench, asked: DumpsAsked): Promise<Line[]> {
+  const { names, megabytes } = asked;
   const lines: Line[] = [];
   for (const shape of shapes.filter(({ name }) => names.includes(name))) {
     const table = `bench-${shape.name}`;
     const rows = await fillTable(bench.owner, table, shape, megabytes);
-    const figures = await measured(bench, table, shape.name, runs);
+    const figures = await measured(bench, table, shape.name, asked);
     const about = `**${shape.name}** (${shape.meaning}, ${rows.toLocaleString('en')} rows)`;
     lines.push(...linesOf(about, figures));
     await bench.owner.query(`DROP TABLE public."${table}"`);
@@ -27,7 +30,7 @@ export async function dumps(bench: Bench, { names, megabytes, runs }: DumpsAsked
   return lines;
 }
 
-async function measured(bench: Bench, table: string, shape: string, runs: number): Promise<Figure[]> {
+async function measured(bench: Bench, table: string, shape: string, asked: DumpsAsked): Promise<Figure[]> {
   const { readUrl } = bench.database;
   const state = await bench.another();
   const service = await startService({ readUrl, stateUrl: state.stateUrl, publishes: false });
@@ -43,9 +46,9 @@ async function measured(bench: Bench, table: string, shape: string, runs: number
     ...(bench.s3 === null ? [] : [named('publish-store', stored), named('put-only', stored)]),
     // The naive design is slow: of one table only.
     ...(shape === 'typical' ? formats.map((format) => named(`naive-${format}`)) : []),
-  ];
+  ].filter(({ name }) => name === 'raw-copy' || name.startsWith(asked.sides));
   try {
-    return await alternate(sides, runs, { ...bench.s3?.environment }, (side, { wallSeconds }) => {
+    return await alternate(sides, asked.runs, { ...bench.s3?.environment }, (side, { wallSeconds }) => {
       console.error(`${table} ${side.padEnd(14)} ${wallSeconds.toFixed(2)} s`);
     });
   } finally {

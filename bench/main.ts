@@ -5,10 +5,12 @@
  *      --runs 3              rounds; in each every side runs once, in turn
  *      --tables typical,…    narrow, typical, wide, texty
  *      --quick               30 MB, one round, few requests and tables: does it run at all
+ *      --sides publish       only the sides of a table whose names begin so
  *      --only tables,large,redirects,sweep
+ *      --readme              put the table into the README
  *      --ckan <base URL> --resource <id> --ckan-database <read URL of its DataStore>   CKAN's own dump as a peer
  *
- * Writes `bench/results/` and the table in the README. Ratios hold; absolute figures are the machine's.
+ * Writes a table and its JSON to `bench/results/`. Ratios hold; absolute figures are the machine's.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg } from 'node:os';
@@ -28,7 +30,9 @@ const { values: flags } = parseArgs({
     size: { type: 'string', default: '250' },
     runs: { type: 'string', default: '3' },
     tables: { type: 'string', default: 'narrow,typical,wide,texty' },
+    sides: { type: 'string', default: '' },
     only: { type: 'string', default: 'tables,large,redirects,sweep' },
+    readme: { type: 'boolean', default: false },
     quick: { type: 'boolean', default: false },
     ckan: { type: 'string' },
     resource: { type: 'string' },
@@ -39,7 +43,7 @@ const megabytes = flags.quick ? 30 : Number(flags.size);
 const runs = flags.quick ? 1 : Number(flags.runs);
 
 const parts: Readonly<Record<string, (bench: Bench) => Promise<Line[]>>> = {
-  tables: (bench) => dumps(bench, { names: flags.tables.split(','), megabytes, runs }),
+  tables: (bench) => dumps(bench, { names: flags.tables.split(','), megabytes, runs, sides: flags.sides }),
   large: (bench) => large(bench, flags.quick ? [5, 30] : [50, Math.max(1000, megabytes)]),
   redirects: (bench) => redirects(bench, flags.quick ? 1 : 5, runs),
   sweep: (bench) => sweeps(bench, flags.quick ? 500 : 10_000, runs),
@@ -69,7 +73,7 @@ mkdirSync(results, { recursive: true });
 writeFileSync(path.join(results, `${date}.json`), `${JSON.stringify({ machine, lines }, null, 2)}\n`);
 writeFileSync(path.join(results, `${date}.md`), `${text}\n`);
 console.log(`\n${text}`);
-if (!flags.quick && flags.only.includes('tables')) {
+if (flags.readme) {
   const readme = path.join(import.meta.dirname, '../README.md');
   const before = readFileSync(readme, 'utf8');
   writeFileSync(readme, filled(before, '<!-- begin bench -->', '<!-- end bench -->', text));

@@ -21,12 +21,13 @@ import { contentDisposition } from '../content-disposition.ts';
 import { isExposed } from '../dump/conceal.ts';
 import { variantOf } from '../format.ts';
 import { asking } from '../postgres.ts';
-import { lookUp, type TableState } from '../revision.ts';
+import type { TableState } from '../revision.ts';
 import { asResourceId, type ResourceId } from '../table.ts';
 import type { Caller } from './caller.ts';
 import { deliverBlob } from './deliver.ts';
 import { fileNameOf, needsName } from './file-name.ts';
 import { answerLive } from './live.ts';
+import { lookUpOf } from './look-up.ts';
 import { answerPlain, answerUnavailable, notFoundMessage, unavailableRetrySeconds } from './plain.ts';
 import type { Question } from './question.ts';
 import { parseQuestion } from './question/parse.ts';
@@ -91,7 +92,7 @@ async function find(world: ServeWorld, profile: CkanProfile, name: string): Prom
     return columns.length === 0 ? null : { id: asResourceId(name), state: null };
   }
   if (name.startsWith('_') && profile.version === '2.12') return null;
-  const state = await lookUp(world.readPool, name);
+  const state = await lookUpOf(world.readPool)(name);
   return state === null ? null : { id: state.id, state };
 }
 
