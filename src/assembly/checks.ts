@@ -4,8 +4,12 @@ import { DumperError } from '../errors.ts';
 import type { Publishing } from './publishing.ts';
 import type { World } from './world.ts';
 
-/** `publishing`: what is open, or why it is not. */
-export function readinessChecks(world: World, publishing: () => Publishing | string): Check[] {
+/** `publishing`: what is open, or why it is not; `how`: the action by which CKAN is asked for permission. */
+export function readinessChecks(
+  world: World,
+  publishing: () => Publishing | string,
+  how: () => string,
+): Check[] {
   const { config, store } = world;
   const checks: Check[] = [
     {
@@ -17,7 +21,7 @@ export function readinessChecks(world: World, publishing: () => Publishing | str
       },
     },
   ];
-  if (config.DUMPER_AUTHORIZE === 'ckan') checks.push(ckanCheck(world));
+  if (config.DUMPER_AUTHORIZE === 'ckan') checks.push(ckanCheck(world, how));
   if (store !== null) {
     checks.push({
       name: 'blob store',
@@ -43,7 +47,7 @@ export function readinessChecks(world: World, publishing: () => Publishing | str
   return checks;
 }
 
-function ckanCheck({ ckan, profiles }: World): Check {
+function ckanCheck({ ckan, profiles }: World, how: () => string): Check {
   return {
     name: 'ckan',
     needed: true,
@@ -57,7 +61,8 @@ function ckanCheck({ ckan, profiles }: World): Check {
       if (answer === undefined || answer.kind === 'unavailable') {
         throw new DumperError('CKAN_UNAVAILABLE', answer?.reason ?? 'no address of CKAN is set');
       }
-      return `answers; dumps as CKAN ${profiles.current()?.version ?? '?'} gives them`;
+      const asked = how() === 'unknown' ? 'not asked for permission yet' : `asked for permission by ${how()}`;
+      return `answers, ${asked}; dumps as CKAN ${profiles.current()?.version ?? '?'} gives them`;
     },
   };
 }

@@ -145,7 +145,7 @@ async function serveWorld(
       config.DUMPER_NOTICE_SECRET === undefined || !publishes
         ? null
         : (headers, body) => takeNotice(changeOrBusy(), headers, body),
-    checks: readinessChecks(world, () => late.publishing ?? late.fault),
+    checks: readinessChecks(world, () => late.publishing ?? late.fault, permission.permission.how),
     openapi: await readOpenapi(),
     metrics,
     log,

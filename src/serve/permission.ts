@@ -34,7 +34,7 @@ export interface PermissionOptions {
   readonly now: () => number;
   readonly log: Log;
   readonly onDecision?: (from: 'cache' | 'ckan', outcome: string) => void;
-  /** CKAN has said, just now, whether anonymous users may read a table. */
+  /** CKAN has said, just now or to another replica, whether anonymous users may read a table. */
   readonly onReaders?: (id: string, anyone: boolean) => void;
 }
 
@@ -69,6 +69,7 @@ export function createPermission(options: PermissionOptions): Permission {
     const shared = (await options.shared?.get(key)) ?? null;
     if (shared !== null && shared.endsAt > options.now()) {
       recent.set(key, shared);
+      if (caller.key === anonymous.key) options.onReaders?.(id, shared.decision === 'allowed');
       return shared.decision;
     }
     const askedAt = options.now();
