@@ -12,6 +12,7 @@ export interface Case {
   readonly id: string;
   readonly group: string;
   readonly table: string | null;
+  readonly resource_id: string | null;
   readonly variant: string;
   readonly config: Readonly<Record<string, string>>;
   readonly method: string;

@@ -42,7 +42,7 @@ function judgeSame(asked: Case, answer: Answer): Verdict {
   return hasBody && digest(answer.body) !== asked.body_sha256 ? different('other bytes') : same;
 }
 
-const refusal = /^(?:(?:fields|filters|format|language|limit|offset|q|sort|distinct): .+\n?)+$/;
+export const refusal = /^(?:(?:fields|filters|format|language|limit|offset|q|sort|distinct): .+\n?)+$/;
 
 function judgeRefusal(asked: Case, answer: Answer): Verdict {
   if (asked.status === 200) return different(`400 instead of 200: ${answer.body.toString()}`);
@@ -53,7 +53,13 @@ function judgeRefusal(asked: Case, answer: Answer): Verdict {
 
 async function judgeRepair(asked: Case, answer: Answer, ask: Asking['ask']): Promise<Verdict> {
   try {
-    const fault = await faultOfRepair({ format: formatOf(asked), answer, path: asked.path, ask });
+    const fault = await faultOfRepair({
+      format: formatOf(asked),
+      answer,
+      path: asked.path,
+      ask,
+      operators: true,
+    });
     return fault === null ? repaired : different(fault);
   } catch (error) {
     return different(`no ${formatOf(asked)}: ${String(error).slice(0, 200)}`);

@@ -18,12 +18,13 @@ class Unknown extends Error {}
 const numbers = new Set(['int', 'int2', 'int4', 'int8', 'numeric']);
 
 /** The rows that answer `query`, or null where this reader does not know. */
-export function answerObviously(table: WholeTable, query: string): Rows | null {
+export function answerObviously(table: WholeTable, query: string, operators: boolean): Rows | null {
   const asked = new URLSearchParams(query);
   const first = (name: string): string => asked.get(name) ?? '';
   if (first('q') !== '' || asked.get('fields') === '') return null;
   try {
     const filters = JSON.parse(first('filters') || '{}') as Json;
+    if (!operators && /^\[|[:,[]\{/.test(JSON.stringify(filters))) return null;
     const names = first('fields') === '' ? table.names : first('fields').split(',').map(unquoted);
     const picked = names.map((name) => indexOf(table, name));
     const matching = table.rows.filter((row) => matches(table, row, filters));
@@ -59,13 +60,22 @@ function distinct(rows: readonly Row[]): Row[] {
   return [...new Map(rows.map((row) => [JSON.stringify(row), row])).values()];
 }
 
+/** Every one is tried, as Postgres may: what cannot be compared is a fault wherever it stands. */
+function any<Item>(items: readonly Item[], test: (item: Item) => boolean): boolean {
+  return items.map(test).includes(true);
+}
+
+function all<Item>(items: readonly Item[], test: (item: Item) => boolean): boolean {
+  return !items.map(test).includes(false);
+}
+
 function matches(table: WholeTable, row: Row, filter: Json): boolean {
   if (filter === null) return true;
-  if (Array.isArray(filter)) return filter.some((one) => matches(table, row, one));
+  if (Array.isArray(filter)) return any(filter, (one) => matches(table, row, one));
   if (typeof filter !== 'object') throw new Unknown();
-  return Object.entries(filter).every(([key, value]) => {
-    if (key === '$or' && Array.isArray(value)) return value.some((one) => matches(table, row, one));
-    if (key === '$and' && Array.isArray(value)) return value.every((one) => matches(table, row, one));
+  return all(Object.entries(filter), ([key, value]) => {
+    if (key === '$or' && Array.isArray(value)) return any(value, (one) => matches(table, row, one));
+    if (key === '$and' && Array.isArray(value)) return all(value, (one) => matches(table, row, one));
     const index = indexOf(table, key);
     return holds(row[index] ?? null, table.types[index] ?? '', value);
   });
@@ -73,10 +83,10 @@ function matches(table: WholeTable, row: Row, filter: Json): boolean {
 
 function holds(cell: Cell, type: string, value: Json): boolean {
   if (type.startsWith('_')) throw new Unknown();
-  if (Array.isArray(value)) return value.some((one) => holds(cell, type, one));
+  if (Array.isArray(value)) return any(value, (one) => holds(cell, type, one));
   if (value !== null && typeof value === 'object') {
-    return Object.entries(value).every(([operator, operand]) => {
-      if (operator === 'in' && Array.isArray(operand)) return operand.some((one) => holds(cell, type, one));
+    return all(Object.entries(value), ([operator, operand]) => {
+      if (operator === 'in' && Array.isArray(operand)) return any(operand, (one) => holds(cell, type, one));
       const order = compared(cell, type, operand);
       const wanted = tests[operator];
       if (wanted === undefined) throw new Unknown();
@@ -98,7 +108,7 @@ const tests: Readonly<Record<string, (order: number) => boolean>> = {
 function compared(cell: Cell, type: string, value: Json): number | null {
   if (numbers.has(type)) {
     if (cell === null || value === null) return null;
-    if (typeof value === 'boolean' || !Number.isFinite(Number(value))) throw new Unknown();
+    if (typeof value === 'boolean' || !(Math.abs(Number(value)) < 2 ** 53)) throw new Unknown();
     return Math.sign(Number(cell) - Number(value));
   }
   if (type !== 'text' || typeof value !== 'string') throw new Unknown();
@@ -112,7 +122,10 @@ function sortRows(table: WholeTable, rows: readonly Row[], sort: string): Row[] 
     const [, name = '', direction = 'asc', nulls] = clause.exec(text.trim()) ?? [];
     const descending = direction.toLowerCase() === 'desc';
     const nullsFirst = nulls === undefined ? descending : nulls.toLowerCase() === 'first';
-    return { index: indexOf(table, unquoted(name)), descending, nullsFirst };
+    const index = indexOf(table, unquoted(name));
+    const type = table.types[index] ?? '';
+    if (type !== 'text' && !numbers.has(type)) throw new Unknown();
+    return { index, descending, nullsFirst };
   });
   // Rows come in `_id` order, and sorting keeps the order of equals.
   return rows.toSorted((one, other) => {

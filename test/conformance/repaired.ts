@@ -15,10 +15,18 @@ export interface Asking {
   readonly path: string;
   /** Asks another target as the same caller. */
   readonly ask: (target: string) => Promise<Answer>;
+  /** Filters know operators, as of CKAN 2.12. */
+  readonly operators: boolean;
 }
 
 /** What is wrong with the answer; null: nothing. */
-export async function faultOfRepair({ format, answer, path, ask }: Asking): Promise<string | null> {
+export async function faultOfRepair({
+  format,
+  answer,
+  path,
+  ask,
+  operators,
+}: Asking): Promise<string | null> {
   const [target = '', query = ''] = path.split('?');
   const inFormat = (name: string): string => {
     const others = query.split('&').filter((part) => part !== '' && !/^(?:format|bom|latest)=/.test(part));
@@ -29,7 +37,7 @@ export async function faultOfRepair({ format, answer, path, ask }: Asking): Prom
   const fields = await ask(inFormat('json'));
   if (csv.status !== 200 || fields.status !== 200) return `${csv.status} in CSV, ${fields.status} in JSON`;
   const rows = readSeparated(textOf(csv), ',');
-  const obvious = await obviousRows(target, query, ask);
+  const obvious = await obviousRows(target, query, ask, operators);
   if (obvious !== null && JSON.stringify(obvious) !== JSON.stringify(rows))
     return `${rows.rows.length} rows are not the ${obvious.rows.length} expected, or differ`;
   const columns = columnsOf(textOf(fields), target);
@@ -46,19 +54,25 @@ function columnsOf(json: string, target: string): SlowColumn[] {
   const { fields } = JSON.parse(json) as { fields: { id: string; type: string }[] };
   // Of CKAN's own views `_id` is a text, although its head says `int`.
   const ofId = target.includes('/_') ? 'text' : 'int4';
-  return fields.map(({ id, type }) => ({ name: id, type: id === '_id' ? ofId : (known[type] ?? type) }));
+  return fields.map(({ id, type }) => ({ name: id, type: id === '_id' ? ofId : typeOf(type) }));
+}
+
+function typeOf(type: string): string {
+  return known[type] ?? (type.startsWith('_') ? 'jsonb' : type);
 }
 
 const known: Readonly<Record<string, string>> = {
   int2: 'int4',
   float: 'float4',
   timestamp: 'text',
-  _jsonb: 'jsonb',
-  _float8: 'jsonb',
-  _timestamptz: 'jsonb',
 };
 
-async function obviousRows(target: string, query: string, ask: Asking['ask']): Promise<Rows | null> {
+async function obviousRows(
+  target: string,
+  query: string,
+  ask: Asking['ask'],
+  operators: boolean,
+): Promise<Rows | null> {
   const [csv, json] = [
     await ask(`${target}?latest=true`),
     await ask(`${target}?latest=true&format=json&limit=0`),
@@ -69,7 +83,7 @@ async function obviousRows(target: string, query: string, ask: Asking['ask']): P
     ...readSeparated(textOf(csv), ','),
     types: fields.map(({ type }) => type),
   };
-  return answerObviously(table, query);
+  return answerObviously(table, query, operators);
 }
 
 const profile = ckanProfile('2.12');

@@ -5,7 +5,15 @@ import { fuzz } from './fuzz.ts';
 const { values } = parseArgs({
   options: { requests: { type: 'string', default: '100000' }, seed: { type: 'string', default: '20261121' } },
 });
-const { faults, ...counts } = await fuzz(Number(values.requests), Number(values.seed));
-console.log(JSON.stringify({ seed: Number(values.seed), ...counts, faults: faults.length }));
+const { faults, shapes, ...counts } = await fuzz(Number(values.requests), Number(values.seed));
+console.log(
+  JSON.stringify({
+    seed: Number(values.seed),
+    ...counts,
+    shapes: shapes.length,
+    faults: faults.length,
+  }),
+);
+for (const shape of shapes) console.log(`statement: ${shape}`);
 for (const fault of faults.slice(0, 40)) console.log(fault);
 process.exit(faults.length === 0 ? 0 : 1);

@@ -13,7 +13,8 @@ export interface FuzzReport {
   readonly requests: number;
   readonly statuses: Readonly<Record<string, number>>;
   readonly statements: number;
-  readonly shapes: number;
+  /** The statements that calm questions need, identifiers aside. */
+  readonly shapes: readonly string[];
   /** What broke the promise, a line each. */
   readonly faults: readonly string[];
 }
@@ -61,7 +62,7 @@ function added(sum: FuzzReport, round: FuzzReport): FuzzReport {
     requests: sum.requests + round.requests,
     statuses,
     statements: sum.statements + round.statements,
-    shapes: Math.max(sum.shapes, round.shapes),
+    shapes: [...new Set([...sum.shapes, ...round.shapes])],
     faults: [...sum.faults, ...round.faults],
   };
 }
@@ -197,5 +198,5 @@ function report({ requests, statuses, faults, identifiers }: Run, log: string): 
       faults.push(`unknown statement: ${statement.slice(0, 300)}`);
     }
   }
-  return { requests, statuses, statements, shapes: known.size, faults };
+  return { requests, statuses, statements, shapes: [...known].toSorted(), faults };
 }

@@ -1,7 +1,8 @@
 /**
  * What makes two rows the same for `distinct`, and which columns have an order at all.
  *
- * Rows are compared by what the answer shows: timestamps to the digits of the version, JSON by its text.
+ * Rows are compared by what the answer shows: timestamps to the digits of the version, without era, the infinities as
+ * NULL; JSON by its text.
  */
 import type { CatalogueColumn } from '../../catalogue.ts';
 import type { CkanProfile } from '../../ckan-profile.ts';
@@ -27,8 +28,8 @@ export function distinctCell(
 ): { readonly key: Sql; readonly expression: Sql } {
   const raw = rowColumn(column);
   if (column.baseType === 'timestamp') {
-    const digits = profile.millisecondsInTimestamps ? sql`milliseconds` : sql`second`;
-    const shown = sql`date_trunc('${digits}', ${raw})`;
+    const digits = profile.millisecondsInTimestamps ? sql`.MS` : sql``;
+    const shown = sql`to_char(${raw}, 'YYYY-MM-DD HH24:MI:SS${digits}')`;
     return { key: shown, expression: shown };
   }
   if (isSortable(column)) return { key: raw, expression: cell(column) };

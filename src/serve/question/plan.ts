@@ -134,20 +134,42 @@ function orderSql(keys: readonly SortKey[], ordering: Ordering): Sql[] {
   return [sql`ORDER BY ${commaList(distinctOrder(asked, ofRows, ordering))}`];
 }
 
-/** Of the rows that became one, the one that comes first decides; while only they tell, its `_id` is the least, or last. */
+/**
+ * Of the rows that became one, the one that comes first decides; while only what they share tells, its `_id` is the
+ * least, or last. Timestamps that are shown alike need not be the same.
+ */
 function distinctOrder(keys: readonly SortKey[], ofRows: Sql, ordering: Ordering): Sql[] {
   const ofFirst = (expression: Sql): Sql => sql`(array_agg(${expression} ORDER BY ${ofRows}))[1]`;
   const parts: Sql[] = [];
   let isTold = true;
   for (const key of keys) {
-    const chosen = ordering.selected.find(({ name }) => name === key.name);
+    const chosen = ordering.selected.find(
+      ({ name, output }) => name === key.name && output.type !== 'timestamp',
+    );
     if (chosen === undefined && isTold && key.name === '_id')
       return [...parts, sql`${key.descending ? sql`max` : sql`min`}(d._id)${direction(key)}`];
     isTold &&= chosen !== undefined;
-    parts.push(sql`${chosen?.key ?? ofFirst(sortedBy(key, ordering))}${direction(key)}`);
+    if (chosen !== undefined) parts.push(sql`${chosen.key}${direction(key)}`);
+    else parts.push(...firstKey(sortedBy(key, ordering), key, ordering, ofFirst));
   }
   if (!ordering.columns.has('_id') || keys.some((key) => key.name === '_id')) return parts;
   return [...parts, isTold ? sql`min(d._id)` : ofFirst(sql`d._id`)];
+}
+
+/** An aggregate of arrays would be one array of all their items: each goes in a row of its own, behind whether it is there. */
+function firstKey(
+  expression: Sql,
+  key: SortKey,
+  { columns }: Ordering,
+  ofFirst: (expression: Sql) => Sql,
+): Sql[] {
+  const isPlain = (columns.get(key.name)?.json ?? 'plain') === 'plain';
+  if (isPlain) return [sql`${ofFirst(expression)}${direction(key)}`];
+  const isNull = ofFirst(sql`num_nulls(${expression})`);
+  return [
+    sql`${isNull} ${key.nulls === 'first' ? sql`DESC` : sql`ASC`}`,
+    sql`${ofFirst(sql`ROW(${expression})`)}${direction(key)}`,
+  ];
 }
 
 function direction({ descending, nulls }: SortKey): Sql {
