@@ -62,9 +62,10 @@ describe('P18: what CKAN says wrongly is never quoted', () => {
 interface Told {
   readonly entity_id: string;
   readonly state: string;
+  readonly error: string;
 }
 
-async function reporting(statusOf: (told: readonly Told[]) => number) {
+async function reporting(statusOf: (told: readonly Told[]) => number, anyone: boolean | null = true) {
   const told: Told[] = [];
   let atOnce = 0;
   let mostAtOnce = 0;
@@ -85,7 +86,7 @@ async function reporting(statusOf: (told: readonly Told[]) => number) {
     ckan,
     tokenHeader: 'Authorization',
     token: 'canary-api-token',
-    mayAnyoneRead: async () => true,
+    mayAnyoneRead: async () => anyone,
     log: createLog('trace', linesInto(lines)),
     now: () => new Date(),
     pauseMilliseconds: 1,
@@ -112,6 +113,15 @@ describe('task status', () => {
     report.tell(asResourceId('a'), failed('x'));
     await report.close(1);
     expect([told.length, mostAtOnce()]).toEqual([before, 1]);
+  });
+
+  it('P9: of what is not public, or not known to be, no reason is told', async () => {
+    for (const anyone of [true, false, null]) {
+      const { told, report, idle } = await reporting(() => 200, anyone);
+      report.tell(asResourceId('last'), failed('column "salary" is too large'));
+      await idle();
+      expect(told[0]?.error).toBe(anyone ? 'column "salary" is too large' : 'see the status of the dumps');
+    }
   });
 
   it('CKAN down: tried again, said once in the log; refused: dropped; no token in a line', async () => {
