@@ -4,7 +4,7 @@ import { recordCount } from '../world/counts.ts';
 import { threeReplicas } from './replicas.ts';
 
 test('P5 three replicas: generations only grow, no revision comes back, a lost worker is replaced', async () => {
-  const seen = await threeReplicas({ kills: 3, stops: 1, stopSeconds: 17, seed: 5 });
+  const seen = await threeReplicas({ kills: 2, stops: 1, stopSeconds: 17, seed: 5 });
   console.log(
     `P5: ${seen.switches} switches, ${seen.looks} looks, ${seen.reads.blob + seen.reads.live} reads`,
   );

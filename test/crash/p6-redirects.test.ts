@@ -16,7 +16,7 @@ const agent = new http.Agent({ keepAlive: false });
 test.each(stores)(
   'P6 five newer revisions and a sweep: the URL still downloads, until it expires (%s)',
   async (kind) => {
-    const life = 15;
+    const life = 10;
     const world = await install({
       settings: { DUMPER_URL_LIFE_SECONDS: String(life), DUMPER_RETIRE_MARGIN_SECONDS: '2' },
       ...(kind === 's3' && !('skipped' in s3) ? { s3 } : {}),
