@@ -123,8 +123,9 @@ function createRouter(world: ServeWorld): Router {
   const readiness = createReadiness(world);
   const idOf = (ctx: { params: Record<string, string> }): string => ctx.params['id'] ?? '';
   router.get('/healthz', (ctx) => answerHealth(ctx));
-  router.get('/readyz', (ctx) => readiness(ctx));
+  router.get('/readyz', (ctx) => readiness.answer(ctx));
   router.get('/metrics', async (ctx) => {
+    await readiness.refresh();
     ctx.set('Content-Type', world.metrics.registry.contentType);
     ctx.body = await world.metrics.registry.metrics();
   });

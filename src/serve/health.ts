@@ -25,12 +25,21 @@ export function answerHealth(ctx: Context): void {
   ctx.body = { status: 'ok' };
 }
 
-export function createReadiness(world: ServeWorld): (ctx: Context) => Promise<void> {
+export interface Readiness {
+  answer(ctx: Context): Promise<void>;
+  /** Ask now, so that the gauges of dependencies are of this moment. */
+  refresh(): Promise<Findings>;
+}
+
+export function createReadiness(world: ServeWorld): Readiness {
   let kept: { readonly at: number; readonly findings: Promise<Findings> } | null = null;
-  return async (ctx) => {
+  const refresh = (): Promise<Findings> => {
     const now = performance.now();
     if (kept === null || now - kept.at > keptMilliseconds) kept = { at: now, findings: look(world) };
-    const findings = await kept.findings;
+    return kept.findings;
+  };
+  const answer = async (ctx: Context): Promise<void> => {
+    const findings = await refresh();
     const counted =
       ctx.query['needed'] === undefined ? world.checks : world.checks.filter((check) => check.needed);
     const ready = counted.every(({ name }) => findings[name]?.ok === true);
@@ -38,6 +47,7 @@ export function createReadiness(world: ServeWorld): (ctx: Context) => Promise<vo
     ctx.set('Cache-Control', 'no-store');
     ctx.body = { status: ready ? 'ready' : 'not ready', dependencies: findings };
   };
+  return { answer, refresh };
 }
 
 async function look(world: ServeWorld): Promise<Findings> {

@@ -53,10 +53,12 @@ export interface Pod {
   readonly containers: readonly [Container];
 }
 
-export function rendered(...values: string[]): Resource[] {
+export const rendered = (...values: string[]): Resource[] => renderedAs('release', values);
+
+export function renderedAs(release: string, values: readonly string[]): Resource[] {
   const text = execFileSync(
     helm ?? 'helm',
-    ['template', 'release', chart, ...values.flatMap((value) => ['--set', value])],
+    ['template', release, chart, ...values.flatMap((value) => ['--set', value])],
     {
       encoding: 'utf8',
       stdio: ['ignore', 'pipe', 'pipe'],

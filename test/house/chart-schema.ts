@@ -58,9 +58,17 @@ function ownValues(): Schema {
     nameOverride: text,
     fullnameOverride: text,
     mode: { enum: ['split', 'all'] },
-    persistence: closed({ existingClaim: text, mountPath: { ...text, pattern: '^/' } }),
+    persistence: closed({
+      existingClaim: text,
+      create: flag,
+      size: { ...text, minLength: 1 },
+      storageClassName: text,
+      accessModes: list({ enum: ['ReadWriteMany', 'ReadWriteOnce', 'ReadWriteOncePod'] }),
+      mountPath: { ...text, pattern: '^/' },
+    }),
     serve: closed({
       replicas: whole,
+      readinessPath: { enum: ['/healthz', '/readyz?needed=1', '/readyz'] },
       resources: free,
       autoscaling: closed({
         enabled: flag,
@@ -91,6 +99,7 @@ function ownValues(): Schema {
       ckan: peer,
       blobStore: peer,
       redis: peer,
+      extraEgress: list(free),
     }),
     migrate: closed({ enabled: flag, onInstall: flag, resources: free }),
     serviceMonitor: closed({ ...monitoring, interval: text }),

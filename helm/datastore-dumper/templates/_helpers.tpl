@@ -2,13 +2,29 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 52 | trimSuffix "-" -}}
 {{- end -}}
 
+{{/* At most 52 characters, so that with the longest suffix no name has more than 63; a Service's begins with a letter. */}}
 {{- define "dumper.fullname" -}}
+{{- $name := printf "%s-%s" .Release.Name (include "dumper.name" .) -}}
 {{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" -}}
+{{- $name = .Values.fullnameOverride -}}
 {{- else if contains (include "dumper.name" .) .Release.Name -}}
-{{- .Release.Name | trunc 52 | trimSuffix "-" -}}
-{{- else -}}
-{{- printf "%s-%s" .Release.Name (include "dumper.name" .) | trunc 52 | trimSuffix "-" -}}
+{{- $name = .Release.Name -}}
+{{- end -}}
+{{- if regexMatch "^[0-9]" $name -}}
+{{- $name = printf "d-%s" $name -}}
+{{- end -}}
+{{- $name | trunc 52 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/* The volume of a directory store: one that exists, or the chart's own; empty where blobs go to S3. */}}
+{{- define "dumper.claim" -}}
+{{- $directory := hasPrefix "file:" (.Values.settings.DUMPER_BLOB_STORE | default "") -}}
+{{- if .Values.persistence.existingClaim -}}
+{{- .Values.persistence.existingClaim -}}
+{{- else if .Values.persistence.create -}}
+{{- include "dumper.fullname" . -}}
+{{- else if $directory -}}
+{{- fail "settings.DUMPER_BLOB_STORE is a directory: give it a volume (persistence.existingClaim, or persistence.create=true)" -}}
 {{- end -}}
 {{- end -}}
 
@@ -102,7 +118,7 @@ seccompProfile:
 {{- define "dumper.mounts" -}}
 - name: tmp
   mountPath: /tmp
-{{- if .Values.persistence.existingClaim }}
+{{- if include "dumper.claim" . }}
 - name: blobs
   mountPath: {{ .Values.persistence.mountPath }}
 {{- end }}
@@ -112,10 +128,10 @@ seccompProfile:
 - name: tmp
   emptyDir:
     sizeLimit: 256Mi
-{{- if .Values.persistence.existingClaim }}
+{{- with include "dumper.claim" . }}
 - name: blobs
   persistentVolumeClaim:
-    claimName: {{ .Values.persistence.existingClaim }}
+    claimName: {{ . }}
 {{- end }}
 {{- end -}}
 
