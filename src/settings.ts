@@ -80,6 +80,11 @@ export const settings = {
     'redirect',
     '`redirect`: 302 to the blob; `stream`: its bytes through the service; `x-accel`: nginx is told to fetch it.',
   ),
+  DUMPER_COMPRESS: setting(
+    z.enum(['off', 'on']),
+    'off',
+    'Compress live answers for callers that accept zstd or gzip; `off` where a proxy does, or where links are fast.',
+  ),
   DUMPER_URL_LIFE_SECONDS: setting(count(1, 604_800), '300', 'Life of a signed URL.'),
   DUMPER_DECISION_CACHE_SECONDS: setting(count(0, 3600), '10', 'Life of a permission decision.'),
   DUMPER_NOTICE_SECRET: setting(

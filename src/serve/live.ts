@@ -23,7 +23,7 @@ import { answerPlain, answerUnavailable, busyRetrySeconds, notFoundMessage, setC
 import type { LivePlan, Question, Refusal } from './question.ts';
 import { planLive } from './question/plan.ts';
 import { refusalOfPostgresError } from './question/refusal.ts';
-import { createWire, type Wire } from './wire.ts';
+import { createWire, encodeAsWanted, type Wire } from './wire.ts';
 import type { ServeWorld } from './world.ts';
 
 export interface LiveAsk {
@@ -207,6 +207,7 @@ async function answer(
       const before = formatter.rows;
       const rest = formatter.feed(chunk, (_format, bytes) => held.push(Buffer.from(bytes)));
       if (rest !== null || formatter.rows === before) return rest;
+      if (!ctx.res.headersSent) encodeAsWanted(wire, ctx, world.config);
       ctx.respond = false;
       for (const bytes of held) wire.write(bytes);
       held = [];
@@ -235,6 +236,7 @@ function describe(ctx: Context, { config }: ServeWorld, ask: LiveAsk): void {
   ctx.set('Content-Disposition', ask.disposition);
   ctx.set('X-Dump-Source', 'live');
   setCaching(ctx, config, ask.public);
+  if (config.DUMPER_COMPRESS === 'on') ctx.vary('Accept-Encoding');
 }
 
 /** The last piece; an answer of which nothing was sent yet gets its length. */
