@@ -75,9 +75,8 @@ export async function startChange(world: ChangeWorld): Promise<Change> {
     hotTableFactor: config.DUMPER_HOT_TABLE_FACTOR,
   };
   const smallTableBytes = config.DUMPER_SMALL_TABLE_MIB * 1024 * 1024;
-  const stateUrl = config.DUMPER_STATE_URL ?? '';
   const queue = await openQueue({
-    url: stateUrl,
+    url: config.DUMPER_STATE_URL ?? '',
     log,
     slots: config.DUMPER_PUBLISH_SLOTS,
     smallTableBytes,
@@ -85,13 +84,11 @@ export async function startChange(world: ChangeWorld): Promise<Change> {
   });
   const look = createLook({ read: world.read, records: state.records, queue, pace });
   const rebuild = async (ids: readonly ResourceId[]): Promise<void> => {
-    const notices = ids.map((id) => ({ id }));
-    await queue.sendNow(await state.records.noticed(notices, pace, true));
+    const asked = ids.map((id) => ({ id }));
+    await queue.sendNow(await state.records.noticed(asked, pace, true));
   };
-  const readers =
-    world.rights === undefined
-      ? null
-      : createReaders({ ...world, rights: world.rights, records: state.records, look: look.at });
+  const { rights } = world;
+  const readers = rights ? createReaders({ ...world, rights, records: state.records, look: look.at }) : null;
   const runSweep = createSweep(world, look.at, readers);
   const stopping = new AbortController();
   const draining = new AbortController();
@@ -111,8 +108,7 @@ export async function startChange(world: ChangeWorld): Promise<Change> {
         );
   return {
     notice: async (request) => {
-      const secret = config.DUMPER_NOTICE_SECRET ?? '';
-      const notice = readNotice(request, secret, world.now(), guard);
+      const notice = readNotice(request, config.DUMPER_NOTICE_SECRET ?? '', world.now(), guard);
       if (notice.kind === 'accepted') await look.named(notice.names);
       return notice;
     },

@@ -60,37 +60,17 @@ export interface InstallationOptions {
 export async function install(options: InstallationOptions = {}): Promise<Installation> {
   const database = await freshDatabase(options.server === undefined ? {} : { server: options.server });
   const directory = await mkdtemp(path.join(tmpdir(), 'dumper-crash-'));
-  const place = options.s3
-    ? { ...options.s3.environment, DUMPER_BLOB_STORE: `s3://${await options.s3.createBucket()}/dumps` }
-    : { DUMPER_BLOB_STORE: pathToFileURL(directory).href };
-  const settings: Settings = {
-    CKAN_DATASTORE_READ_URL: database.readUrl,
-    CKAN_DATASTORE_WRITE_URL: database.writeUrl,
-    DUMPER_STATE_URL: database.stateUrl,
-    DUMPER_AUTHORIZE: 'off',
-    DUMPER_QUIET_SECONDS: '0',
-    DUMPER_HOT_TABLE_FACTOR: '0',
-    DUMPER_HOST: '127.0.0.1',
-    DUMPER_PORT: '0',
-    DUMPER_DRAIN_SECONDS: '2',
-    DUMPER_PUBLISH_MAX_SECONDS: '600',
-    DUMPER_LOG_LEVEL: 'silent',
-    DUMPER_ADMIN_TOKEN: 'admin',
-    ...place,
-    ...options.settings,
-  };
+  const settings = { ...(await settingsOf(database, directory, options)), ...options.settings };
   const store = openBlobStore(settings['DUMPER_BLOB_STORE'] ?? '', {
     environment: settings,
     signingSecret: 's',
   });
-  const clients: Client[] = [];
-  const children: Child[] = [];
-  const sidecars: Sidecar[] = [];
+  const open: Open = { clients: [], children: [], sidecars: [] };
   const connect = async (url = database.writeUrl): Promise<Client> => {
     const client = new Client({ connectionString: url });
     client.on('error', () => undefined);
     await client.connect();
-    clients.push(client);
+    open.clients.push(client);
     return client;
   };
   if (options.journal !== false) {
@@ -104,34 +84,71 @@ export async function install(options: InstallationOptions = {}): Promise<Instal
     connect,
     serve: async (more = {}) => {
       const all = { ...settings, ...more };
-      const sidecar = await startSidecar(all, readConfig(all, ['read', 'publish']), {
-        log: createLog('silent'),
-      });
-      sidecars.push(sidecar);
+      const config = readConfig(all, ['read', 'publish']);
+      const sidecar = await startSidecar(all, config, { log: createLog('silent') });
+      open.sidecars.push(sidecar);
       return { base: `http://127.0.0.1:${sidecar.port}`, sidecar };
     },
     spawn: (more = {}) => {
       const child = spawnChild({ ...settings, ...more });
-      children.push(child);
+      open.children.push(child);
       return child;
     },
     sweep: (secondsAhead) => sweepAhead(settings, secondsAhead),
-    litter: async (tables) => {
-      const named = new Set(await namedKeys(store, tables));
-      const unfinished = await store.abortUnfinished(new Date(Date.now() + 3_600_000));
-      const left = (await keysIn(store)).filter((key) => !named.has(key));
-      return unfinished === 0 ? left : [...left, `${unfinished} unfinished`];
-    },
+    litter: (tables) => litterIn(store, tables),
     close: async () => {
-      for (const child of children) child.process.kill('SIGKILL');
-      await Promise.all(children.map(({ ended }) => ended));
-      await Promise.all(sidecars.map((sidecar) => sidecar.stop()));
-      await Promise.all(clients.map((client) => client.end()));
+      await closeAll(open);
       await store.close();
       await database.drop();
       await rm(directory, { recursive: true, force: true });
     },
   };
+}
+
+/** What has a life and must end before the database goes. */
+interface Open {
+  readonly clients: Client[];
+  readonly children: Child[];
+  readonly sidecars: Sidecar[];
+}
+
+async function closeAll({ clients, children, sidecars }: Open): Promise<void> {
+  for (const child of children) child.process.kill('SIGKILL');
+  await Promise.all(children.map(({ ended }) => ended));
+  await Promise.all(sidecars.map((sidecar) => sidecar.stop()));
+  await Promise.all(clients.map((client) => client.end()));
+}
+
+async function settingsOf(
+  database: Database,
+  directory: string,
+  { s3 }: InstallationOptions,
+): Promise<Settings> {
+  const place = s3
+    ? { ...s3.environment, DUMPER_BLOB_STORE: `s3://${await s3.createBucket()}/dumps` }
+    : { DUMPER_BLOB_STORE: pathToFileURL(directory).href };
+  return {
+    CKAN_DATASTORE_READ_URL: database.readUrl,
+    CKAN_DATASTORE_WRITE_URL: database.writeUrl,
+    DUMPER_STATE_URL: database.stateUrl,
+    DUMPER_AUTHORIZE: 'off',
+    DUMPER_QUIET_SECONDS: '0',
+    DUMPER_HOT_TABLE_FACTOR: '0',
+    DUMPER_HOST: '127.0.0.1',
+    DUMPER_PORT: '0',
+    DUMPER_DRAIN_SECONDS: '2',
+    DUMPER_PUBLISH_MAX_SECONDS: '600',
+    DUMPER_LOG_LEVEL: 'silent',
+    DUMPER_ADMIN_TOKEN: 'admin',
+    ...place,
+  };
+}
+
+async function litterIn(store: BlobStore, tables: readonly string[]): Promise<string[]> {
+  const named = new Set(await namedKeys(store, tables));
+  const unfinished = await store.abortUnfinished(new Date(Date.now() + 3_600_000));
+  const left = (await keysIn(store)).filter((key) => !named.has(key));
+  return unfinished === 0 ? left : [...left, `${unfinished} unfinished`];
 }
 
 function spawnChild(environment: Settings): Child {

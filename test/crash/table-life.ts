@@ -2,15 +2,17 @@
  * A table's dumps driven by hand, one event at a time, on real Postgres: what the model-based test commands. A crash is
  * a publication that ends at a named step without another word, its fence still held.
  */
+import type { Pool } from 'pg';
 import { createPool } from '../../src/postgres.ts';
 import { installTriggers } from '../../src/change/journal.ts';
 import { attempt, type AttemptWorld } from '../../src/change/attempt.ts';
 import { sweep } from '../../src/change/sweep.ts';
-import { publish, type Step } from '../../src/dump/publish.ts';
+import { publish, type PublishWorld, type Step } from '../../src/dump/publish.ts';
 import { retire, withdraw } from '../../src/dump/retire.ts';
 import { createLog } from '../../src/log.ts';
 import { createRestMemory, revisionToken, tableState } from '../../src/revision.ts';
 import { openState, type State } from '../../src/state.ts';
+import type { Notice } from '../../src/state/record.ts';
 import { asResourceId, type ResourceId } from '../../src/table.ts';
 import { openPublishing, plainly, type Publishing } from '../dump/publishing.ts';
 import { asAdmin } from '../world/postgres.ts';
@@ -40,9 +42,21 @@ export interface TableLife {
 
 class Crash extends Error {}
 
+/** What a history is made of. */
+interface Life {
+  readonly publishing: Publishing;
+  readonly write: Pool;
+  readonly queued: Set<ResourceId>;
+  readonly others: State[];
+  /** The process of the moment. */
+  state: State;
+  offset: number;
+  generation: number;
+}
+
 export async function openTableLife(): Promise<TableLife> {
   const publishing = await openPublishing();
-  const { database, store } = publishing;
+  const { database } = publishing;
   await asAdmin(database.writeUrl, (owner) =>
     installTriggers(owner, { readRole: 'datastore_default', lockSeconds: 5 }),
   );
@@ -52,119 +66,130 @@ export async function openTableLife(): Promise<TableLife> {
     size: 1,
     onIdleError: () => undefined,
   });
-  const queued = new Set<ResourceId>();
-  let state = publishing.state;
-  let offset = 0;
-  let generation = 0;
-  const others: State[] = [];
-  const now = (): Date => new Date(Date.now() + offset);
-  const worldOf = (onStep: (step: Step) => void) =>
-    publishing.world({
-      fence: state.fence,
-      variants,
-      now,
-      retireSeconds,
-      onStep: (_id, step) => onStep(step),
-    });
-  const runSweep = async (listStore: boolean): Promise<number> => {
-    const before = queued.size;
-    const profile = publishing.world().profile;
-    const common = { read: publishing.pool, write, store, records: state.records, profile, variants, now };
-    await sweep(
-      {
-        ...common,
-        rest: createRestMemory(),
-        look: async (notices) => {
-          if (notices.length > 0) await state.records.noticed(notices, pace, false);
-          for (const notice of notices) queued.add(notice.id);
-        },
-        log: createLog('silent'),
-        lockSeconds: 5,
-        retireSeconds,
-        maxSeconds: 600,
-      },
-      { manyGone: false },
-      { listStore },
-    );
-    return queued.size - before;
-  };
-  const work = async (crashAt?: Step): Promise<void> => {
-    if (!queued.delete(id)) return;
-    const world = worldOf((step) => {
-      if (step === crashAt) throw new Crash();
-    });
-    if (crashAt === undefined) {
-      await attempt(attemptWorld(publishing, state, world), id, plainly());
-      return;
-    }
-    const crashed = await publish(world, id, plainly()).then(
-      () => false,
-      (error: unknown) => {
-        if (!(error instanceof Crash)) throw error;
-        return true;
-      },
-    );
-    // the process is gone: its lease runs out, another takes up the job
-    await state.pool.query(`UPDATE dumper.publication SET beat_at = now() - interval '1 hour'`);
-    state = await openState({ url: database.stateUrl, onIdleError: () => undefined });
-    others.push(state);
-    if (crashed) queued.add(id);
-  };
-  const check = async (): Promise<void> => {
-    const manifest = await manifestOf(store, id);
-    if (manifest === null) return;
-    if (manifest.generation < generation)
-      throw new Error(`generation ${manifest.generation} after ${generation}`);
-    generation = manifest.generation;
-    const table = await tableState(publishing.pool, id);
-    if (table === null || manifest.token !== revisionToken(table, publishing.world().profile())) return;
-    const { rows } = await publishing.pool.query<{ a: string }>(`SELECT a FROM public."${id}" ORDER BY _id`);
-    const published = readRows('csv', await blobBytes(store, manifest.blobs.csv?.key ?? ''));
-    const [known, seen] = [rows.map(({ a }) => a).join(), published.map((row) => row[1]).join()];
-    if (known !== seen) throw new Error(`called fresh: ${seen}; the table: ${known}`);
-  };
+  const { state } = publishing;
+  const life: Life = { publishing, write, queued: new Set(), others: [], state, offset: 0, generation: 0 };
   return {
     sql: async (text) => void (await write.query(text)),
-    notice: async () => {
-      await state.records.noticed([{ id }], pace, false);
-      queued.add(id);
-    },
-    sweep: async (listStore) => void (await runSweep(listStore)),
-    work,
-    loseRecords: async () => void (await state.pool.query('DELETE FROM dumper.publication')),
+    notice: () => look(life, [{ id }]),
+    sweep: (listStore) => runSweep(life, listStore),
+    work: (crashAt) => (crashAt === undefined ? work(life) : crash(life, crashAt)),
+    loseRecords: async () => void (await life.state.pool.query('DELETE FROM dumper.publication')),
     jump: (seconds) => {
-      offset += seconds * 1000;
+      life.offset += seconds * 1000;
     },
-    check,
-    converge: async () => {
-      // beyond every URL's life and every upload's
-      offset += 86_400_000;
-      for (let turn = 0; turn < 4; turn += 1) {
-        await runSweep(true);
-        await work();
-      }
-      await check();
-      const table = await tableState(publishing.pool, id);
-      const manifest = await manifestOf(store, id);
-      const fresh = table === null ? null : revisionToken(table, publishing.world().profile());
-      if ((manifest?.token ?? null) !== fresh) throw new Error('it does not converge');
-      const [left, named] = [await keysIn(store), await namedKeys(store, [id])];
-      if (left.join() !== named.join())
-        throw new Error(`litter: ${left.join(', ')}; named: ${named.join(', ')}`);
-    },
+    check: () => check(life),
+    converge: () => converge(life),
     close: async () => {
       await write.end();
-      await Promise.all(others.map((other) => other.close()));
+      await Promise.all(life.others.map((other) => other.close()));
       await publishing.close();
     },
   };
 }
 
-function attemptWorld(
-  { store }: Publishing,
-  state: State,
-  world: Parameters<typeof publish>[0],
-): AttemptWorld {
+async function look({ state, queued }: Life, notices: readonly Notice[]): Promise<void> {
+  if (notices.length > 0) await state.records.noticed(notices, pace, false);
+  for (const notice of notices) queued.add(notice.id);
+}
+
+const nowOf = (life: Life) => (): Date => new Date(Date.now() + life.offset);
+
+function worldOf(life: Life, onStep: (step: Step) => void): PublishWorld {
+  const now = nowOf(life);
+  const { fence } = life.state;
+  return life.publishing.world({ fence, variants, now, retireSeconds, onStep: (_id, step) => onStep(step) });
+}
+
+async function runSweep(life: Life, listStore: boolean): Promise<void> {
+  const { publishing, write, state } = life;
+  const { profile } = publishing.world();
+  const world = {
+    read: publishing.pool,
+    write,
+    store: publishing.store,
+    records: state.records,
+    profile,
+    variants,
+    now: nowOf(life),
+    rest: createRestMemory(),
+    look: (notices: readonly Notice[]) => look(life, notices),
+    log: createLog('silent'),
+    lockSeconds: 5,
+    retireSeconds,
+    maxSeconds: 600,
+  };
+  await sweep(world, { manyGone: false }, { listStore });
+}
+
+async function work(life: Life): Promise<void> {
+  if (!life.queued.delete(id)) return;
+  await attempt(
+    attemptWorld(
+      life.publishing,
+      life.state,
+      worldOf(life, () => undefined),
+    ),
+    id,
+    plainly(),
+  );
+}
+
+async function crash(life: Life, at: Step): Promise<void> {
+  if (!life.queued.delete(id)) return;
+  const world = worldOf(life, (step) => {
+    if (step === at) throw new Crash();
+  });
+  const crashed = await publish(world, id, plainly()).then(
+    () => false,
+    (error: unknown) => {
+      if (!(error instanceof Crash)) throw error;
+      return true;
+    },
+  );
+  // the process is gone: its lease runs out, another takes up the job
+  await life.state.pool.query(`UPDATE dumper.publication SET beat_at = now() - interval '1 hour'`);
+  const { stateUrl } = life.publishing.database;
+  life.state = await openState({ url: stateUrl, onIdleError: () => undefined });
+  life.others.push(life.state);
+  if (crashed) life.queued.add(id);
+}
+
+/** The token of the table as it is; null where there is none. */
+async function tokenNow({ publishing }: Life): Promise<string | null> {
+  const table = await tableState(publishing.pool, id);
+  return table === null ? null : revisionToken(table, publishing.world().profile());
+}
+
+async function check(life: Life): Promise<void> {
+  const { pool, store } = life.publishing;
+  const manifest = await manifestOf(store, id);
+  if (manifest === null) return;
+  if (manifest.generation < life.generation)
+    throw new Error(`generation ${manifest.generation} after ${life.generation}`);
+  life.generation = manifest.generation;
+  if (manifest.token !== (await tokenNow(life))) return;
+  const { rows } = await pool.query<{ a: string }>(`SELECT a FROM public."${id}" ORDER BY _id`);
+  const published = readRows('csv', await blobBytes(store, manifest.blobs.csv?.key ?? ''));
+  const [known, seen] = [rows.map(({ a }) => a).join(), published.map((row) => row[1]).join()];
+  if (known !== seen) throw new Error(`called fresh: ${seen}; the table: ${known}`);
+}
+
+async function converge(life: Life): Promise<void> {
+  const { store } = life.publishing;
+  // beyond every URL's life and every upload's
+  life.offset += 86_400_000;
+  for (let turn = 0; turn < 4; turn += 1) {
+    await runSweep(life, true);
+    await work(life);
+  }
+  await check(life);
+  const manifest = await manifestOf(store, id);
+  if ((manifest?.token ?? null) !== (await tokenNow(life))) throw new Error('it does not converge');
+  const [left, named] = [await keysIn(store), await namedKeys(store, [id])];
+  if (left.join() !== named.join()) throw new Error(`litter: ${left.join(', ')}; named: ${named.join(', ')}`);
+}
+
+function attemptWorld({ store }: Publishing, state: State, world: PublishWorld): AttemptWorld {
   return {
     fence: state.fence,
     records: state.records,
