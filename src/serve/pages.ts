@@ -4,27 +4,43 @@
  */
 import type { Context } from 'koa';
 import type { Manifest } from '../dump/manifest.ts';
+import { redact } from '../log.ts';
+import { anonymous } from './caller.ts';
 import { pageStyle } from './page/style.ts';
 import { renderTablePage, type TableColumn } from './page/table-page.ts';
-import { parsePageQuery, renderStatusPage, type TableSummary } from './page/tables-page.ts';
+import {
+  chosenTables,
+  pageSize,
+  parsePageQuery,
+  renderStatusPage,
+  type TableSummary,
+} from './page/tables-page.ts';
 import type { TableRecord } from '../state/record.ts';
 import { answerPlain } from './plain.ts';
-import { knownIds, seeTable, seeTables, type Seen, type TableStatus } from './status.ts';
-import { isAdmin } from './who-asks.ts';
+import { knownRecords, seeTable, seeTables, type Seen, type TableStatus } from './status.ts';
+import { isAdmin, whoAsks } from './who-asks.ts';
 import type { ServeWorld } from './world.ts';
-
-/** For others than the admin each table costs CKAN a question: this many are looked at for one page. */
-const mostAsked = 100;
 
 export async function answerTablesPage(world: ServeWorld, ctx: Context): Promise<void> {
   const query = parsePageQuery(ctx.URL.searchParams);
   const all = isAdmin(world, ctx);
-  const ids = (await knownIds(world)).filter((id) => id.includes(query.search) || all);
-  const records = await world.records?.all();
-  const tables = all
-    ? ids.map((id) => summaryOfRecord(id, records?.get(id as TableRecord['id']) ?? null))
-    : (await seeTables(world, ctx, ids.slice(0, mostAsked))).map(summaryOf);
-  sendPage(ctx, renderStatusPage({ tables, query, all, now: world.now() }));
+  const records = await knownRecords(world);
+  if (all || world.config.DUMPER_AUTHORIZE === 'off') {
+    const tables = records.map((record) => summaryOfRecord(record, true));
+    return sendPage(ctx, renderStatusPage({ tables, query, all, now: world.now() }));
+  }
+  // Each table costs CKAN a question, so only those of one page are asked about.
+  const isAnonymous = whoAsks(world, ctx) === anonymous;
+  const candidates = records.filter((record) => !isAnonymous || record.public !== false);
+  const chosen = chosenTables(
+    candidates.map((record) => summaryOfRecord(record, false)),
+    query,
+  );
+  const first = (query.page - 1) * pageSize;
+  const ids = chosen.slice(first, first + pageSize).map(({ id }) => id);
+  const tables = (await seeTables(world, ctx, ids)).map(summaryOf);
+  const more = chosen.length > first + pageSize;
+  sendPage(ctx, renderStatusPage({ tables, query, all, more, now: world.now() }));
 }
 
 export async function answerTablePage(world: ServeWorld, ctx: Context, name: string): Promise<void> {
@@ -86,18 +102,18 @@ const statesOfLife: Readonly<Record<TableRecord['life'], TableStatus['state']>> 
   gone: 'absent',
 };
 
-/** The admin's list of thousands: as the last sweep found them, without asking the DataStore for each. */
-function summaryOfRecord(id: string, record: TableRecord | null): TableSummary {
+/** A list of thousands: as publications and the last sweep left them, without asking the DataStore for each. */
+function summaryOfRecord(record: TableRecord, withReason: boolean): TableSummary {
   return {
-    id,
+    id: record.id,
     name: null,
-    state: record === null ? 'absent' : statesOfLife[record.life],
-    reason: record?.lastError ?? null,
-    rowsDone: record?.held ? record.rowsDone : null,
-    rows: record?.rows ?? null,
-    bytes: record?.blobBytes ?? null,
-    formats: [],
-    publishedAt: record?.publishedAt ?? null,
+    state: statesOfLife[record.life],
+    reason: withReason && record.lastError !== null ? redact(record.lastError) : null,
+    rowsDone: record.held ? record.rowsDone : null,
+    rows: record.rows,
+    bytes: record.blobBytes,
+    formats: record.variants?.split(',') ?? [],
+    publishedAt: record.publishedAt,
   };
 }
 

@@ -46,7 +46,7 @@ const longestPage = 100;
 export async function answerStatusList(world: ServeWorld, ctx: Context): Promise<void> {
   const offset = wholeNumber(ctx.query['offset'], 0, Number.MAX_SAFE_INTEGER);
   const limit = Math.max(1, wholeNumber(ctx.query['limit'], longestPage, longestPage));
-  const ids = await knownIds(world);
+  const ids = (await knownRecords(world)).map(({ id }) => id);
   const page = ids.slice(offset, offset + limit);
   const seen = await seeTables(world, ctx, page);
   ctx.set('Cache-Control', 'private, no-store');
@@ -81,15 +81,14 @@ export async function answerRebuild(world: ServeWorld, ctx: Context, name: strin
   ctx.body = { queued: state.id };
 }
 
-/** Ids of all tables that anything is known of, in order. */
-export async function knownIds(world: ServeWorld): Promise<string[]> {
+/** All tables that anything is known of, in the order of their ids. */
+export async function knownRecords(world: ServeWorld): Promise<TableRecord[]> {
   const records = world.records;
   if (records === null) return [];
   const known = await asking('STATE_UNAVAILABLE', () => records.all());
   return [...known.values()]
     .filter((record) => record.life !== 'gone')
-    .map((record) => record.id as string)
-    .sort();
+    .sort((one, other) => (one.id < other.id ? -1 : 1));
 }
 
 type SeenTable = Extract<Seen, { kind: 'table' }>;

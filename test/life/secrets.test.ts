@@ -162,13 +162,13 @@ describe.skipIf('skipped' in s3)('P18 secrets are never printed', () => {
       return answer.status === 302;
     });
     let questions = await askEverything(program.base);
-    for (const break_ of [
+    for (const strike of [
       () => store?.set({ refuse: true }),
       () => state?.set({ refuse: true }),
       () => datastore?.set({ refuse: true }),
       () => ckan.setFault('error'),
     ]) {
-      break_();
+      strike();
       for (const proxy of proxies) proxy.reset();
       questions += await askEverything(program.base);
     }

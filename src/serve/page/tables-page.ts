@@ -30,6 +30,11 @@ export interface StatusPage {
   readonly now: Date;
   /** Whether private tables are among them (the admin's view). */
   readonly all: boolean;
+  /**
+   * Set where `tables` is one page already, chosen and in order: whether there is another. Nothing is counted then,
+   * since a count would tell of tables that the reader may not see.
+   */
+  readonly more?: boolean;
 }
 
 /** What the reader asked of the list. */
@@ -43,7 +48,7 @@ export interface PageQuery {
   readonly watch: boolean;
 }
 
-const pageSize = 50;
+export const pageSize = 50;
 const states: readonly TableState[] = ['failed', 'building', 'pending', 'absent', 'fresh'];
 const sorts = ['state', 'name', 'size', 'age'] as const;
 
@@ -59,19 +64,44 @@ export function parsePageQuery(query: URLSearchParams): PageQuery {
   };
 }
 
-export function renderStatusPage({ tables, query, now, all }: StatusPage): string {
+export function renderStatusPage(page: StatusPage): string {
+  const { tables, query, now, more } = page;
+  if (more === undefined) return renderCounted(page);
+  const body = html`<h1>Tables</h1>
+    <p class="lead">Tables that you may see. ${reloadLink(query)}</p>
+    ${stateLinks(null, query)} ${searchForm(query)}
+    ${
+      tables.length === 0
+        ? html`<p class="empty">No table that you may see${more ? ' on this page' : ''}.</p>`
+        : tableOf(tables, query, now)
+    }
+    ${query.page === 1 && !more ? null : pageLinks(query, query.page, more ? query.page + 1 : query.page)}`;
+  return document({ title: 'DataStore dumps', root: '', reloadSeconds: query.watch ? 10 : null, body });
+}
+
+const reloadLink = (query: PageQuery): Html =>
+  html`<a href="${linkTo(query, { watch: !query.watch })}"
+    >${query.watch ? 'Stop reloading' : 'Reload every ten seconds'}</a
+  >`;
+
+/** The tables that a query means, in its order, all pages together. */
+export function chosenTables(tables: readonly TableSummary[], query: PageQuery): TableSummary[] {
+  return tables
+    .filter((table) => matches(table, query.search))
+    .filter((table) => query.state === null || table.state === query.state)
+    .toSorted(orders[query.sort]);
+}
+
+function renderCounted({ tables, query, now, all }: StatusPage): string {
   const matching = tables.filter((table) => matches(table, query.search));
-  const chosen = matching.filter((table) => query.state === null || table.state === query.state);
+  const chosen = chosenTables(tables, query);
   const pages = Math.max(1, Math.ceil(chosen.length / pageSize));
   const page = Math.min(query.page, pages);
-  const shown = chosen.toSorted(orders[query.sort]).slice((page - 1) * pageSize, page * pageSize);
+  const shown = chosen.slice((page - 1) * pageSize, page * pageSize);
   const body = html`<h1>Tables</h1>
     <p class="lead">
       ${numberText(tables.length)}
-      ${tables.length === 1 ? 'table' : 'tables'}${all ? '' : ' that anyone may read'}.
-      <a href="${linkTo(query, { watch: !query.watch })}"
-        >${query.watch ? 'Stop reloading' : 'Reload every ten seconds'}</a
-      >
+      ${tables.length === 1 ? 'table' : 'tables'}${all ? '' : ' that you may see'}. ${reloadLink(query)}
     </p>
     ${stateLinks(matching, query)} ${searchForm(query)}
     ${shown.length === 0 ? html`<p class="empty">No table matches.</p>` : tableOf(shown, query, now)}
@@ -107,20 +137,21 @@ function linkTo(query: PageQuery, change: Partial<PageQuery>): string {
   return parameters.size === 0 ? './' : `?${parameters.toString()}`;
 }
 
-function stateLinks(tables: readonly TableSummary[], query: PageQuery): Html {
+/** `tables`: null where they may not be counted. */
+function stateLinks(tables: readonly TableSummary[] | null, query: PageQuery): Html {
   const counts = new Map<TableState, number>();
-  for (const { state } of tables) counts.set(state, (counts.get(state) ?? 0) + 1);
-  const link = (state: TableState | null, words: Html, count: number): Html =>
+  for (const { state } of tables ?? []) counts.set(state, (counts.get(state) ?? 0) + 1);
+  const link = (state: TableState | null, words: Html, count: number | undefined): Html =>
     html`<li>
       <a href="${linkTo(query, { state })}" ${query.state === state ? html` aria-current="true"` : null}
-        >${words} <b>${numberText(count)}</b></a
+        >${words}${tables === null ? null : html` <b>${numberText(count ?? 0)}</b>`}</a
       >
     </li> `;
   return html`<nav aria-label="By state">
     <ul class="states">
-      ${link(null, html`all`, tables.length)}${states
-        .filter((state) => counts.has(state) || query.state === state)
-        .map((state) => link(state, stateBadge(state), counts.get(state) ?? 0))}
+      ${link(null, html`all`, tables?.length)}${states
+        .filter((state) => tables === null || counts.has(state) || query.state === state)
+        .map((state) => link(state, stateBadge(state), counts.get(state)))}
     </ul>
   </nav>`;
 }
