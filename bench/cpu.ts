@@ -26,7 +26,9 @@ function readProcess(pid: number): Process | null {
       .split(' ')
       .map(Number);
     const ticks = fields.slice(11, 15).reduce((sum, value) => sum + value, 0);
-    const program = stat.slice(stat.indexOf('(') + 1, stat.lastIndexOf(')'));
+    const name = stat.slice(stat.indexOf('(') + 1, stat.lastIndexOf(')'));
+    // Node names its main thread so.
+    const program = name === 'MainThread' ? 'service' : name;
     return { pid, parent: fields[1] ?? 0, program, seconds: ticks / ticksPerSecond };
   } catch {
     return null;
