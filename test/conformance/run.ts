@@ -13,7 +13,7 @@ import { isPlainlyWhole } from './whole.ts';
 import { environmentOf, readCorpus, type Case, type Corpus } from './corpus.ts';
 import { judge, type Verdict } from './judge.ts';
 import { send, type Answer } from './request.ts';
-import { runProgram, startService } from './service.ts';
+import { runProgram, startService } from './program.ts';
 
 export interface Judged {
   readonly asked: Case;

@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { recordCount } from '../world/counts.ts';
 import { freshDatabase } from '../world/postgres.ts';
 import { readCorpus } from './corpus.ts';
-import { startService } from './service.ts';
+import { startService } from './program.ts';
 import { vary } from './variations.ts';
 
 const large = ['big65k', 'big-cell'];

@@ -4,7 +4,7 @@
  * statements holds known shapes only, and a canary table stays as it was.
  */
 import http from 'node:http';
-import { startService } from '../conformance/service.ts';
+import { startService } from '../conformance/program.ts';
 import { asAdmin, freshDatabase, startPostgres } from '../world/postgres.ts';
 import { hostileTarget, seeded } from './requests.ts';
 import { entryMark, isPlanned, shapeOf, statementsOf } from './statements.ts';

@@ -2,14 +2,14 @@
  * The texts that are made from tables of the program, never typed: settings in the README and in the chart, the list
  * of repairs, promises with their counts. `npm run generate` writes them; a test holds them equal.
  */
-import { existsSync } from 'node:fs';
 import path from 'node:path';
 import type { Setting } from '../../src/setting.ts';
 import { settings } from '../../src/settings.ts';
 import { recordedCounts } from '../world/counts.ts';
+import { repairs } from '../conformance/repairs.ts';
 import { chartSchema } from './chart-schema.ts';
 import { promises } from './promises.ts';
-import { provingTests, root, textOf } from './tree.ts';
+import { provingTests, textOf } from './tree.ts';
 
 const settingList = Object.entries<Setting>(settings);
 /** Settings that the chart sets by itself. */
@@ -27,7 +27,7 @@ export interface GeneratedFile {
 /** Every file as it should be; `counts`: also the numbers of the last run of the suite. */
 export async function generatedFiles({ counts }: { readonly counts: boolean }): Promise<GeneratedFile[]> {
   const secrets = [...settingList.filter(([, { secret }]) => secret).map(([name]) => name), ...awsSecrets];
-  const sections: Record<string, string> = { settings: settingsTable(), repairs: await repairsList() };
+  const sections: Record<string, string> = { settings: settingsTable(), repairs: repairsList() };
   if (counts) sections[measured] = promisesTable();
   const values = filled(
     textOf('helm/datastore-dumper/values.yaml'),
@@ -88,19 +88,10 @@ function chartSettings(): string {
     .join('\n');
 }
 
-interface Repair {
-  readonly id: string;
-  readonly what?: string;
-  readonly reason: string;
-}
-
-/** The places where an answer differs from CKAN's on purpose, from the rules' own list. */
-async function repairsList(): Promise<string> {
-  const file = path.join(root, 'src/serve/question/repairs.ts');
-  if (!existsSync(file)) return '';
-  const { repairs } = (await import(file)) as { repairs: readonly Repair[] };
-  return repairs
-    .map(({ id, what, reason }) => `- **${id}**${what === undefined ? '' : ` ${what}`}: ${reason}`)
+/** The places where an answer differs from CKAN's on purpose: the list that the conformance suite holds complete. */
+function repairsList(): string {
+  return Object.entries(repairs)
+    .map(([why, answer]) => `- **${why}**: ${answer}`)
     .join('\n');
 }
 
