@@ -61,10 +61,13 @@ export function spawnOn(
 ): ChildProcess {
   const node = [process.execPath, '--disable-warning=ExperimentalWarning', ...script];
   const [program = '', ...args] = core === undefined ? node : ['taskset', '-c', String(core), ...node];
-  return spawn(program, args, {
+  const child = spawn(program, args, {
     env: { PATH: process.env['PATH'], ...environment },
     stdio: ['ignore', 'inherit', 'inherit'],
   });
+  // A benchmark that fails leaves no service behind.
+  process.once('exit', () => child.kill());
+  return child;
 }
 
 export async function ended(child: ChildProcess): Promise<void> {
