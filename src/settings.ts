@@ -160,12 +160,6 @@ export const settings = {
     '64',
     'Tables up to this size use the slots kept for small tables.',
   ),
-  DUMPER_PARALLEL_SCAN_MIB: setting(
-    count(1, 10_485_760),
-    '512',
-    'Tables beyond this size are read in `_id` ranges in parallel.',
-  ),
-  DUMPER_PARALLEL_SCANS: setting(count(1, 16), '1', 'How many ranges at once; 1: never in parallel.'),
   DUMPER_RETIRE_MARGIN_SECONDS: setting(
     count(0, 604_800),
     '300',

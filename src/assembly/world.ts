@@ -84,7 +84,7 @@ function openPools(config: Config, log: Log): Pick<World, 'readPool' | 'livePool
   return {
     readPool: open('read', config.DUMPER_READ_POOL, 30),
     livePool: open('live', config.DUMPER_LIVE_SLOTS),
-    publishPool: open('publish', config.DUMPER_PUBLISH_SLOTS * config.DUMPER_PARALLEL_SCANS + 1),
+    publishPool: open('publish', config.DUMPER_PUBLISH_SLOTS + 1),
   };
 }
 
