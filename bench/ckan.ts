@@ -2,7 +2,7 @@
 import { formats } from '../src/format.ts';
 import { alternate, spread } from './measure.ts';
 import { ratioText, type Line } from './report.ts';
-import { startService } from './service.ts';
+import { startService } from './sidecar.ts';
 import type { Bench } from './world.ts';
 
 export interface Peer {

@@ -3,7 +3,7 @@ import { cpus } from 'node:os';
 import { formats } from '../src/format.ts';
 import { alternate, once, ratio, spread, type Figure, type Sample } from './measure.ts';
 import { costs, ratioText, type Line } from './report.ts';
-import { startService } from './service.ts';
+import { startService } from './sidecar.ts';
 import type { SideInput } from './sides.ts';
 import { fillTable, shapes } from './tables.ts';
 import type { Bench } from './world.ts';

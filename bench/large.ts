@@ -3,7 +3,7 @@ import { connect } from 'node:net';
 import { formats, type Format } from '../src/format.ts';
 import { once, spread } from './measure.ts';
 import type { Line } from './report.ts';
-import { startService, type Service } from './service.ts';
+import { startService, type Service } from './sidecar.ts';
 import { fillTable, shapes } from './tables.ts';
 import { peakRssBytes } from './cpu.ts';
 import type { Bench } from './world.ts';

@@ -6,7 +6,7 @@ import { eventually } from '../test/world/eventually.ts';
 import { freePort } from '../test/world/postgres-server.ts';
 import { spread } from './measure.ts';
 import type { Line } from './report.ts';
-import { ended, spawnOn, startService, statusOf } from './service.ts';
+import { ended, spawnOn, startService, statusOf } from './sidecar.ts';
 import { fillTable, shapes } from './tables.ts';
 import type { Bench } from './world.ts';
 

@@ -39,23 +39,7 @@ export async function startThrowawayPostgres(signal: AbortSignal): Promise<Throw
   const password = randomBytes(16).toString('hex');
   const user = await unprivilegedUser();
   const binaries = await binariesFor(user, directory);
-  await mkdir(data, { mode: 0o700 });
-  if (user !== null) await chown(data, user.uid, user.gid);
-  const passwordFile = path.join(directory, 'password');
-  await writeFile(passwordFile, password);
-  await run(
-    path.join(binaries, 'initdb'),
-    [
-      `--pgdata=${data}`,
-      '--username=postgres',
-      `--pwfile=${passwordFile}`,
-      '--auth=scram-sha-256',
-      '--encoding=UTF8',
-      '--locale=C',
-      '--no-sync',
-    ],
-    { ...user, cwd: directory, signal },
-  );
+  await initialise(data, { binaries, user, directory, password, signal });
   const port = await freePort();
   const log = await open(path.join(directory, 'postgres.log'), 'w');
   const flags = [
@@ -98,6 +82,37 @@ export async function startThrowawayPostgres(signal: AbortSignal): Promise<Throw
     throw error;
   }
   return { port, directory, adminUrl, stop };
+}
+
+interface Initialising {
+  readonly binaries: string;
+  readonly user: Awaited<ReturnType<typeof unprivilegedUser>>;
+  readonly directory: string;
+  readonly password: string;
+  readonly signal: AbortSignal;
+}
+
+async function initialise(
+  data: string,
+  { binaries, user, directory, password, signal }: Initialising,
+): Promise<void> {
+  await mkdir(data, { mode: 0o700 });
+  if (user !== null) await chown(data, user.uid, user.gid);
+  const passwordFile = path.join(directory, 'password');
+  await writeFile(passwordFile, password);
+  await run(
+    path.join(binaries, 'initdb'),
+    [
+      `--pgdata=${data}`,
+      '--username=postgres',
+      `--pwfile=${passwordFile}`,
+      '--auth=scram-sha-256',
+      '--encoding=UTF8',
+      '--locale=C',
+      '--no-sync',
+    ],
+    { ...user, cwd: directory, signal },
+  );
 }
 
 function shell(script: string, args: readonly string[], options: SpawnOptions): ChildProcess {

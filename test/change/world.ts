@@ -65,23 +65,13 @@ export async function actWorld(options: { readonly journal: boolean }): Promise<
     attempts,
     beforePublish: async () => undefined,
     createTable: async (name, rows = 1) => {
-      await write.query(`CREATE TABLE "${name}" (_id serial PRIMARY KEY, _full_text tsvector, a text)`);
-      await write.query(`INSERT INTO "${name}" (a) SELECT n::text FROM generate_series(1, ${rows}) n`);
+      await write.query(`CREATE TABLE "${name}" (_id serial PRIMARY KEY, _full_text tsvector, a text);
+        INSERT INTO "${name}" (a) SELECT n::text FROM generate_series(1, ${rows}) n`);
       return asResourceId(name);
     },
     start: async (settings = {}, working = true) => {
-      const config = readConfig({
-        CKAN_DATASTORE_READ_URL: database.readUrl,
-        DUMPER_STATE_URL: database.stateUrl,
-        DUMPER_BLOB_STORE: `file://${directory}`,
-        DUMPER_AUTHORIZE: 'off',
-        DUMPER_QUIET_SECONDS: '0',
-        DUMPER_HOT_TABLE_FACTOR: '0',
-        DUMPER_SWEEP_CRON: '0 0 1 1 *',
-        DUMPER_NOTICE_SECRET: 'a secret of the tests',
-        ...settings,
-      });
-      const parts = {
+      const config = readConfig({ ...settingsOf(database, directory), ...settings });
+      const change = await startChange({
         config,
         log: createLog('silent'),
         read,
@@ -89,9 +79,6 @@ export async function actWorld(options: { readonly journal: boolean }): Promise<
         state,
         store,
         profile: () => profile,
-      };
-      const change = await startChange({
-        ...parts,
         now: () => new Date(),
         working,
         publish: async (id, request) => {
@@ -112,18 +99,37 @@ export async function actWorld(options: { readonly journal: boolean }): Promise<
       const now = await tableState(read, id);
       return now !== null && (await world.manifest(id))?.token === revisionToken(now, profile);
     },
-    stop: async () => {
-      await Promise.all(changes.map((change) => change.stop(1)));
-      await state.close();
-      await Promise.all(pools.map((pool) => pool.end()));
-      await write.end();
-      await store.close();
-      await rm(directory, { recursive: true });
-      await database.drop();
-    },
+    stop: () => endAll({ changes, state, pools, write, store, directory, database }),
   };
   return world;
 }
+
+interface Parts extends Pick<ActWorld, 'state' | 'write' | 'store' | 'database'> {
+  readonly changes: readonly Change[];
+  readonly pools: readonly Pool[];
+  readonly directory: string;
+}
+
+async function endAll({ changes, state, pools, write, store, directory, database }: Parts): Promise<void> {
+  await Promise.all(changes.map((change) => change.stop(1)));
+  await state.close();
+  await Promise.all(pools.map((pool) => pool.end()));
+  await write.end();
+  await store.close();
+  await rm(directory, { recursive: true });
+  await database.drop();
+}
+
+const settingsOf = (database: Database, directory: string): Record<string, string> => ({
+  CKAN_DATASTORE_READ_URL: database.readUrl,
+  DUMPER_STATE_URL: database.stateUrl,
+  DUMPER_BLOB_STORE: `file://${directory}`,
+  DUMPER_AUTHORIZE: 'off',
+  DUMPER_QUIET_SECONDS: '0',
+  DUMPER_HOT_TABLE_FACTOR: '0',
+  DUMPER_SWEEP_CRON: '0 0 1 1 *',
+  DUMPER_NOTICE_SECRET: 'a secret of the tests',
+});
 
 /** The order of `dump/publish.ts`, without blobs: fence, state, manifest under the fence. */
 async function publishManifest(

@@ -79,6 +79,23 @@ function ownValues(): Schema {
       podDisruptionBudget: closed({ enabled: flag, maxUnavailable: { type: ['integer', 'string'] } }),
     }),
     publish: closed({ replicas: whole, resources: free }),
+    ...networkValues(),
+    migrate: closed({ enabled: flag, onInstall: flag, resources: free }),
+    serviceMonitor: closed({ ...monitoring, interval: text }),
+    prometheusRule: closed({ ...monitoring, staleSeconds: whole, sweepMissingSeconds: whole }),
+    dashboard: closed(monitoring),
+    serviceAccount: closed({ annotations: texts }),
+    podAnnotations: texts,
+    podLabels: texts,
+    nodeSelector: texts,
+    tolerations: list(free),
+    affinity: free,
+    priorityClassName: text,
+  };
+}
+
+function networkValues(): Schema {
+  return {
     service: closed({
       type: { enum: ['ClusterIP', 'NodePort', 'LoadBalancer'] },
       port: whole,
@@ -101,17 +118,6 @@ function ownValues(): Schema {
       redis: peer,
       extraEgress: list(free),
     }),
-    migrate: closed({ enabled: flag, onInstall: flag, resources: free }),
-    serviceMonitor: closed({ ...monitoring, interval: text }),
-    prometheusRule: closed({ ...monitoring, staleSeconds: whole, sweepMissingSeconds: whole }),
-    dashboard: closed(monitoring),
-    serviceAccount: closed({ annotations: texts }),
-    podAnnotations: texts,
-    podLabels: texts,
-    nodeSelector: texts,
-    tolerations: list(free),
-    affinity: free,
-    priorityClassName: text,
   };
 }
 

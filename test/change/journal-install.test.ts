@@ -1,0 +1,104 @@
+/** P4, exact tier: the journal is installed, removed and put on new tables, and leaves nothing behind. */
+import type { Client } from 'pg';
+import { describe, expect, test } from 'vitest';
+import { attachMissing, installTriggers, journalStatus, removeTriggers } from '../../src/change/journal.ts';
+import { lookUp } from '../../src/revision.ts';
+import { asResourceId } from '../../src/table.ts';
+import { asSuperuser, connect, exactWorld, id, tokenOf } from './exact-world.ts';
+
+const world = exactWorld();
+
+describe('installing and removing', () => {
+  test('another read role, given later, reads exact tokens too', async () => {
+    await asSuperuser(world, (admin) => admin.query(`CREATE ROLE "other-reader" LOGIN PASSWORD 'pass'`));
+    try {
+      const url = new URL(world.database.readUrl);
+      url.username = 'other-reader';
+      const other = await connect(url.href);
+      expect((await lookUp(other, id))?.tier).toBe('read-only');
+      await installTriggers(world.write, { readRole: 'other-reader', lockSeconds: 5 });
+      expect((await lookUp(other, id))?.tier).toBe('exact');
+      expect((await lookUp(world.read, id))?.tier).toBe('exact');
+      await other.end();
+    } finally {
+      await removeTriggers(world.write, 5);
+      await asSuperuser(world, (admin) =>
+        admin.query(`DROP OWNED BY "other-reader"; DROP ROLE "other-reader"`),
+      );
+    }
+  });
+
+  test('removed and installed again: tokens fall back and return, on the same connection', async () => {
+    const before = await tokenOf(world);
+    await removeTriggers(world.write, 5);
+    expect((await lookUp(world.read, id))?.tier).toBe('read-only');
+    await installTriggers(world.write, { readRole: 'datastore_default', lockSeconds: 5 });
+    expect(await tokenOf(world)).not.toBe(before);
+  });
+
+  test.for([false, true])('removal leaves nothing behind (superuser helped: %s)', async (helped) => {
+    const everything = `SELECT (SELECT count(*)::int FROM pg_proc) AS functions, (SELECT count(*)::int FROM pg_trigger WHERE NOT tgisinternal) AS triggers,
+      (SELECT count(*)::int FROM pg_event_trigger) AS events, (SELECT array_agg(nspname ORDER BY 1) FROM pg_namespace WHERE nspname !~ '^pg_') AS schemas,
+      (SELECT count(*)::int FROM pg_class WHERE relnamespace <> 'pg_toast'::regnamespace) AS relations,
+      (SELECT nspacl::text FROM pg_namespace WHERE nspname = 'public') AS rights`;
+    await removeTriggers(world.write, 5);
+    const { rows: clean } = await world.write.query(everything);
+    const install = async (superuser?: Client): Promise<unknown> =>
+      installTriggers(world.write, {
+        readRole: 'datastore_default',
+        lockSeconds: 5,
+        ...(superuser ? { superuser } : {}),
+      });
+    if (helped) await asSuperuser(world, install);
+    else await install();
+    expect(await journalStatus(world.read)).toEqual({ installed: true, coversNewTables: helped });
+    await removeTriggers(world.write, 5);
+    const { rows: after } = await world.write.query(everything);
+    expect(after).toEqual(clean);
+  });
+
+  test('with a superuser once, new tables are covered from birth and definitions are told', async () => {
+    await asSuperuser(world, (superuser) =>
+      installTriggers(world.write, { readRole: 'datastore_default', lockSeconds: 5, superuser }),
+    );
+    await world.read.query('LISTEN datastore_dumper');
+    const told: string[] = [];
+    const listener = ({ payload }: { payload?: string | undefined }): void => void told.push(payload ?? '');
+    world.read.on('notification', listener);
+    const heard = async (): Promise<string[]> => {
+      await world.read.query('SELECT 1');
+      return told.splice(0);
+    };
+    await world.write.query(`CREATE TABLE born (_id serial, a text)`);
+    expect((await lookUp(world.read, 'born'))?.tier).toBe('exact');
+    expect(await heard()).toContain('born');
+    await world.write.query(`COMMENT ON COLUMN born.a IS 'x'`);
+    expect(await heard()).toEqual(['born']);
+    await world.write.query(`DROP TABLE born`);
+    expect(await heard()).toEqual(['born']);
+    await world.write.query(`INSERT INTO "${id}" (a) VALUES ('x')`);
+    expect(await heard()).toEqual([id]);
+    world.read.off('notification', listener);
+    await world.read.query('UNLISTEN *');
+  });
+
+  test('a table that is locked is left for the next sweep, in bounded time', async () => {
+    const locked = asResourceId('locked');
+    await world.write.query(`CREATE TABLE locked (_id serial)`);
+    const other = await connect(world.database.writeUrl);
+    await other.query('BEGIN; INSERT INTO locked DEFAULT VALUES');
+    expect(await attachMissing(world.write, [locked], 0.05)).toEqual({
+      attached: [],
+      busy: [locked],
+      refused: [],
+    });
+    await other.query('ROLLBACK');
+    expect(await attachMissing(world.write, [locked], 5)).toEqual({
+      attached: [locked],
+      busy: [],
+      refused: [],
+    });
+    await other.end();
+    await world.write.query('DROP TABLE locked');
+  });
+});
