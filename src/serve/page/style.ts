@@ -51,6 +51,6 @@ dt { color: var(--soft); } dd { margin: 0; }
 .history { padding-left: 0; list-style: none; }
 .history time { color: var(--soft); font-variant-numeric: tabular-nums; margin-right: 0.75rem; }
 .empty { padding: 2rem; text-align: center; border: 1px dashed var(--line); border-radius: 0.5rem; }
-@media (max-width: 40rem) { thead th:nth-child(5), td.formats { display: none; } tbody th { min-width: 9rem; } }
+@media (max-width: 40rem) { thead th:nth-child(5), td.formats { display: none; } tbody th { min-width: 11rem; } th, td { padding: 0.5rem; } }
 @media print { form, nav, .skip { display: none; } }
 `;
