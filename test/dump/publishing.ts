@@ -8,7 +8,7 @@ import type pg from 'pg';
 import type { BlobStore } from '../../src/blob-store.ts';
 import { openBlobStore } from '../../src/blob-store/open.ts';
 import { ckanProfile } from '../../src/ckan-profile.ts';
-import type { PublishWorld } from '../../src/dump/publish.ts';
+import type { PublishWorld, PublishOptions } from '../../src/dump/publish.ts';
 import type { Variant } from '../../src/format.ts';
 import { createPool } from '../../src/postgres.ts';
 import { openState, type State } from '../../src/state.ts';
@@ -78,9 +78,7 @@ export async function openPublishing(options: PublishingOptions = {}): Promise<P
 }
 
 /** Options of a plain publication. */
-export function plainly(
-  parts: { force?: boolean; signal?: AbortSignal } = {},
-): Parameters<typeof import('../../src/dump/publish.ts').publish>[2] {
+export function plainly(parts: { force?: boolean; signal?: AbortSignal } = {}): PublishOptions {
   return {
     force: parts.force ?? false,
     signal: parts.signal ?? new AbortController().signal,
