@@ -66,7 +66,7 @@ async function open(client: PoolClient, id: ResourceId, lockSeconds: number): Pr
   const before = await tableState(client, id);
   await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY');
   await client.query(`SET LOCAL lock_timeout = ${lockSeconds * 1000}`);
-  if (!(await lock(client, id))) return null;
+  if (!(await lockTable(client, id))) return null;
   // A SELECT takes the snapshot: not before the lock.
   for (const { name, value } of scanSettings) {
     await client.query('SELECT set_config($1, $2, true)', [name, value]);
@@ -77,7 +77,7 @@ async function open(client: PoolClient, id: ResourceId, lockSeconds: number): Pr
 }
 
 /** False where the table does not exist (any more); the transaction is then over, and COMMIT merely ends it. */
-async function lock(client: PoolClient, id: ResourceId): Promise<boolean> {
+export async function lockTable(client: PoolClient, id: ResourceId): Promise<boolean> {
   try {
     await client.query(`LOCK TABLE public.${quoteIdentifier(id)} IN ACCESS SHARE MODE`);
     return true;

@@ -14,10 +14,11 @@ import { copyOut } from '../dump/copy.ts';
 import { createFormatter } from '../dump/format/formatter.ts';
 import type { Formatter } from '../dump/formatter.ts';
 import { scanSettings } from '../dump/selection.ts';
+import { lockTable } from '../dump/snapshot.ts';
 import { DumperError, isDumperError, reasonOf } from '../errors.ts';
 import { byteOrderMark, contentTypes } from '../format.ts';
 import { isUnavailable, type PoolClient } from '../postgres.ts';
-import { quoteIdentifier, type ResourceId } from '../table.ts';
+import type { ResourceId } from '../table.ts';
 import { departure, resetSocket } from './departure.ts';
 import { answerPlain, answerUnavailable, busyRetrySeconds, notFoundMessage, setCaching } from './plain.ts';
 import type { LivePlan, Question, Refusal } from './question.ts';
@@ -57,13 +58,22 @@ export async function answerLive(world: ServeWorld, ctx: Context, ask: LiveAsk):
     await finish(ctx, wire, last);
     return { kind: 'answered', bytes: wire.bytes };
   } catch (error) {
-    return breakOff(world, ctx, ask, error);
+    return breakOff(world, ctx, ask, wire, error);
   }
 }
 
-/** Answer as an error while that is possible, else make the break visible. */
-function breakOff(world: ServeWorld, ctx: Context, { question }: LiveAsk, error: unknown): LiveOutcome {
-  if (ctx.res.headersSent || ctx.res.destroyed) {
+/**
+ * Answer as an error while that is possible, else make the break visible. What counts is what the wire was given: an
+ * encoder may hold the first bytes while the headers are not out yet.
+ */
+function breakOff(
+  world: ServeWorld,
+  ctx: Context,
+  { question }: LiveAsk,
+  wire: Wire,
+  error: unknown,
+): LiveOutcome {
+  if (wire.bytes > 0 || ctx.res.headersSent || ctx.res.destroyed) {
     resetSocket(ctx.req);
     return { kind: 'broken', cause: causeOf(error), reason: reasonOf(error) };
   }
@@ -153,7 +163,9 @@ async function prepare(world: ServeWorld, client: PoolClient, ask: LiveAsk): Pro
   const { config } = world;
   await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY');
   await client.query(`SET LOCAL lock_timeout = ${config.DUMPER_LOCK_SECONDS * 1000}`);
-  if (!(await lock(client, ask.id))) return { kind: 'refused', status: 404, message: notFoundMessage };
+  // Views take no lock: what they rest on is read as it is.
+  if (!ask.id.startsWith('_') && !(await lockTable(client, ask.id)))
+    return { kind: 'refused', status: 404, message: notFoundMessage };
   const table = { id: ask.id, columns: await readColumns(client, ask.id) };
   const plan = planLive(ask.question, table, ask.profile, {
     ftsLanguage: config.CKAN__DATASTORE__DEFAULT_FTS_LANG,
@@ -166,21 +178,6 @@ async function prepare(world: ServeWorld, client: PoolClient, ask: LiveAsk): Pro
   );
   if (plan.probe !== null) await client.query(plan.probe);
   return plan;
-}
-
-/** False where the table is gone. Views take no lock: what they rest on is read as it is. */
-async function lock(client: PoolClient, id: ResourceId): Promise<boolean> {
-  if (id.startsWith('_')) return true;
-  try {
-    await client.query(`LOCK TABLE public.${quoteIdentifier(id)} IN ACCESS SHARE MODE`);
-    return true;
-  } catch (error) {
-    const code = (error as { code?: unknown }).code;
-    if (code === '42P01') return false;
-    if (code === '55P03')
-      throw new DumperError('TABLE_BUSY', 'the table is locked by another session', { cause: error });
-    throw error;
-  }
 }
 
 interface Running {
@@ -207,7 +204,7 @@ async function answer(
       const before = formatter.rows;
       const rest = formatter.feed(chunk, (_format, bytes) => held.push(Buffer.from(bytes)));
       if (rest !== null || formatter.rows === before) return rest;
-      if (!ctx.res.headersSent) encodeAsWanted(wire, ctx, world.config);
+      if (wire.bytes === 0) encodeAsWanted(wire, ctx, world.config);
       ctx.respond = false;
       for (const bytes of held) wire.write(bytes);
       held = [];
@@ -242,7 +239,7 @@ function describe(ctx: Context, { config }: ServeWorld, ask: LiveAsk): void {
 /** The last piece; an answer of which nothing was sent yet gets its length. */
 async function finish(ctx: Context, wire: Wire, last: readonly Uint8Array[]): Promise<void> {
   ctx.respond = false;
-  if (!ctx.res.headersSent) ctx.length = last.reduce((sum, bytes) => sum + bytes.length, 0);
+  if (wire.bytes === 0) ctx.length = last.reduce((sum, bytes) => sum + bytes.length, 0);
   for (const bytes of last) if (bytes.length > 0) wire.write(bytes);
   await wire.end();
 }
