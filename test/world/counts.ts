@@ -26,7 +26,10 @@ export function recordCount(promise: string, what: string, count: number): void 
 export function recordedCounts(): Count[] {
   return recordFiles()
     .map((name) => JSON.parse(readFileSync(path.join(folder, name), 'utf8')) as Count)
-    .sort((left, right) => Number(left.promise.slice(1)) - Number(right.promise.slice(1)) || left.what.localeCompare(right.what));
+    .sort(
+      (left, right) =>
+        Number(left.promise.slice(1)) - Number(right.promise.slice(1)) || left.what.localeCompare(right.what),
+    );
 }
 
 function recordFiles(): string[] {
