@@ -11,7 +11,7 @@ export type AskedRange =
   | { readonly kind: 'unsatisfiable' };
 
 const whole: AskedRange = { kind: 'whole' };
-const one = /^bytes=\s*(\d*)\s*-\s*(\d*)\s*$/i;
+const one = /^bytes=\s*(?:(\d+)\s*)?-\s*(?:(\d+)\s*)?$/i;
 
 /**
  * Read a `Range` header against a representation of `bytes` bytes. What is malformed, of another unit, or asks for

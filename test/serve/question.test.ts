@@ -1,11 +1,14 @@
 /** Promise P22: questions are read by CKAN's rules; promise P16: what is not understood is refused by name. */
 import { describe, expect, test } from 'vitest';
+import { parseRange } from '../../src/byte-range.ts';
 import { ckanProfile } from '../../src/ckan-profile.ts';
 import { parsePythonJson, writePythonJson, type PythonJson } from '../../src/python-json.ts';
+import { encodingFor } from '../../src/serve/encoding.ts';
 import { planLive } from '../../src/serve/question/plan.ts';
 import { parseQuestion } from '../../src/serve/question/parse.ts';
 import { parseInteger, pythonString } from '../../src/serve/question/python-text.ts';
 import { firstValues } from '../../src/serve/question/query-string.ts';
+import { readSort } from '../../src/serve/question/sorting.ts';
 import { isWhole, isWholeFor } from '../../src/serve/question/whole.ts';
 import type { Question } from '../../src/serve/question.ts';
 import { asResourceId, quoteIdentifier } from '../../src/table.ts';
@@ -177,4 +180,16 @@ describe('P16: what is asked wrongly is refused with the name of its parameter',
       '88888',
     ]);
   });
+});
+
+test('a long run of blanks or quotes inside a text costs no more than its length', () => {
+  const run = (character: string): string => character.repeat(60_000);
+  const started = performance.now();
+  expect(parseQuestion(`limit=1${run('+')}2`)).toMatchObject({ kind: 'refused', status: 400 });
+  expect(asked(`fields="a${run('"')}b"`).fields).toEqual([`a${run('"')}b`]);
+  expect(readSort(`a${run(' ')}b`)).toMatchObject([{ name: `a${run(' ')}b`, descending: false }]);
+  expect(readSort('a   desc nulls  last')).toEqual([{ name: 'a', descending: true, nulls: 'last' }]);
+  expect(parseRange(`bytes=${run(' ')}x`, 10)).toEqual({ kind: 'whole' });
+  expect(encodingFor(`a${run(' ')}b, gzip`)).toBe('gzip');
+  expect(performance.now() - started).toBeLessThan(1000);
 });

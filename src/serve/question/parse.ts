@@ -7,7 +7,7 @@
 import { formats, type Format } from '../../format.ts';
 import { isPythonObject, parsePythonJson, type PythonJson, type PythonObject } from '../../python-json.ts';
 import type { Question, Refusal } from '../question.ts';
-import { parseInteger, strip } from './python-text.ts';
+import { parseInteger, strip, trimmed } from './python-text.ts';
 import { firstValues } from './query-string.ts';
 
 /** The largest row number that is counted: beyond it an offset skips every table, a limit cuts none. */
@@ -100,5 +100,5 @@ export function splitList(text: string): string[] {
 }
 
 function unquote(name: string): string {
-  return name.startsWith('"') && name.endsWith('"') ? name.replaceAll(/^"+|"+$/g, '') : name;
+  return name.startsWith('"') && name.endsWith('"') ? trimmed(name, (character) => character === '"') : name;
 }

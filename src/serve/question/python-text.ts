@@ -6,10 +6,19 @@ import { isPythonList, isPythonNumber, isPythonObject, type PythonJson } from '.
 
 /** What `str.strip` removes: Unicode white space and the separators U+001C to U+001F, but not U+FEFF. */
 const space = '\\t-\\r\\u001c-\\u0020\\u0085\\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000';
-const outerSpace = new RegExp(`^[${space}]+|[${space}]+$`, 'g');
+const isSpace = new RegExp(`^[${space}]$`);
 
+/** By the character: a pattern that ends in `+$` takes the square of a long run inside the text. */
 export function strip(text: string): string {
-  return text.replaceAll(outerSpace, '');
+  return trimmed(text, (character) => isSpace.test(character));
+}
+
+/** `text` without what `goes` at both ends. */
+export function trimmed(text: string, goes: (character: string) => boolean): string {
+  let [start, end] = [0, text.length];
+  while (start < end && goes(text.charAt(start))) start += 1;
+  while (end > start && goes(text.charAt(end - 1))) end -= 1;
+  return text.slice(start, end);
 }
 
 const integer = /^[+-]?\p{Nd}+(?:_\p{Nd}+)*$/u;

@@ -11,7 +11,8 @@ export interface SortKey {
   readonly nulls: 'first' | 'last';
 }
 
-const clause = /^(.+?)(?: +(asc|desc))?(?: nulls +(first|last) *)?$/is;
+/** The blanks before a direction are looked at from their first only, so that a long run of them costs nothing. */
+const clause = /^(.+?)(?:(?<! ) +(asc|desc))?(?: nulls +(first|last) *)?$/is;
 
 /** `column [asc|desc] [nulls first|last]`, separated by commas, names quoted or not; throws `Refused`. */
 export function readSort(sort: string): readonly SortKey[] {
