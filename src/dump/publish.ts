@@ -78,9 +78,15 @@ export interface PublishOptions {
   readonly onProgress: (rows: number, bytes: number) => void;
 }
 
+/** A manifest as the holder of this generation of the fence found or left it. */
+export interface HeldManifest {
+  readonly manifest: Manifest;
+  readonly generation: number;
+}
+
 export type PublishOutcome =
-  | { readonly kind: 'published'; readonly manifest: Manifest }
-  | { readonly kind: 'unchanged'; readonly manifest: Manifest }
+  | (HeldManifest & { readonly kind: 'published' })
+  | (HeldManifest & { readonly kind: 'unchanged' })
   | { readonly kind: 'gone' }
   | { readonly kind: 'superseded' };
 
@@ -107,7 +113,7 @@ export async function publish(
     write(world, snapshot, { ...options, signal }, { current, generation, visibility }),
   );
   if (draft === null) return { kind: 'gone' };
-  if (draft.kind === 'unchanged') return { kind: 'unchanged', manifest: draft.manifest };
+  if (draft.kind === 'unchanged') return { kind: 'unchanged', manifest: draft.manifest, generation };
   world.onStep?.(id, 'uploaded');
   return switchManifest(world, draft.manifest, current, signal);
 }
@@ -219,5 +225,5 @@ async function switchManifest(
   });
   if (outcome.kind === 'superseded' || outcome.value === 'conflict') return { kind: 'superseded' };
   world.onStep?.(id, 'switched');
-  return { kind: 'published', manifest };
+  return { kind: 'published', manifest, generation: manifest.generation };
 }

@@ -10,10 +10,10 @@ import { isDumperError, reasonOf } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import type { ResourceId } from '../table.ts';
-import type { Manifest } from './manifest.ts';
 import {
   publish,
   type Fence,
+  type HeldManifest,
   type PublishOptions,
   type PublishOutcome,
   type PublishWorld,
@@ -61,7 +61,7 @@ async function publishAndClear(
     const profile = await world.profile();
     const outcome = await publish(publishWorld(world, profile), id, options);
     tell(world, id, outcome, (performance.now() - started) / 1000);
-    if (outcome.kind === 'published' || outcome.kind === 'unchanged') await clear(world, outcome.manifest);
+    if (outcome.kind === 'published' || outcome.kind === 'unchanged') await clear(world, outcome);
     return outcome;
   } catch (error) {
     // One that was given up at the end of the process is no failure of the table.
@@ -102,11 +102,11 @@ export function retireSecondsOf(config: Config): number {
 }
 
 /** What cannot be cleared away now is found again by the sweep: the dump is published all the same. */
-async function clear(world: PublisherWorld, manifest: Manifest): Promise<void> {
-  const table = manifest.resource_id;
+async function clear(world: PublisherWorld, held: HeldManifest): Promise<void> {
+  const table = held.manifest.resource_id;
   const retireSeconds = retireSecondsOf(world.config);
   try {
-    const gone = await retire(world.store, manifest, { now: world.now(), retireSeconds });
+    const gone = await retire(world.store, world.fence, held, { now: world.now(), retireSeconds });
     if (gone > 0) world.log.info({ table, blobs: gone }, 'retired blobs');
   } catch (error) {
     world.log.warn({ table, reason: reasonOf(error) }, 'blobs could not be retired; the sweep finds them');

@@ -3,13 +3,13 @@
  * once, and what a crash left behind as soon as the table is looked at again (promises P6 and P7). Keys of any other
  * shape than the layout's own are never touched.
  *
- * Call these only while holding the table's fence: then no publication of the table is under way whose blobs could
- * be taken for litter.
+ * What is to go is listed while holding the table's fence and deleted under it: then no publication of the table is under
+ * way, nor was one since, whose blobs could be taken for litter.
  */
 import type { BlobStore } from '../blob-store.ts';
 import type { ResourceId } from '../table.ts';
 import { manifestKey, placeOfKey, publicPrefix, readPublished, type Manifest } from './manifest.ts';
-import type { Fence } from './publish.ts';
+import type { Fence, HeldManifest } from './publish.ts';
 
 /** What the manifest keeps alive: its own blobs, and those of revisions whose URLs may still be used. */
 function livingRevisions(manifest: Manifest, now: Date, retireSeconds: number): ReadonlySet<string> {
@@ -38,11 +38,27 @@ export function deadKeys(manifest: Manifest, keys: readonly string[], options: R
   });
 }
 
-/** Delete a table's dead blobs; returns how many went. */
-export async function retire(store: BlobStore, manifest: Manifest, options: RetireOptions): Promise<number> {
-  const dead = deadKeys(manifest, await blobKeysOf(store, manifest.resource_id), options);
-  await store.delete(dead);
-  return dead.length;
+/**
+ * Delete a table's dead blobs; returns how many went. Whoever was paused since, and superseded, deletes nothing: what it
+ * takes for dead may be what is published now.
+ */
+export async function retire(
+  store: BlobStore,
+  fence: Fence,
+  { manifest, generation }: HeldManifest,
+  options: RetireOptions,
+): Promise<number> {
+  const id = manifest.resource_id as ResourceId;
+  const keys = await blobKeysOf(store, id);
+  if (deadKeys(manifest, keys, options).length === 0) return 0;
+  const outcome = await fence.switchUnder(id, generation, async () => {
+    // Another may have published between our first look and our taking of the fence.
+    const current = (await readPublished(store, id))?.manifest ?? null;
+    const dead = current === null ? [] : deadKeys(current, keys, options);
+    await store.delete(dead);
+    return dead.length;
+  });
+  return outcome.kind === 'done' ? outcome.value : 0;
 }
 
 async function blobKeysOf(store: BlobStore, id: string): Promise<string[]> {
@@ -61,8 +77,10 @@ async function blobKeysOf(store: BlobStore, id: string): Promise<string[]> {
 export async function withdraw(store: BlobStore, fence: Fence, id: ResourceId): Promise<boolean> {
   const current = await readPublished(store, id);
   const generation = await fence.take(id, current?.manifest?.generation ?? 0);
-  const outcome = await fence.switchUnder(id, generation, () => store.delete([manifestKey(id)]));
-  if (outcome.kind === 'superseded') return false;
-  await store.delete(await blobKeysOf(store, id));
-  return true;
+  const blobs = await blobKeysOf(store, id);
+  const outcome = await fence.switchUnder(id, generation, async () => {
+    await store.delete([manifestKey(id)]);
+    await store.delete(blobs);
+  });
+  return outcome.kind === 'done';
 }

@@ -196,7 +196,7 @@ function attemptWorld({ store }: Publishing, state: State, world: PublishWorld):
     publish: async (table, request) => {
       const outcome = await publish(world, table, { ...request });
       if (outcome.kind === 'published' || outcome.kind === 'unchanged')
-        await retire(store, outcome.manifest, { now: world.now(), retireSeconds });
+        await retire(store, state.fence, outcome, { now: world.now(), retireSeconds });
       return outcome;
     },
     withdraw: (table) => withdraw(store, state.fence, table),

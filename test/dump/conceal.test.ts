@@ -3,11 +3,10 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { conceal } from '../../src/dump/conceal.ts';
 import { readPublished } from '../../src/dump/manifest.ts';
 import { publish, type PublishOutcome, type PublishWorld } from '../../src/dump/publish.ts';
-import { retire } from '../../src/dump/retire.ts';
 import { installTriggers } from '../../src/change/journal.ts';
 import { asResourceId, type ResourceId } from '../../src/table.ts';
 import { asAdmin } from '../world/postgres.ts';
-import { openPublishing, plainly, type Publishing } from './publishing.ts';
+import { clearAway, openPublishing, plainly, type Publishing } from './publishing.ts';
 
 const id = asResourceId('t-conceal');
 let publishing: Publishing;
@@ -85,7 +84,7 @@ describe('P10 where blobs lie', () => {
     expect([outcome.kind, asked]).toEqual(['superseded', 2]);
     const after = await readPublished(publishing.store, id);
     expect(after).toEqual(before);
-    await retire(publishing.store, after!.manifest!, { now: new Date(), retireSeconds: 600 });
+    await clearAway(publishing, after!.manifest!, { now: new Date(), retireSeconds: 600 });
     expect((await keys()).filter((key) => key.startsWith('public/'))).toEqual([]);
   });
 

@@ -8,7 +8,7 @@ import { retire, withdraw } from '../../src/dump/retire.ts';
 import { verify } from '../../src/dump/verify.ts';
 import { asResourceId } from '../../src/table.ts';
 import { asAdmin } from '../world/postgres.ts';
-import { openPublishing, plainly, publishedVariants, type Publishing } from './publishing.ts';
+import { clearAway, openPublishing, plainly, publishedVariants, type Publishing } from './publishing.ts';
 
 const signal = new AbortController().signal;
 const id = asResourceId('t-publish');
@@ -75,7 +75,7 @@ describe('publish', () => {
     ).rejects.toThrow();
     const after = await readPublished(publishing.store, id);
     expect(after).toEqual(before);
-    await retire(publishing.store, after!.manifest!, { now: new Date(), retireSeconds: 0 });
+    await clearAway(publishing, after!.manifest!, { now: new Date(), retireSeconds: 0 });
     const living = Object.values(after!.manifest!.blobs).map((blob) => blob.key);
     expect(await keys()).toEqual([...living, `${id}/manifest.json`].sort());
   });
@@ -85,11 +85,26 @@ describe('publish', () => {
     const second = await publishOnce();
     expect(second.superseded.map((entry) => entry.revision)).toContain(first.revision);
     const at = new Date(second.superseded.at(-1)!.at).getTime();
-    await retire(publishing.store, second, { now: new Date(at + 599_000), retireSeconds: 600 });
+    await clearAway(publishing, second, { now: new Date(at + 599_000), retireSeconds: 600 });
     expect((await keys()).some((key) => key.includes(first.revision))).toBe(true);
-    await retire(publishing.store, second, { now: new Date(at + 601_000), retireSeconds: 600 });
+    await clearAway(publishing, second, { now: new Date(at + 601_000), retireSeconds: 600 });
     expect((await keys()).some((key) => key.includes(first.revision))).toBe(false);
     expect((await keys()).some((key) => key.includes(second.revision))).toBe(true);
+  });
+
+  test('P5 a worker that was paused after its switch deletes nothing of its successor', async () => {
+    const { store, state } = publishing;
+    const paused = await publishOnce();
+    const published = await publishOnce();
+    const soon = { now: new Date(Date.now() + 3_600_000), retireSeconds: 0 };
+    const late = { manifest: paused, generation: paused.generation };
+    expect(await retire(store, state.fence, late, soon)).toBe(0);
+    // Nor does one who took the fence in its turn and goes by what it read before.
+    const generation = await state.fence.take(id, 0);
+    expect(await retire(store, state.fence, { manifest: paused, generation }, soon)).toBeGreaterThan(0);
+    await state.fence.release(id);
+    const living = Object.values(published.blobs).map((blob) => blob.key);
+    expect(await keys()).toEqual([...living, `${id}/manifest.json`].sort());
   });
 
   test('P5 a worker whose fence was taken cannot switch the manifest', async () => {

@@ -8,10 +8,13 @@ import type pg from 'pg';
 import type { BlobStore } from '../../src/blob-store.ts';
 import { openBlobStore } from '../../src/blob-store/open.ts';
 import { ckanProfile } from '../../src/ckan-profile.ts';
+import type { Manifest } from '../../src/dump/manifest.ts';
 import type { PublishWorld, PublishOptions } from '../../src/dump/publish.ts';
+import { retire, type RetireOptions } from '../../src/dump/retire.ts';
 import type { Variant } from '../../src/format.ts';
 import { createPool } from '../../src/postgres.ts';
 import { openState, type State } from '../../src/state.ts';
+import { asResourceId } from '../../src/table.ts';
 import { freshDatabase, type Corpus, type Database } from '../world/postgres.ts';
 
 export const publishedVariants: readonly Variant[] = ['csv', 'csv+bom', 'tsv', 'tsv+bom', 'json', 'xml'];
@@ -84,4 +87,16 @@ export function plainly(parts: { force?: boolean; signal?: AbortSignal } = {}): 
     signal: parts.signal ?? new AbortController().signal,
     onProgress: () => undefined,
   };
+}
+
+/** Delete what the published manifest keeps no longer, as a holder of the table's fence. */
+export async function clearAway(
+  { store, state }: Publishing,
+  manifest: Manifest,
+  options: RetireOptions,
+): Promise<void> {
+  const id = asResourceId(manifest.resource_id);
+  const generation = await state.fence.take(id, 0);
+  await retire(store, state.fence, { manifest, generation }, options);
+  await state.fence.release(id);
 }
