@@ -9,6 +9,7 @@
 import type { BlobStore } from '../blob-store.ts';
 import type { CkanProfile } from '../ckan-profile.ts';
 import { readPublished } from '../dump/manifest.ts';
+import { reasonOf } from '../errors.ts';
 import type { Variant } from '../format.ts';
 import type { Log } from '../log.ts';
 import type { Queryable } from '../postgres.ts';
@@ -74,7 +75,7 @@ export async function sweep(
   options: { readonly listStore: boolean },
 ): Promise<SweepReport> {
   const started = performance.now();
-  const attached = await coverNewTables(world);
+  const attached = await orLater(world, 'new tables are not covered', () => coverNewTables(world), 0);
   const tables = await allTables(world.read);
   const listing = options.listStore ? await listStore(world.store) : null;
   if (listing !== null) await learnFromStore(world, tables, listing);
@@ -87,7 +88,7 @@ export async function sweep(
   memory.manyGone = many;
   const litter = await findLitter(world, listing, records, withheld ? tables : null);
   await world.look([...litter.notices, ...missing, ...changed, ...(withheld ? [] : gone)]);
-  await fold(world.write ?? world.read);
+  await orLater(world, 'the journal is not folded', () => fold(world.write ?? world.read), false);
   const report: SweepReport = {
     tables: tables.size,
     exact: [...tables.values()].filter((state) => state.tier === 'exact').length,
@@ -162,6 +163,21 @@ function conditionOf(record: TableRecord | undefined, isStale: boolean): TableCo
   return record === undefined || record.life === 'absent' ? 'absent' : 'pending';
 }
 
+/** The journal's upkeep is no condition of comparing tables: what fails is tried again by the next sweep. */
+async function orLater<Value>(
+  { log }: SweepWorld,
+  what: string,
+  work: () => Promise<Value>,
+  otherwise: Value,
+): Promise<Value> {
+  try {
+    return await work();
+  } catch (error) {
+    log.warn({ reason: reasonOf(error) }, what);
+    return otherwise;
+  }
+}
+
 /** With the owner's role at hand and the journal installed, tables without triggers get them. */
 async function coverNewTables({ read, write, log, lockSeconds }: SweepWorld): Promise<number> {
   if (write === null || !(await journalStatus(read)).installed) return 0;
@@ -199,7 +215,7 @@ function isGone(record: TableRecord, tables: ReadonlyMap<ResourceId, TableState>
 async function learnFromStore(
   { store, records }: SweepWorld,
   tables: ReadonlyMap<ResourceId, TableState>,
-  { manifests: listed }: Listing,
+  { manifests: listed, samples }: Listing,
 ): Promise<void> {
   const known = await records.all();
   const unread = [...listed].filter(([id, entry]) => known.get(id)?.listed !== entry);
@@ -210,9 +226,10 @@ async function learnFromStore(
         const published = await readPublished(store, id);
         // a manifest that cannot be read counts as none: a table publishes anew, a gone one is withdrawn
         if (published?.manifest) await records.learned(id, 'confirmed', published.manifest, entry);
-        else if (!tables.has(id))
+        else if (tables.has(id)) await records.lost([id], 'missed');
+        // a file of this name that nothing else says is ours may be anybody's
+        else if (known.has(id) || samples.has(id))
           await records.noticed([{ id }], { quietSeconds: 0, hotTableFactor: 0 }, false);
-        else await records.lost([id], 'missed');
       }
     }),
   );
