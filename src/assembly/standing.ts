@@ -36,7 +36,7 @@ export async function takeStand(
   let tell = async (_inForce: boolean): Promise<void> => undefined;
 
   /** Declares anew when CKAN has told another version; otherwise only keeps what was declared. */
-  const inForce = async (): Promise<boolean> => {
+  const ask = async (): Promise<boolean> => {
     const fingerprint = `${[...config.DUMPER_FORMATS].sort().join()}|${profileFingerprint(await profiles.known())}`;
     if (fingerprint !== declared) {
       await precedence.declare(fingerprint);
@@ -49,9 +49,21 @@ export async function takeStand(
         ? 'another process with other settings started later: standing aside'
         : 'the settings of this process are in force';
       log.warn({ settings: fingerprint }, what);
-      await tell(kept);
+      await tell(kept).catch((error: unknown) => {
+        // Else nobody would hear of it again: told anew by the next beat.
+        standsAside = kept;
+        throw error;
+      });
     }
     return kept;
+  };
+  let asking: Promise<boolean> | null = null;
+  /** One question at a time, so that a change is told in the order in which it was seen. */
+  const inForce = (): Promise<boolean> => {
+    asking ??= ask().finally(() => {
+      asking = null;
+    });
+    return asking;
   };
 
   await inForce();
