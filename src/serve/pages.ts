@@ -22,7 +22,7 @@ import { isAdmin, whoAsks } from './who-asks.ts';
 import type { ServeWorld } from './world.ts';
 
 export async function answerTablesPage(world: ServeWorld, ctx: Context): Promise<void> {
-  const query = parsePageQuery(ctx.URL.searchParams);
+  const query = parsePageQuery(new URLSearchParams(ctx.querystring));
   const all = isAdmin(world, ctx);
   const records = await knownRecords(world);
   if (all || world.config.DUMPER_AUTHORIZE === 'off') {

@@ -125,6 +125,13 @@ describe("the service's own routes", () => {
     );
   });
 
+  it('a page for a client of HTTP/1.0 that names no host', async () => {
+    const socket = connect({ port: serving.port, host: '127.0.0.1' });
+    socket.write('GET /?page=1 HTTP/1.0\r\n\r\n');
+    const answer = Buffer.concat((await socket.toArray()) as Buffer[]).toString();
+    expect(answer.split('\r\n')[0]).toBe('HTTP/1.1 200 OK');
+  });
+
   it('metrics name no table', async () => {
     await ask(`${serving.url}/datastore/dump/${id}`);
     const { text } = await ask(`${serving.url}/metrics`);
