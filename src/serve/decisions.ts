@@ -4,7 +4,7 @@
  * A decision carries the moment it ends, so that no copy of it lives longer than the first (promise P10). Keys hold a
  * keyed hash of the caller, never a credential. Redis is a convenience: slow or gone, it is left out.
  */
-import { createClient } from 'redis';
+import { createClient, SocketTimeoutError } from 'redis';
 import { reasonOf } from '../errors.ts';
 import type { Log } from '../log.ts';
 
@@ -51,50 +51,83 @@ export function createRecent<Value>(limit: number): {
 const redisDeadlineMilliseconds = 200;
 const prefix = 'datastore-dumper:decision:';
 
-/** Connects in the background and for ever again; until then nothing is shared. */
-export function shareDecisions(url: string, log: Log): SharedDecisions {
+/**
+ * Connects in the background and for ever again; until then nothing is shared. While an answer is overdue nothing more
+ * is asked, so that a Redis that hangs costs one deadline, not one for each request; a connection that stayed silent for
+ * `silentMilliseconds` is made anew.
+ */
+export function shareDecisions(url: string, log: Log, silentMilliseconds = 10_000): SharedDecisions {
   const client = createClient({
     url,
     disableOfflineQueue: true,
-    socket: { connectTimeout: 2000, reconnectStrategy: (attempt) => Math.min(attempt * 200, 5000) },
+    commandsQueueMaxLength: 10_000,
+    socket: {
+      connectTimeout: 2000,
+      socketTimeout: silentMilliseconds,
+      reconnectStrategy: (attempt) => Math.min(attempt * 200, 1000),
+    },
   });
   let complained = false;
-  client.on('error', (error: unknown) => {
-    if (!complained) log.warn({ reason: reasonOf(error) }, 'redis: decisions are not shared');
+  let overdue = 0;
+  const complain = (reason: string): void => {
+    if (!complained) log.warn({ reason }, 'redis: decisions are not shared');
     complained = true;
-  });
+  };
+  // An idle connection ends in silence too.
+  client.on('error', (error: unknown) => error instanceof SocketTimeoutError || complain(reasonOf(error)));
   client.on('ready', () => {
     complained = false;
   });
-  const opening = client.connect().catch(() => undefined);
+  client.connect().catch(() => undefined);
+  const mayAsk = (): boolean => client.isReady && overdue === 0;
+  const onOverdue = (answered: Promise<unknown>): void => {
+    overdue += 1;
+    complain(`no answer within ${redisDeadlineMilliseconds} ms`);
+    void answered.finally(() => (overdue -= 1));
+  };
   return {
-    get: async (key) => read(await soon(client.isReady ? client.get(prefix + key) : null)),
+    get: async (key) => {
+      if (!mayAsk()) return null;
+      const askedAt = Date.now();
+      const question = client
+        .multi()
+        .get(prefix + key)
+        .pTTL(prefix + key);
+      const [text, leftMilliseconds] = (await soon(question.exec(), onOverdue)) ?? [];
+      return read(text, askedAt + Number(leftMilliseconds));
+    },
     set: async (key, { decision, endsAt }) => {
       const lifeMilliseconds = endsAt - Date.now();
-      if (!client.isReady || lifeMilliseconds < 1) return;
-      await soon(client.set(prefix + key, `${decision} ${endsAt}`, { PX: Math.ceil(lifeMilliseconds) }));
+      if (!mayAsk() || lifeMilliseconds < 1) return;
+      const life = { PX: Math.ceil(lifeMilliseconds) };
+      await soon(client.set(prefix + key, `${decision} ${endsAt}`, life), onOverdue);
     },
-    close: async () => {
-      client.destroy();
-      await opening;
-    },
+    // A connection that is just being made ends by itself, at its deadline at the latest: not worth waiting for.
+    close: async () => client.destroy(),
   };
 }
 
-async function soon<Value>(asked: Promise<Value> | null): Promise<Value | null> {
-  if (asked === null) return null;
+/** Null where Redis failed or was too slow; then `onOverdue` gets what settles when it has answered after all. */
+async function soon<Value>(
+  asked: Promise<Value>,
+  onOverdue: (answered: Promise<unknown>) => void,
+): Promise<Value | null> {
+  const answer = asked.catch(() => null);
   const deadline = Promise.withResolvers<null>();
-  const timer = setTimeout(() => deadline.resolve(null), redisDeadlineMilliseconds);
+  const timer = setTimeout(() => {
+    onOverdue(answer);
+    deadline.resolve(null);
+  }, redisDeadlineMilliseconds);
   try {
-    return await Promise.race([asked, deadline.promise]);
-  } catch {
-    return null;
+    return await Promise.race([answer, deadline.promise]);
   } finally {
     clearTimeout(timer);
   }
 }
 
-function read(text: string | null): Remembered | null {
-  const [, decision, endsAt] = /^(allowed|restricted|refused) (\d+)$/.exec(text ?? '') ?? [];
-  return decision === undefined ? null : { decision: decision as Decision, endsAt: Number(endsAt) };
+/** `leavesAt`, from Redis's own count, holds where the clock of the replica that wrote is ahead of this one's. */
+function read(text: unknown, leavesAt: number): Remembered | null {
+  const [, decision, endsAt] = /^(allowed|restricted|refused) (\d+)$/.exec(String(text)) ?? [];
+  if (decision === undefined) return null;
+  return { decision: decision as Decision, endsAt: Math.min(Number(endsAt), leavesAt) };
 }
