@@ -22,14 +22,17 @@ export interface PoolOptions {
   readonly applicationName: string;
   readonly size: number;
   readonly connectTimeoutSeconds?: number;
-  /** Statement and idle-in-transaction limits of the session, so that nothing of ours lingers. */
-  readonly statementTimeoutSeconds?: number;
+  /**
+   * Longest wait for the answer to a query, whose connection is then broken off; for pools without COPY. It is ours: a
+   * `statement_timeout` says nothing over a silent link, and pgbouncer refuses connections that ask for one.
+   */
+  readonly queryTimeoutSeconds?: number;
   /** Called for errors of idle connections; the pool replaces them by itself. */
   readonly onIdleError: (error: Error) => void;
 }
 
 export function createPool(options: PoolOptions): pg.Pool {
-  const statementTimeoutSeconds = options.statementTimeoutSeconds ?? 0;
+  const { queryTimeoutSeconds } = options;
   const pool = new pg.Pool({
     connectionString: options.url,
     application_name: options.applicationName,
@@ -39,7 +42,7 @@ export function createPool(options: PoolOptions): pg.Pool {
     allowExitOnIdle: true,
     keepAlive: true,
     stream: createSocket as () => ReturnType<typeof createSocket>,
-    ...(statementTimeoutSeconds > 0 ? { statement_timeout: statementTimeoutSeconds * 1000 } : {}),
+    ...(queryTimeoutSeconds === undefined ? {} : { query_timeout: queryTimeoutSeconds * 1000 }),
   });
   pool.on('error', options.onIdleError);
   // A connection lost while it is lent out, between two queries, is nobody's rejection: without a listener it would end

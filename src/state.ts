@@ -37,6 +37,8 @@ export async function openState(options: StateOptions): Promise<State> {
     url: options.url,
     applicationName: 'datastore-dumper state',
     size: options.poolSize ?? 4,
+    // longer than another's switch may hold a row
+    queryTimeoutSeconds: 60,
     onIdleError: options.onIdleError,
   });
   try {

@@ -92,6 +92,8 @@ function openWritePool(config: Config, log: Log): pg.Pool | null {
     url: config.CKAN_DATASTORE_WRITE_URL,
     applicationName: 'datastore-dumper triggers',
     size: 1,
+    // folding a journal that was left alone for long takes its time
+    queryTimeoutSeconds: 300,
     onIdleError: (error) => log.debug({ reason: reasonOf(error) }, 'an idle connection was lost'),
   });
 }

@@ -73,12 +73,12 @@ export function openWorld({ config, log, environment }: WorldOptions): World {
 
 function openPools(config: Config, log: Log): Pick<World, 'readPool' | 'livePool' | 'publishPool'> {
   const url = config.CKAN_DATASTORE_READ_URL ?? '';
-  const open = (purpose: string, size: number, statementTimeoutSeconds?: number): pg.Pool =>
+  const open = (purpose: string, size: number, queryTimeoutSeconds?: number): pg.Pool =>
     createPool({
       url,
       applicationName: `datastore-dumper ${purpose}`,
       size,
-      ...(statementTimeoutSeconds === undefined ? {} : { statementTimeoutSeconds }),
+      ...(queryTimeoutSeconds === undefined ? {} : { queryTimeoutSeconds }),
       onIdleError: (error) => log.debug({ reason: reasonOf(error), purpose }, 'an idle connection was lost'),
     });
   return {

@@ -109,7 +109,8 @@ export async function publish(
   world.onStep?.(id, 'fenced');
   const visibility = await world.visibility(id);
   const current = await concealed(world, id, before, visibility);
-  const draft = await withSnapshot(world.pool, id, { lockSeconds: world.lockSeconds, signal }, (snapshot) =>
+  const { lockSeconds, stallSeconds } = world;
+  const draft = await withSnapshot(world.pool, id, { lockSeconds, stallSeconds, signal }, (snapshot) =>
     write(world, snapshot, { ...options, signal }, { current, generation, visibility }),
   );
   if (draft === null) return { kind: 'gone' };

@@ -21,6 +21,8 @@ export interface Snapshot {
 
 export interface SnapshotOptions {
   readonly lockSeconds: number;
+  /** Longest wait for Postgres's answers before and after the work, beside the lock. */
+  readonly stallSeconds: number;
   readonly signal: AbortSignal;
 }
 
@@ -38,13 +40,36 @@ export async function withSnapshot<Result>(
   const client = await connect(pool);
   let clean = false;
   try {
-    const snapshot = await open(client, id, options.lockSeconds);
+    const { lockSeconds, stallSeconds, signal } = options;
+    const snapshot = await answered(open(client, id, lockSeconds), lockSeconds + stallSeconds, signal);
     const result = snapshot === null ? null : await work(snapshot);
-    await client.query('COMMIT');
+    await answered(client.query('COMMIT'), stallSeconds, signal);
     clean = true;
     return result;
   } finally {
     client.release(!clean);
+  }
+}
+
+/** A link that fell silent tells no error: without a deadline it would keep the slot, and the process from its end. */
+async function answered<Answer>(
+  asking: Promise<Answer>,
+  seconds: number,
+  signal: AbortSignal,
+): Promise<Answer> {
+  const { promise: given, reject } = Promise.withResolvers<never>();
+  const onAbort = (): void =>
+    reject(new DumperError('ABORTED', 'the snapshot was given up', { cause: signal.reason }));
+  const timer = setTimeout(
+    () => reject(new DumperError('POSTGRES_UNAVAILABLE', `Postgres did not answer for ${seconds} seconds`)),
+    seconds * 1000,
+  );
+  signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    return await Promise.race([asking, given]);
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener('abort', onAbort);
   }
 }
 
