@@ -54,6 +54,11 @@ async function withPublishing(
   });
 }
 
+/** As many connections as publications at once. */
+function withSlots(variables: Variables, concurrency: number | undefined): Variables {
+  return concurrency === undefined ? variables : { ...variables, DUMPER_PUBLISH_SLOTS: String(concurrency) };
+}
+
 /** What `serve` needs: a publishing role cannot do without state and store, a serving one can. */
 function serveNeeds(variables: Variables): Need[] {
   const configured =
@@ -75,7 +80,9 @@ function createActions(variables: Variables): Actions {
   return {
     serve,
     publish: (options, run) =>
-      withPublishing(variables, (publishing) => publishCommand(publishing, options, run)),
+      withPublishing(withSlots(variables, options.concurrency), (publishing) =>
+        publishCommand(publishing, options, run),
+      ),
     sweep: (run) => withPublishing(variables, (publishing) => sweepCommand(publishing, run)),
     status: ({ id }, run) => withPublishing(variables, (publishing) => statusCommand(publishing, id, run)),
     verify: ({ id }, run) =>
