@@ -25,7 +25,7 @@ export function shapeOf(statement: string, identifiers: ReadonlySet<string>): st
 
 const words = new Set(
   (
-    'COPY SELECT FROM AS WHERE AND OR IN GROUP BY ORDER ASC DESC NULLS FIRST LAST LIMIT OFFSET TO STDOUT FORMAT csv ' +
+    'COPY SELECT FROM AS WHERE AND OR IN ANY ARRAY GROUP BY ORDER ASC DESC NULLS FIRST LAST LIMIT OFFSET TO STDOUT FORMAT csv ' +
     'public coalesce array_to_json array_agg num_nulls ROW to_char to_json min max ts_rank to_tsvector plainto_tsquery to_tsquery query ' +
     'text json boolean regconfig numeric float8 int4 int8 integer bigint timestamp date nested jsonb without time zone false d _id _full_text'
   ).split(' '),

@@ -75,12 +75,24 @@ function plan(question: Question, table: AskedTable, profile: CkanProfile, optio
   return {
     kind: 'plan',
     settings: binding.settings,
-    probe: binding.probes.length === 0 ? null : sql`SELECT ${commaList(binding.probes)}`,
+    probe: probeSql(binding.probes),
     copy: sql`COPY (${body.join(' ') as Sql}) TO STDOUT (FORMAT csv)`,
     columns: selected.map((column) => column.output),
     // `fields=` names none, yet CSV and JSON carry every column below an empty head; XML cannot.
     head: (asked.length === 0 && question.format !== 'xml' ? asked : selected).map((column) => column.output),
   };
+}
+
+/** Postgres selects at most 1,664 columns (manual, appendix K), so more values are tried as rows of them. */
+const probesInRow = 1000;
+
+function probeSql(probes: readonly Sql[]): Sql | null {
+  if (probes.length === 0) return null;
+  if (probes.length <= probesInRow) return sql`SELECT ${commaList(probes)}`;
+  const rows = Array.from({ length: Math.ceil(probes.length / probesInRow) }, (_, index) =>
+    commaList(probes.slice(index * probesInRow, (index + 1) * probesInRow)),
+  );
+  return sql`SELECT ${commaList(rows.map((row) => sql`ROW(${row})`))}`;
 }
 
 function cellsOf(selected: readonly Selected[]): Sql[] {

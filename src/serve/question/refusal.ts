@@ -49,6 +49,8 @@ export function refusalOfPostgresError(error: unknown, question: Question): Refu
       ? refuse('language', 'no such text search configuration')
       : refuse('q', 'not a full-text query');
   }
+  // More columns than Postgres selects: some are named twice, or each has a rank beside it.
+  if (code === '54011') return refuse(question.fields === undefined ? 'q' : 'fields', 'too many columns');
   if (code === '54000' && question.q !== undefined)
     return refuse('q', 'too long a word for full-text search');
   if (typeFaults.has(code)) return refuse(comparing(question), 'this column cannot be compared that way');

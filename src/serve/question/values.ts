@@ -69,7 +69,20 @@ function comparisonSql(column: CatalogueColumn, by: Comparison, value: PythonJso
 function amongSql(column: CatalogueColumn, values: readonly PythonJson[], binding: Binding): Sql {
   const some = isText(column) ? values : values.filter((value) => value !== null);
   if (some.length === 0) return nothing;
-  return sql`${rowColumn(column)} IN (${commaList(some.map((value) => literal(column, value, some, binding)))})`;
+  const list = commaList(some.map((value) => literal(column, value, some, binding)));
+  const type = typeOfAll(column, some);
+  if (type === null) return sql`${rowColumn(column)} IN (${list})`;
+  return sql`${rowColumn(column)} = ANY ((SELECT ARRAY[${list}])::${type}[])`;
+}
+
+/**
+ * The one type of several values: as an array behind SELECT they are read once a statement, and not once a row. Null
+ * where Postgres must find a common type, or the values are arrays themselves.
+ */
+function typeOfAll(column: CatalogueColumn, values: readonly PythonJson[]): Sql | null {
+  if (values.length < 2 || column.json !== 'plain') return null;
+  const [type, ...others] = new Set(values.map((value) => typeOfLiteral(column, value, values)));
+  return others.length === 0 ? (type ?? null) : null;
 }
 
 /** CKAN compares a column of type `text` with Python's `str` of the value, whatever that is. */
@@ -84,13 +97,18 @@ function literal(
   beside: readonly PythonJson[],
   binding: Binding,
 ): Sql {
+  const type = typeOfLiteral(column, value, beside);
   if (isText(column)) return bind(binding, 'filters', pythonString(value));
-  if (typeof value === 'string') return bindAs(binding, value, typeOfText(column, beside));
-  if (typeof value === 'boolean') return bindAs(binding, String(value), sql`boolean`);
-  if (isPythonNumber(value)) return bindAs(binding, value.text, numberType(value.text, value.kind));
-  if (isPythonList(value) && column.baseType.startsWith('_')) {
-    return bindAs(binding, arrayText(value), column.castType);
-  }
+  if (isPythonNumber(value)) return bindAs(binding, value.text, type);
+  return bindAs(binding, isPythonList(value) ? arrayText(value) : String(value), type);
+}
+
+function typeOfLiteral(column: CatalogueColumn, value: PythonJson, beside: readonly PythonJson[]): Sql {
+  if (isText(column)) return sql`text`;
+  if (typeof value === 'string') return typeOfText(column, beside);
+  if (typeof value === 'boolean') return sql`boolean`;
+  if (isPythonNumber(value)) return numberType(value.text, value.kind);
+  if (isPythonList(value) && column.baseType.startsWith('_')) return column.castType;
   throw new Refused('filters', 'a value does not fit its column');
 }
 
