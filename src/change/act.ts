@@ -9,8 +9,9 @@ import type { BlobStore } from '../blob-store.ts';
 import type { CkanProfile } from '../ckan-profile.ts';
 import type { Config } from '../config.ts';
 import { retireSecondsOf } from '../dump/publisher.ts';
-import { reasonOf } from '../errors.ts';
+import { DumperError, reasonOf } from '../errors.ts';
 import type { Log } from '../log.ts';
+import type { Queryable } from '../postgres.ts';
 import { allTables, createRestMemory, tableState, type RestMemory } from '../revision.ts';
 import type { State } from '../state.ts';
 import type { ResourceId } from '../table.ts';
@@ -29,7 +30,7 @@ export interface ChangeWorld {
   /** The read role's pool: tokens, the sweep. */
   readonly read: pg.Pool;
   /** The owner's pool, where its URL is given. */
-  readonly write: pg.Pool | null;
+  readonly write: Queryable | null;
   readonly state: State;
   readonly store: BlobStore;
   readonly profile: () => CkanProfile;
@@ -89,8 +90,8 @@ export async function startChange(world: ChangeWorld): Promise<Change> {
   };
   const { rights } = world;
   const readers = rights ? createReaders({ ...world, rights, records: state.records, look: look.at }) : null;
-  const runSweep = createSweep(world, look.at, readers);
   const stopping = new AbortController();
+  const runSweep = createSweep(endingWith(world, stopping.signal), look.at, readers);
   const draining = new AbortController();
   const guard = createReplayGuard();
   const stopWork =
@@ -119,11 +120,38 @@ export async function startChange(world: ChangeWorld): Promise<Change> {
     depth: () => queue.depth(),
     rest: (resting) => queue.rest(resting),
     stop: async (graceSeconds) => {
-      stopping.abort();
+      stopping.abort(new DumperError('ABORTED', 'the process ends'));
       await stopWork?.();
       const timer = setTimeout(() => draining.abort(), graceSeconds * 1000);
       await queue.stop(graceSeconds + 5);
       clearTimeout(timer);
+    },
+  };
+}
+
+/** A sweep of thousands of tables must not hold up the end: its next step is none. */
+function endingWith(world: ChangeWorld, signal: AbortSignal): ChangeWorld {
+  const { store, write } = world;
+  return {
+    ...world,
+    store: {
+      ...store,
+      list: async function* (under) {
+        for await (const entry of store.list(under)) {
+          signal.throwIfAborted();
+          yield entry;
+        }
+      },
+      readSmall: async (key) => {
+        signal.throwIfAborted();
+        return store.readSmall(key);
+      },
+    },
+    write: write && {
+      query: async (query, values) => {
+        signal.throwIfAborted();
+        return write.query(query, values);
+      },
     },
   };
 }

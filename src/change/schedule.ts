@@ -3,7 +3,7 @@
  * begins while the one before still runs (promise P5).
  */
 import { schedule } from 'node-cron';
-import { reasonOf } from '../errors.ts';
+import { isDumperError, reasonOf } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Turns } from '../state/turn.ts';
 
@@ -44,6 +44,7 @@ async function takeTurn(errand: Errand, turns: Turns, occasion: Date, log: Log):
   try {
     await turns.run(errand.name, occasion, errand.run);
   } catch (error) {
+    if (isDumperError(error, 'ABORTED')) return;
     log.error({ errand: errand.name, reason: reasonOf(error) }, 'a scheduled errand failed');
   }
 }

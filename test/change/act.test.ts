@@ -64,29 +64,6 @@ test('P5: records lost, or manifests lost: all of it is learned again, and nothi
   await fresh('a');
 });
 
-test('the journal’s upkeep fails: tables are compared and published all the same', async () => {
-  world = await actWorld({ journal: true });
-  const failing = `LANGUAGE plpgsql AS $$ BEGIN RAISE 'out of order'; END $$`;
-  await world.write.query(`CREATE OR REPLACE FUNCTION datastore_dumper.fold() RETURNS void ${failing};
-    CREATE OR REPLACE FUNCTION datastore_dumper.attach(target text, wait_milliseconds integer)
-      RETURNS boolean ${failing}`);
-  await world.createTable('a');
-  const change = await world.start();
-  expect(await change.sweep()).toMatchObject({ tables: 1, exact: 0, attached: 0 });
-  await fresh('a');
-});
-
-test('a stranger’s manifest.json below the prefix is left alone', async () => {
-  world = await actWorld({ journal: true });
-  const change = await world.start();
-  const body = Buffer.from('{"name": "somebody’s app"}');
-  await world.store.replaceSmall('strange/manifest.json', body, 'application/json', null);
-  await world.start({}, false).then((other) => other.sweep());
-  expect(await change.sweep()).toMatchObject({ gone: 0 });
-  expect(await world.state.records.get(asResourceId('strange'))).toBeNull();
-  expect((await world.store.readSmall('strange/manifest.json'))?.body).toEqual(body);
-});
-
 test('a manifest that lacks a format asked for is looked at again', async () => {
   world = await actWorld({ journal: true });
   const id = await world.createTable('a');

@@ -1,0 +1,50 @@
+/** P20, P21: a sweep whose surroundings fail, are strange or have no end. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterEach, expect, test } from 'vitest';
+import { asResourceId } from '../../src/table.ts';
+import { eventually } from '../world/eventually.ts';
+import { actWorld, type ActWorld } from './world.ts';
+
+let world: ActWorld;
+
+afterEach(async () => {
+  await world.stop();
+});
+
+test('the journal’s upkeep fails: tables are compared and published all the same', async () => {
+  world = await actWorld({ journal: true });
+  const failing = `LANGUAGE plpgsql AS $$ BEGIN RAISE 'out of order'; END $$`;
+  await world.write.query(`CREATE OR REPLACE FUNCTION datastore_dumper.fold() RETURNS void ${failing};
+    CREATE OR REPLACE FUNCTION datastore_dumper.attach(target text, wait_milliseconds integer)
+      RETURNS boolean ${failing}`);
+  const id = await world.createTable('a');
+  const change = await world.start();
+  expect(await change.sweep()).toMatchObject({ tables: 1, exact: 0, attached: 0 });
+  await eventually('published', () => world.isFresh(id));
+});
+
+test('a stranger’s manifest.json below the prefix is left alone', async () => {
+  world = await actWorld({ journal: true });
+  const change = await world.start();
+  const body = Buffer.from('{"name": "somebody’s app"}');
+  await world.store.replaceSmall('strange/manifest.json', body, 'application/json', null);
+  await world.start({}, false).then((other) => other.sweep());
+  expect(await change.sweep()).toMatchObject({ gone: 0 });
+  expect(await world.state.records.get(asResourceId('strange'))).toBeNull();
+  expect((await world.store.readSmall('strange/manifest.json'))?.body).toEqual(body);
+});
+
+test('P20: a sweep of a store without end does not hold up the end', async () => {
+  world = await actWorld({ journal: true });
+  world.store.list = async function* () {
+    for (let number = 0; ; number += 1) {
+      await delay(5);
+      yield { key: `t/${number}`, bytes: 1, modifiedAt: new Date(0) };
+    }
+  };
+  const change = await world.start();
+  const sweeping = expect(change.sweep()).rejects.toMatchObject({ code: 'ABORTED' });
+  await delay(100);
+  await change.stop(1);
+  await sweeping;
+});
