@@ -52,18 +52,22 @@ const mostAsked = 1000;
 const atOnce = 4;
 
 export function createReaders(world: ReadersWorld): Readers {
-  const underWay = new Map<ResourceId, ReturnType<Readers['heard']>>();
+  const underWay = new Map<ResourceId, { anyone: boolean; settling: ReturnType<Readers['heard']> }>();
   let turn = 0;
   const heard: Readers['heard'] = (id, anyone) => {
-    const settling =
-      underWay.get(id) ??
-      settle(world, id, anyone)
-        .catch((error: unknown) => {
-          world.log.warn({ table: id, reason: reasonOf(error) }, 'who may read it has changed; tried again');
-          return 'as published' as const;
-        })
-        .finally(() => underWay.delete(id));
-    underWay.set(id, settling);
+    const before = underWay.get(id);
+    if (before?.anyone === anyone) return before.settling;
+    // The opposite is settled first: the later word stands.
+    const settling = (before?.settling ?? Promise.resolve())
+      .then(() => settle(world, id, anyone))
+      .catch((error: unknown) => {
+        world.log.warn({ table: id, reason: reasonOf(error) }, 'who may read it has changed; tried again');
+        return 'as published' as const;
+      })
+      .finally(() => {
+        if (underWay.get(id)?.settling === settling) underWay.delete(id);
+      });
+    underWay.set(id, { anyone, settling });
     return settling;
   };
   const check = async (): Promise<ReadersReport> => {

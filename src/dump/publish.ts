@@ -104,8 +104,10 @@ export async function publish(
   if (`${id}/`.startsWith(publicPrefix)) {
     throw new DumperError('BAD_PARAMETER', 'a table of this name would lie among the public blobs');
   }
+  const known = await readPublished(world.store, id);
+  const generation = await world.fence.take(id, known?.manifest?.generation ?? 0);
+  // Whoever held the fence until now may have switched since.
   const before = await readPublished(world.store, id);
-  const generation = await world.fence.take(id, before?.manifest?.generation ?? 0);
   world.onStep?.(id, 'fenced');
   const visibility = await world.visibility(id);
   const current = await concealed(world, id, before, visibility);

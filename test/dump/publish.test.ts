@@ -107,6 +107,23 @@ describe('publish', () => {
     expect(await keys()).toEqual([...living, `${id}/manifest.json`].sort());
   });
 
+  test('P5 what another published before the fence was taken is superseded, not overwritten', async () => {
+    const world = publishing.world();
+    let between: Manifest | undefined;
+    const take: Fence['take'] = async (table, known) => {
+      between = await publishOnce();
+      return world.fence.take(table, known);
+    };
+    const outcome = await publish(
+      { ...world, fence: { ...world.fence, take } },
+      id,
+      plainly({ force: true }),
+    );
+    await publishing.state.fence.release(id);
+    if (outcome.kind !== 'published') throw new Error(outcome.kind);
+    expect(outcome.manifest.superseded.map((entry) => entry.revision)).toContain(between?.revision);
+  });
+
   test('P5 a worker whose fence was taken cannot switch the manifest', async () => {
     const current = await publishOnce();
     const world = publishing.world();
