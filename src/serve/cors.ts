@@ -9,7 +9,7 @@ import type { Config } from '../config.ts';
 export function setCrossOrigin(ctx: Context, config: Config): void {
   const whitelist = config.CKAN__CORS__ORIGIN_WHITELIST ?? [];
   const everyone = config.CKAN__CORS__ORIGIN_ALLOW_ALL;
-  if (!everyone && whitelist.length > 0) ctx.vary('Origin');
+  if (everyone || whitelist.length > 0) ctx.vary('Origin');
   const origin = ctx.get('Origin');
   if (origin === '' || !(everyone || whitelist.includes(origin))) return;
   ctx.set('Access-Control-Allow-Origin', everyone ? '*' : origin);

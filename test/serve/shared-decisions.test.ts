@@ -153,7 +153,6 @@ describe.skipIf(noRedis !== null)(
       ];
       const statusOf = async (base: string, headers: Record<string, string>): Promise<number> =>
         (await ask(`${base}/datastore/dump/${hidden}?limit=1`, { headers })).status;
-      const byToken = { authorization: 'token-member' };
       const bySession = { cookie: 'ckan=session-member' };
       const stranger = { authorization: 'token-outsider' };
       await eventually('the first replica has written', async () => {
