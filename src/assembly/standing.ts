@@ -36,7 +36,7 @@ export async function takeStand(
   let tell = async (_inForce: boolean): Promise<void> => undefined;
 
   /** Declares anew when CKAN has told another version; otherwise only keeps what was declared. */
-  const ask = async (): Promise<boolean> => {
+  const inForce = oneAtATime(async (): Promise<boolean> => {
     const fingerprint = `${[...config.DUMPER_FORMATS].sort().join()}|${profileFingerprint(await profiles.known())}`;
     if (fingerprint !== declared) {
       await precedence.declare(fingerprint);
@@ -56,15 +56,7 @@ export async function takeStand(
       });
     }
     return kept;
-  };
-  let asking: Promise<boolean> | null = null;
-  /** One question at a time, so that a change is told in the order in which it was seen. */
-  const inForce = (): Promise<boolean> => {
-    asking ??= ask().finally(() => {
-      asking = null;
-    });
-    return asking;
-  };
+  });
 
   await inForce();
   const beat = setInterval(() => {
@@ -88,5 +80,16 @@ export async function takeStand(
       tell = onChange;
     },
     stop: () => clearInterval(beat),
+  };
+}
+
+/** Whoever asks while a question is under way shares its answer: changes are told in the order in which they were seen. */
+function oneAtATime<Answer>(ask: () => Promise<Answer>): () => Promise<Answer> {
+  let asking: Promise<Answer> | null = null;
+  return () => {
+    asking ??= ask().finally(() => {
+      asking = null;
+    });
+    return asking;
   };
 }
