@@ -19,8 +19,11 @@ export interface CopyOptions {
    * asynchronous. What it throws ends the COPY.
    */
   readonly onBytes: (chunk: Uint8Array) => Uint8Array | null;
-  /** Asked after each chunk; the socket rests until the promise resolves, and the COPY fails when it rejects. */
-  readonly whenReady?: () => Promise<void> | undefined;
+  /**
+   * Asked after each chunk; the socket rests until the promise resolves, and the COPY fails when it rejects. A reader
+   * that takes a chunk in parts calls `progress` after each.
+   */
+  readonly whenReady?: (progress: () => void) => Promise<void> | undefined;
   readonly signal: AbortSignal;
   /** Longest wait for Postgres's next byte, and longest wait for the reader. */
   readonly stallSeconds: number;
@@ -128,7 +131,7 @@ function tap(
       watch.progress('Postgres');
       const rest = onBytes(bytes);
       if (rest !== null) return giveBack(rest);
-      const ready = whenReady?.();
+      const ready = whenReady?.(() => watch.progress('the reader'));
       if (ready !== undefined) hold(socket, ready, watch, reject);
     } catch (error) {
       reject(error);

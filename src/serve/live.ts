@@ -210,7 +210,7 @@ async function answer(
       held = [];
       return null;
     },
-    whenReady: () => wire.ready(),
+    whenReady: (progress) => wire.ready(progress),
     signal,
     stallSeconds: world.config.DUMPER_STALL_SECONDS,
   });

@@ -14,11 +14,17 @@ export interface Wire {
   /** Encode all that is written from now on; before the first byte only. */
   encode(encoding: Encoding): void;
   write(bytes: Uint8Array): void;
-  /** Undefined when more may be written at once; rejects when the client leaves or takes nothing for too long. */
-  ready(): Promise<void> | undefined;
+  /**
+   * Undefined when more may be written at once; rejects when the client leaves or takes nothing for too long.
+   * `onProgress` hears of each part that the client took.
+   */
+  ready(onProgress?: () => void): Promise<void> | undefined;
   /** Resolves when the last byte was handed over; rejects as `ready` does. */
   end(): Promise<void>;
 }
+
+/** What is under way to the client at once: a deadline counts for so much, not for a row of any size. */
+const underWayBytes = 256 * 1024;
 
 export function createWire(response: ServerResponse, stallSeconds: number): Wire {
   let bytes = 0;
@@ -27,6 +33,24 @@ export function createWire(response: ServerResponse, stallSeconds: number): Wire
   response.on('error', () => undefined);
   const until = (stream: Writable, event: 'drain' | 'finish'): Promise<void> =>
     waitFor(response, stream, event, stallSeconds);
+  let waiting: Uint8Array[] = [];
+  const pump = (isFree = false): void => {
+    const room = (): boolean => response.writableLength + (encoder?.writableLength ?? 0) < underWayBytes;
+    waiting = give(waiting, encoder ?? response, room, isFree);
+  };
+  const taken = (): Promise<void> | undefined => {
+    if (response.writableNeedDrain) return until(response, 'drain');
+    return encoder?.writableNeedDrain ? until(encoder, 'drain') : undefined;
+  };
+  const flow = async (onProgress?: () => void): Promise<void> => {
+    for (;;) {
+      await taken();
+      onProgress?.();
+      if (response.destroyed) throw left();
+      if (waiting.length === 0) return;
+      pump(true);
+    }
+  };
   return {
     get bytes() {
       return bytes;
@@ -37,21 +61,40 @@ export function createWire(response: ServerResponse, stallSeconds: number): Wire
     write: (chunk) => {
       const isFirst = bytes === 0;
       bytes += chunk.length;
-      (encoder ?? response).write(chunk);
+      waiting.push(chunk);
+      pump();
       if (isFirst) encoder?.flush();
     },
-    ready: () => {
+    ready: (onProgress) => {
       if (response.destroyed) return Promise.reject(left());
-      if (response.writableNeedDrain) return until(response, 'drain');
-      return encoder?.writableNeedDrain ? until(encoder, 'drain') : undefined;
+      return waiting.length > 0 ? flow(onProgress) : taken();
     },
-    end: () => {
-      if (response.destroyed) return Promise.reject(left());
+    end: async () => {
+      if (response.destroyed) throw left();
+      if (waiting.length > 0) await flow();
       const finished = until(response, 'finish');
       (encoder ?? response).end();
-      return finished;
+      await finished;
     },
   };
+}
+
+/** Give chunks in pieces while there is room, one at least where the sink is known to be free; returns what is left. */
+function give(
+  chunks: readonly Uint8Array[],
+  sink: Writable,
+  room: () => boolean,
+  isFree: boolean,
+): Uint8Array[] {
+  let mayGive = isFree;
+  for (const [index, chunk] of chunks.entries()) {
+    for (let from = 0; from < chunk.length; from += underWayBytes) {
+      if (!mayGive && !room()) return [chunk.subarray(from), ...chunks.slice(index + 1)];
+      sink.write(chunk.subarray(from, from + underWayBytes));
+      mayGive = false;
+    }
+  }
+  return [];
 }
 
 /** Before the first piece of an answer too large to be held: encode it where the caller and the settings want that. */

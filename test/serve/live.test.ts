@@ -102,6 +102,32 @@ describe('P13: stalled clients', () => {
   });
 });
 
+describe('a client that takes little at a time', () => {
+  it('gets rows larger than it takes within the deadline, whole', async () => {
+    const id = 'c0000000-0000-4000-8000-000000000003';
+    await serving.createTable(id, 0);
+    const bytes = 20 * 2 ** 20;
+    await serving.owner.query(
+      `INSERT INTO "${id}" (n, text) SELECT i, repeat('x', ${bytes}) FROM generate_series(1, 2) i`,
+    );
+    const client = openClient({
+      port: serving.port,
+      path: `/datastore/dump/${id}`,
+      onData: (socket) => {
+        // Some 6 MiB a second: a row takes longer than the deadline.
+        socket.pause();
+        setTimeout(() => socket.resume(), 10);
+      },
+    });
+    const started = performance.now();
+    expect(await client.ended).toBe('closed');
+    expect(performance.now() - started).toBeGreaterThan(2500);
+    expect(client.received().length).toBeGreaterThan(2 * bytes);
+    expect(isWhole(client.received())).toBe(true);
+    await untilFree(2);
+  }, 40_000);
+});
+
 describe('P19: an answer that breaks off is visibly broken', () => {
   for (const format of ['csv', 'tsv', 'json', 'xml']) {
     for (const http of ['1.1', '1.0'] as const) {
