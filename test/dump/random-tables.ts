@@ -14,7 +14,7 @@ const awkward = [
   'null',
   'plain',
 ];
-const text = fc.oneof(
+export const text = fc.oneof(
   fc.array(fc.constantFrom(...awkward), { maxLength: 60 }).map((parts) => parts.join('')),
   fc.string({ unit: 'grapheme', maxLength: 40 }),
   fc.string({ unit: 'binary', maxLength: 20 }).map((value) => value.replaceAll('\0', '').toWellFormed()),
@@ -97,7 +97,7 @@ const jsonText = fc
   );
 const arrayText = fc.array(fc.option(text), { maxLength: 4 }).map((items) => JSON.stringify(items));
 
-const cells: Readonly<Record<string, fc.Arbitrary<string>>> = {
+export const cells: Readonly<Record<string, fc.Arbitrary<string>>> = {
   text,
   int4: fc.integer().map(String),
   int8: fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }).map(String),
