@@ -153,7 +153,8 @@ function decisionOf(answer: CkanAnswer): Answer {
 
 /** What `datastore_authorize` and `package_show` tell of the dataset: private, or in another state than active. */
 function isRestricted(result: unknown): boolean {
-  const found = (result as { package?: { private?: unknown; state?: unknown } } | null | undefined)?.package;
-  if (found === undefined) return false;
+  const found = (result as { package?: { private?: unknown; state?: unknown } | null } | null | undefined)
+    ?.package;
+  if (found === undefined || found === null) return false;
   return found.private === true || (typeof found.state === 'string' && found.state !== 'active');
 }

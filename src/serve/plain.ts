@@ -56,6 +56,10 @@ export function answerError(ctx: Context, config: Config, error: unknown): 'expe
     );
     return 'expected';
   }
+  if (isDumperError(error, 'NOT_FOUND')) {
+    answerPlain(ctx, config, 404, 'There is nothing at this address');
+    return 'expected';
+  }
   answerPlain(ctx, config, 500, (known ? told[error.code] : undefined) ?? 'Internal server error');
   ctx.state['reason'] = reasonOf(error);
   return 'unexpected';

@@ -48,6 +48,20 @@ describe('the public address', () => {
     expect((await ask(`${serving.url}/datastore/dump/${open}`)).status).toBe(404);
   });
 
+  it('P9: leads out of the public prefix by no spelling of a path', async () => {
+    const serving = await serve({ DUMPER_PUBLIC_BLOB_URL: 'https://cdn.example' });
+    const keys = await Array.fromAsync(serving.store.list(''));
+    const key = keys.find((listed) => listed.key.startsWith(hidden) && listed.key.endsWith('.csv'))?.key;
+    for (const path of [
+      `public/..%2F${key}`,
+      `public%2F%2E%2E/${key}`,
+      `public/.%2F..%2F${key}`,
+      'public//x',
+    ]) {
+      expect([path, (await ask(`${serving.url}/blobs/${path}`)).status]).toEqual([path, 404]);
+    }
+  });
+
   it('P6: a blob that the store has lost is answered live', async () => {
     const serving = await serve({ DUMPER_DELIVERY: 'stream' });
     const before = await ask(`${serving.url}/datastore/dump/${open}`);
