@@ -57,7 +57,8 @@ export function isUnavailable(error: unknown): boolean {
   const code = (error as { code?: unknown }).code;
   if (typeof code !== 'string') return /terminated|timeout|ended|closed|not queryable/i.test(error.message);
   return (
-    /^(08|53|57P|57014|40001|28|3D)/.test(code) || /^(ECONN|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_|EHOST|ENET|ENOENT)/.test(code)
+    /^(08|53|57P|57014|40001|28|3D)/.test(code) ||
+    /^(ECONN|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_|EHOST|ENET|ENOENT)/.test(code)
   );
 }
 
