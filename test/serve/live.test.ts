@@ -159,9 +159,19 @@ describe('P19: an answer that breaks off is visibly broken', () => {
   }
 
   it('a terminated backend too', async () => {
-    const client = openClient({ port: serving.port, path: `${path}?format=xml`, paused: true });
-    await eventually('it streams', async () => (await busyBackends()) === 1);
+    const begun = Promise.withResolvers<void>();
+    let killed = false;
+    const client = openClient({
+      port: serving.port,
+      path: `${path}?format=xml`,
+      onData: (socket) => {
+        if (!killed) socket.pause();
+        begun.resolve();
+      },
+    });
+    await begun.promise;
     await serving.killLive();
+    killed = true;
     client.socket.resume();
     expect(await client.ended).toBe('reset');
     await untilFree(5);
