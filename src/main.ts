@@ -18,6 +18,7 @@ import { readConfig, type Config, type Need } from './config.ts';
 import { runDemo, type Environment } from './demo/demo.ts';
 import { createLog } from './log.ts';
 import { openState } from './state.ts';
+import { openTraces } from './traces.ts';
 
 type Variables = Readonly<Record<string, string | undefined>>;
 
@@ -30,7 +31,9 @@ async function withWorld(
   work: (world: World, config: Config) => Promise<ExitCode>,
 ): Promise<ExitCode> {
   const config = readConfig(variables, needs);
-  const world = openWorld({ config, log: createLog(config.DUMPER_LOG_LEVEL), environment: variables });
+  const log = createLog(config.DUMPER_LOG_LEVEL);
+  const traces = await openTraces(variables, log);
+  const world = openWorld({ config, log, environment: variables, traces });
   try {
     return await work(world, config);
   } finally {

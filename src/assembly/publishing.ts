@@ -10,6 +10,7 @@ import { tableState } from '../revision.ts';
 import type { ResourceId } from '../table.ts';
 import type { OpenPermission } from './permission.ts';
 import { openReport, reported } from './reporting.ts';
+import { tracedPublisher, tracedSteps } from './traced.ts';
 import type { World } from './world.ts';
 
 export interface Publishing {
@@ -43,7 +44,7 @@ export async function openPublishing(world: World, options: PublishingOptions): 
   });
   const report = openReport(world, options.permission);
   const state = { ...opened, records: reported(opened.records, report) };
-  const publisher = createPublisher({
+  const plain = createPublisher({
     config,
     pool: world.publishPool,
     store,
@@ -53,8 +54,9 @@ export async function openPublishing(world: World, options: PublishingOptions): 
     metrics: world.metrics,
     log,
     now: world.now,
-    ...(options.onStep === undefined ? {} : { onStep: options.onStep }),
+    onStep: tracedSteps(world.traces, options.onStep),
   });
+  const publisher = tracedPublisher(world.traces, plain);
   return {
     world,
     store,

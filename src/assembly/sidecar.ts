@@ -18,6 +18,7 @@ import { createManifests, nothingPublished } from '../serve/freshness.ts';
 import { createResourceNames, nameless } from '../serve/resource-name.ts';
 import { createSlots } from '../serve/slots.ts';
 import type { ServeWorld } from '../serve/world.ts';
+import { openTraces } from '../traces.ts';
 import { readinessChecks } from './checks.ts';
 import { listen } from './http-server.ts';
 import { keepPublishing, type Late } from './late.ts';
@@ -45,7 +46,7 @@ export async function startSidecar(
   options: SidecarOptions = {},
 ): Promise<Sidecar> {
   const log = options.log ?? createLog(config.DUMPER_LOG_LEVEL);
-  const world = openWorld({ config, log, environment });
+  const world = openWorld({ config, log, environment, traces: await openTraces(environment, log) });
   const permission = openPermission(world);
   const stopping = new AbortController();
   const ending = new AbortController();
@@ -150,6 +151,7 @@ async function serveWorld(
     checks: readinessChecks(world, () => late.publishing ?? late.fault, permission.permission.how),
     openapi: await readOpenapi(),
     metrics,
+    traces: world.traces,
     log,
     now,
     ending,

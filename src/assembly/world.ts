@@ -15,11 +15,14 @@ import type { Log } from '../log.ts';
 import { createMetrics, type Metrics } from '../metrics.ts';
 import { createPool } from '../postgres.ts';
 import { createProfileSource, type ProfileSource } from '../profile-source.ts';
+import { noTraces, type Traces } from '../traces.ts';
+import { tracedCkan } from './traced.ts';
 
 export interface World {
   readonly config: Config;
   readonly log: Log;
   readonly metrics: Metrics;
+  readonly traces: Traces;
   /** Tokens and catalogue. */
   readonly readPool: pg.Pool;
   /** Live answers: as many connections as slots. */
@@ -39,9 +42,11 @@ export interface WorldOptions {
   readonly log: Log;
   /** Where the AWS SDK's variables are looked up. */
   readonly environment: Readonly<Record<string, string | undefined>>;
+  /** None unless given; closed with the world. */
+  readonly traces?: Traces;
 }
 
-export function openWorld({ config, log, environment }: WorldOptions): World {
+export function openWorld({ config, log, environment, traces = noTraces }: WorldOptions): World {
   const ending = new AbortController();
   const metrics = createMetrics();
   const blobSecret = config.DUMPER_BLOB_URL_SECRET ?? derivedSecret(config);
@@ -51,11 +56,13 @@ export function openWorld({ config, log, environment }: WorldOptions): World {
     .set('live', pools.livePool)
     .set('publish', pools.publishPool);
   const store = openStore(config, environment, blobSecret);
-  const ckan = openCkan(config, metrics);
+  const asked = openCkan(config, metrics);
+  const ckan = asked === null ? null : tracedCkan(traces, asked);
   return {
     config,
     log,
     metrics,
+    traces,
     ...pools,
     store,
     blobSecret,
@@ -67,6 +74,7 @@ export function openWorld({ config, log, environment }: WorldOptions): World {
       ckan?.close();
       const { readPool, livePool, publishPool } = pools;
       await Promise.all([readPool.end(), livePool.end(), publishPool.end(), store?.close()]);
+      await traces.close();
     },
   };
 }

@@ -20,12 +20,14 @@ import { answerRebuildForm, readForm } from './rebuild-form.ts';
 import { answerDump } from './route.ts';
 import { answerRebuild, answerStatus, answerStatusList } from './status.ts';
 import { dumpNameOf, readTarget } from './target.ts';
+import { traceDump } from './trace.ts';
 import type { ServeWorld } from './world.ts';
 
 export function createApp(world: ServeWorld): Koa {
   const app = new Koa();
   // Faults of a connection; those of ours were logged and answered below.
   app.on('error', (error: unknown) => world.log.debug({ err: error }, 'connection fault'));
+  app.use((ctx, next) => traceDump(world, ctx, next));
   app.use((ctx, next) => observe(world, ctx, next));
   app.use((ctx, next) => dumps(world, ctx, next));
   app.use(protectOwnRoutes);

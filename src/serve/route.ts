@@ -92,7 +92,7 @@ async function find(world: ServeWorld, profile: CkanProfile, name: string): Prom
     return columns.length === 0 ? null : { id: asResourceId(name), state: null };
   }
   if (name.startsWith('_') && profile.version === '2.12') return null;
-  const state = await lookUpOf(world.readPool)(name);
+  const state = await world.traces.span('look up the table', {}, () => lookUpOf(world.readPool)(name));
   return state === null ? null : { id: state.id, state };
 }
 
@@ -105,13 +105,8 @@ async function answerAsked(world: ServeWorld, ctx: Context, asked: Asked): Promi
   const named = { asked: asked.name, name, id: found.id, question, profile, now: world.now() };
   const disposition = contentDisposition(fileNameOf(template, named));
   if (await answerBlob(world, ctx, asked, disposition)) return;
-  const outcome = await answerLive(world, ctx, {
-    id: found.id,
-    question,
-    profile,
-    public: asked.public,
-    disposition,
-  });
+  const ask = { id: found.id, question, profile, public: asked.public, disposition };
+  const outcome = await world.traces.span('live copy', {}, () => answerLive(world, ctx, ask));
   if (outcome.kind === 'broken') {
     ctx.state['broken'] = outcome.cause;
     ctx.state['reason'] = outcome.reason;

@@ -10,6 +10,7 @@ import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Records } from '../state/record.ts';
 import type { ResourceId } from '../table.ts';
+import type { Traces } from '../traces.ts';
 import type { Manifests } from './freshness.ts';
 import type { Permission } from './permission.ts';
 import type { ResourceNames } from './resource-name.ts';
@@ -57,6 +58,7 @@ export interface ServeWorld {
   /** The text of `openapi.yaml`, or null. */
   readonly openapi: string | null;
   readonly metrics: Metrics;
+  readonly traces: Traces;
   readonly log: Log;
   readonly now: () => Date;
   /** Aborts when live answers have had their grace after SIGTERM. */

@@ -16,6 +16,7 @@ import { createSlots } from '../../src/serve/slots.ts';
 import type { ServeWorld } from '../../src/serve/world.ts';
 import type { State } from '../../src/state.ts';
 import { asResourceId } from '../../src/table.ts';
+import { noTraces } from '../../src/traces.ts';
 import { publishedVariants } from '../dump/publishing.ts';
 import type { StandInCkan, TableRights } from '../world/ckan.ts';
 import { asAdmin, type Database } from '../world/postgres.ts';
@@ -132,6 +133,7 @@ function worldOf(around: Neighbours, lines: string[], ending: AbortSignal): Serv
     checks: [],
     openapi: null,
     metrics: createMetrics(),
+    traces: noTraces,
   };
 }
 
