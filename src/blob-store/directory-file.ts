@@ -2,6 +2,7 @@
  * Files of a directory store: where a key's bytes and headers are, and how a file appears whole or not at all.
  */
 import { randomUUID } from 'node:crypto';
+import type { WriteStream } from 'node:fs';
 import { mkdir, open, rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { DumperError, isDumperError, reasonOf } from '../errors.ts';
@@ -79,4 +80,12 @@ export function unavailable(error: unknown): DumperError {
   if (isDumperError(error)) return error;
   const message = `the blob store cannot be used: ${reasonOf(error)}`;
   return new DumperError('BLOB_STORE_UNAVAILABLE', message, { cause: error });
+}
+
+/** A file that is still being opened would come to be after its removal. */
+export async function closed(sink: WriteStream): Promise<void> {
+  if (sink.closed) return;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  sink.once('close', resolve).destroy();
+  await promise;
 }

@@ -36,6 +36,7 @@ import {
   unfinishedFile,
   writeUnfinished,
   type StoredHeaders,
+  closed,
 } from './directory-file.ts';
 import { openLock, type DirectoryLock } from './directory-lock.ts';
 import { abortUnfinished, deleteAll, list } from './directory-sweep.ts';
@@ -117,6 +118,7 @@ function faultOf(error: unknown, signal: AbortSignal): unknown {
 
 /** Rejects with the source's own error when it was the source that failed. */
 async function writeStream(source: BlobSource, file: string, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) throw abortReason(signal);
   // A chunk is written before the next one is asked for: its memory may then be used again.
   const sink = createWriteStream(file, { flags: 'wx', flush: true, highWaterMark: 1 });
   let fileFailed = false;
@@ -126,9 +128,9 @@ async function writeStream(source: BlobSource, file: string, signal: AbortSignal
   const stop = (): void => void source.destroy(abortReason(signal));
   signal.addEventListener('abort', stop, { once: true });
   try {
-    if (signal.aborted) throw abortReason(signal);
     await pipeline(source, sink);
   } catch (error) {
+    await closed(sink);
     if (fileFailed) throw unavailable(error);
     const { code } = error as { code?: unknown };
     if (code !== 'ERR_STREAM_PREMATURE_CLOSE') throw error;
