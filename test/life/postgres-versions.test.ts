@@ -32,7 +32,7 @@ const changes = [
 test.each([
   ['the change journal', {}],
   ['counters alone', { DUMPER_COUNTER_MARGIN_SECONDS: '0', DUMPER_SWEEP_CRON: '* * * * * *' }],
-] as const)('P23 the story on Postgres 18 with %s', async (tier, settings) => {
+] as const)('P23 the story on Postgres 18 with %s', { timeout: 300_000 }, async (tier, settings) => {
   const { rows } = await asAdmin(server.adminUrl, (admin) =>
     admin.query<{ server_version: string }>('SHOW server_version'),
   );
@@ -41,18 +41,23 @@ test.each([
   await world.createTable('story', 300);
   const { base, sidecar } = await world.start(settings);
   const dump = `${base}/datastore/dump/story`;
-  const revision = (): Promise<string> =>
-    eventually('the blob is fresh', async () => {
-      const answer = await fetch(dump, { redirect: 'manual' });
-      return answer.headers.get('x-dump-source') === 'blob' ? answer.headers.get('x-dump-revision') : null;
-    });
+  const read = async (): Promise<string | null> => {
+    const answer = await fetch(dump, { redirect: 'manual' });
+    return answer.headers.get('x-dump-source') === 'blob' ? answer.headers.get('x-dump-revision') : null;
+  };
+  // Counters may lag by ten seconds, and more than once, before they are found at rest.
+  const revision = (): Promise<string> => eventually('the blob is fresh', read, 120);
   let last = await revision();
   for (const change of changes) {
     await world.asOwner(change);
-    last = await eventually(`published after ${change}`, async () => {
-      const now = await revision();
-      return now === last ? null : now;
-    });
+    last = await eventually(
+      `published after ${change}`,
+      async () => {
+        const now = await revision();
+        return now === last ? null : now;
+      },
+      120,
+    );
     for (const format of ['csv', 'tsv', 'json', 'xml']) {
       const blob = await (await fetch(`${dump}?format=${format}&bom=true`)).text();
       const live = await (await fetch(`${dump}?format=${format}&bom=true&latest=true`)).text();
