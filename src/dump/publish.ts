@@ -17,6 +17,7 @@ import type { CkanProfile } from '../ckan-profile.ts';
 import { DumperError } from '../errors.ts';
 import type { Variant } from '../format.ts';
 import { revisionToken } from '../revision.ts';
+import type { Fence as HeldFence } from '../state/fence.ts';
 import type { ResourceId } from '../table.ts';
 import { conceal, isExposed } from './conceal.ts';
 import {
@@ -31,17 +32,8 @@ import type { Manifest, Published } from './manifest.ts';
 import { withSnapshot, type Snapshot } from './snapshot.ts';
 import { writeBlobs } from './write-blobs.ts';
 
-/** Excludes older workers of the same table; kept by the state database. */
-export interface Fence {
-  /** The next generation of the table, greater than `published`; earlier holders are superseded from now on. */
-  take(id: ResourceId, published: number): Promise<number>;
-  /** Run `action` while no other can take the fence; not at all if it was taken since. */
-  switchUnder<Value>(
-    id: ResourceId,
-    generation: number,
-    action: () => Promise<Value>,
-  ): Promise<{ kind: 'done'; value: Value } | { kind: 'superseded' }>;
-}
+/** Of the state database's fence, what excludes older workers of the same table. */
+export type Fence = Pick<HeldFence, 'take' | 'switchUnder'>;
 
 export interface Visibility {
   /** May anonymous users read it? Null: nobody could tell; the published manifest's word stands, else private. */
