@@ -17,14 +17,16 @@ export type Life = (typeof lives)[number];
 
 /**
  * `noticed`: someone said look; `begun`: a worker took the fence; `switched`: its manifest is published; `confirmed`:
- * the published manifest was found to be the table as it is; `broke`: the attempt failed; `dropped`: the table is not
- * there and its blobs are withdrawn; `missed`: the manifest is not in the blob store any more.
+ * the published manifest is the table as it is; `found`: a manifest is there, perhaps of long ago; `broke`: the
+ * attempt failed; `dropped`: the table is not there and its blobs are withdrawn; `missed`: the manifest is not in the
+ * blob store any more.
  */
 export const lifeEvents = [
   'noticed',
   'begun',
   'switched',
   'confirmed',
+  'found',
   'broke',
   'dropped',
   'missed',
@@ -37,6 +39,7 @@ export const nextLife: Readonly<Record<Life, Readonly<Record<LifeEvent, Life>>>>
     begun: 'building',
     switched: 'published',
     confirmed: 'published',
+    found: 'published',
     broke: 'failing',
     dropped: 'gone',
     missed: 'absent',
@@ -46,6 +49,7 @@ export const nextLife: Readonly<Record<Life, Readonly<Record<LifeEvent, Life>>>>
     begun: 'building',
     switched: 'published',
     confirmed: 'published',
+    found: 'pending',
     broke: 'failing',
     dropped: 'gone',
     missed: 'pending',
@@ -55,6 +59,7 @@ export const nextLife: Readonly<Record<Life, Readonly<Record<LifeEvent, Life>>>>
     begun: 'building',
     switched: 'published',
     confirmed: 'published',
+    found: 'building',
     broke: 'failing',
     dropped: 'gone',
     missed: 'building',
@@ -64,6 +69,7 @@ export const nextLife: Readonly<Record<Life, Readonly<Record<LifeEvent, Life>>>>
     begun: 'building',
     switched: 'published',
     confirmed: 'published',
+    found: 'published',
     broke: 'failing',
     dropped: 'gone',
     missed: 'absent',
@@ -73,6 +79,7 @@ export const nextLife: Readonly<Record<Life, Readonly<Record<LifeEvent, Life>>>>
     begun: 'failing',
     switched: 'published',
     confirmed: 'published',
+    found: 'failing',
     broke: 'failing',
     dropped: 'gone',
     missed: 'failing',
@@ -82,6 +89,7 @@ export const nextLife: Readonly<Record<Life, Readonly<Record<LifeEvent, Life>>>>
     begun: 'building',
     switched: 'published',
     confirmed: 'published',
+    found: 'published',
     broke: 'failing',
     dropped: 'gone',
     missed: 'gone',

@@ -30,10 +30,9 @@ export function reported(records: Records, report: Report | null): Records {
       for (const { id } of notices) report.tell(id, { state: 'pending' });
       return appointments;
     },
-    learned: async (id, event, manifest, listed) => {
-      const learned = await records.learned(id, event, manifest, listed);
-      if (listed === undefined) report.tell(id, { state: 'complete', manifest });
-      return learned;
+    learned: async (id, event, manifest) => {
+      await records.learned(id, event, manifest);
+      report.tell(id, { state: 'complete', manifest });
     },
     broke: async (id, reason) => {
       await records.broke(id, reason);

@@ -199,7 +199,9 @@ function note({ rest, now }: SweepWorld, tables: ReadonlyMap<ResourceId, TableSt
 
 function isCurrent({ profile, variants }: SweepWorld, record: TableRecord, state: TableState): boolean {
   const published = record.variants?.split(',') ?? [];
+  // One that fails is asked for again, whatever is published: a rebuild, or records from long ago.
   return (
+    record.life !== 'failing' &&
     record.token === revisionToken(state, profile()) &&
     variants.every((variant) => published.includes(variant))
   );
@@ -225,7 +227,7 @@ async function learnFromStore(
         const [id, entry] = next;
         const published = await readPublished(store, id);
         // a manifest that cannot be read counts as none: a table publishes anew, a gone one is withdrawn
-        if (published?.manifest) await records.learned(id, 'confirmed', published.manifest, entry);
+        if (published?.manifest) await records.found(id, published.manifest, entry);
         else if (tables.has(id)) await records.lost([id], 'missed');
         // a file of this name that nothing else says is ours may be anybody's
         else if (known.has(id) || samples.has(id))
