@@ -24,9 +24,10 @@ export interface LookWorld {
 
 export function createLook(world: LookWorld): Look {
   const at = batched<Notice>(
-    ({ id }) => id,
+    ({ id, rebuild = false }) => `${id}/${rebuild}`,
     async (notices) => {
-      await world.queue.send(await world.records.noticed(notices, world.pace, false));
+      for (const [rebuild, some] of Map.groupBy(notices, (notice) => notice.rebuild === true))
+        await world.queue.send(await world.records.noticed(some, world.pace, rebuild));
     },
   );
   const named = batched<string>(

@@ -4,11 +4,11 @@
  *
  * What is published is known from the records, which this service writes when it publishes. Now and then, and whenever
  * the records were lost, the blob store is listed whole and each manifest that is not known yet is read: the manifest
- * is the truth (promises P4 and P5). The sweep itself publishes nothing; it only puts tables into the queue.
+ * is the truth (promises P4 and P5); blobs that nothing names, and such that are missing, are found then too. The
+ * sweep itself publishes nothing; it only puts tables into the queue.
  */
 import type { BlobStore } from '../blob-store.ts';
 import type { CkanProfile } from '../ckan-profile.ts';
-import { readPublished } from '../dump/manifest.ts';
 import { reasonOf } from '../errors.ts';
 import type { Variant } from '../format.ts';
 import type { Log } from '../log.ts';
@@ -16,14 +16,19 @@ import type { Queryable } from '../postgres.ts';
 import { allTables, revisionToken, type RestMemory, type TableState } from '../revision.ts';
 import type { Notice, Records, TableRecord } from '../state/record.ts';
 import type { ResourceId } from '../table.ts';
+import { damagedTables } from './damage.ts';
 import { attachMissing, fold, journalStatus } from './journal.ts';
-import { listStore, tablesWithLitter, type Listing } from './litter.ts';
+import { learnFromStore } from './learn.ts';
+import { createReading, listStore, type Listing, type Reading } from './listing.ts';
+import { tablesWithLitter } from './litter.ts';
 
 export interface SweepWorld {
   readonly read: Queryable;
   /** The owner's connections, where they are given: triggers are put on tables that lack them. */
   readonly write: Queryable | null;
-  readonly store: Pick<BlobStore, 'list' | 'readSmall' | 'abortUnfinished'>;
+  /** Without `head` no blob is called missing. */
+  readonly store: Pick<BlobStore, 'list' | 'readSmall' | 'abortUnfinished'> &
+    Partial<Pick<BlobStore, 'head'>>;
   readonly records: Records;
   readonly profile: () => CkanProfile;
   /** What each published table must have: a manifest that lacks one is no longer enough. */
@@ -51,6 +56,9 @@ export interface SweepReport {
   /** Where the store was listed: tables with blobs that nothing refers to, and uploads that were never finished. */
   readonly littered: number;
   readonly unfinished: number;
+  /** Tables with published blobs that are not there, and tables whose objects cannot be read. */
+  readonly damaged: number;
+  readonly unreadable: number;
   /** For how long the table that has been stale for longest has been so, as far as is known. */
   readonly oldestStaleSeconds: number;
   readonly states: Readonly<Record<TableCondition, number>>;
@@ -78,7 +86,8 @@ export async function sweep(
   const attached = await orLater(world, 'new tables are not covered', () => coverNewTables(world), 0);
   const tables = await allTables(world.read);
   const listing = options.listStore ? await listStore(world.store) : null;
-  if (listing !== null) await learnFromStore(world, tables, listing);
+  const reading = createReading(world.store, world.log);
+  if (listing !== null) await learnFromStore({ ...world, reading }, tables, listing);
   const records = await world.records.all();
   note(world, tables);
   const { missing, changed } = compare(world, tables, records);
@@ -86,8 +95,9 @@ export async function sweep(
   const many = gone.length > mostGoneAtOnce && gone.length > tables.size;
   const withheld = many && !memory.manyGone;
   memory.manyGone = many;
-  const litter = await findLitter(world, listing, records, withheld ? tables : null);
-  await world.look([...litter.notices, ...missing, ...changed, ...(withheld ? [] : gone)]);
+  const litter = await findLitter({ ...world, reading }, listing, records, withheld ? tables : null);
+  const damaged = await findDamage({ ...world, reading }, listing, records, tables);
+  await world.look([...damaged, ...litter.notices, ...missing, ...changed, ...(withheld ? [] : gone)]);
   await orLater(world, 'the journal is not folded', () => fold(world.write ?? world.read), false);
   const report: SweepReport = {
     tables: tables.size,
@@ -98,6 +108,8 @@ export async function sweep(
     attached,
     littered: litter.notices.length,
     unfinished: litter.unfinished,
+    damaged: damaged.length,
+    unreadable: reading.unreadable(),
     withheld,
     ...conditions(world, tables, records, new Set([...missing, ...changed].map(({ id }) => id))),
     seconds: Math.round(performance.now() - started) / 1000,
@@ -124,7 +136,7 @@ function compare(
 
 /** Tables to clear away after, those of a database that seems empty left out; and uploads that nobody goes on with. */
 async function findLitter(
-  world: SweepWorld,
+  world: SweepWorld & { readonly reading: Reading },
   listing: Listing | null,
   records: ReadonlyMap<ResourceId, TableRecord>,
   only: ReadonlyMap<ResourceId, unknown> | null,
@@ -135,6 +147,20 @@ async function findLitter(
   const unfinished = await world.store.abortUnfinished(new Date(world.now().getTime() - longest));
   const notices = littered.filter((id) => only === null || only.has(id)).map((id) => ({ id }));
   return { notices, unfinished };
+}
+
+/** Tables to publish anew although they did not change: of what is published, blobs are missing. */
+async function findDamage(
+  { store, reading, log }: SweepWorld & { readonly reading: Reading },
+  listing: Listing | null,
+  records: ReadonlyMap<ResourceId, TableRecord>,
+  tables: ReadonlyMap<ResourceId, TableState>,
+): Promise<Notice[]> {
+  if (listing === null || store.head === undefined) return [];
+  const published = [...records.values()].filter(({ id }) => tables.has(id));
+  const damaged = await damagedTables(store.head, reading, listing, published);
+  for (const table of damaged) log.error({ table }, 'published blobs are missing; they are made again');
+  return damaged.map((id) => ({ id, bytes: tables.get(id)?.bytes ?? 0, rebuild: true }));
 }
 
 /** Clocks differ, and a publication that is given up takes a moment to end. */
@@ -211,35 +237,4 @@ function isCurrent({ profile, variants }: SweepWorld, record: TableRecord, state
 function isGone(record: TableRecord, tables: ReadonlyMap<ResourceId, TableState>): boolean {
   if (tables.has(record.id)) return false;
   return record.token !== null || (record.life !== 'gone' && record.life !== 'absent');
-}
-
-/** Read each manifest that the records do not know; forget those that are not there. */
-async function learnFromStore(
-  { store, records }: SweepWorld,
-  tables: ReadonlyMap<ResourceId, TableState>,
-  { manifests: listed, samples }: Listing,
-): Promise<void> {
-  const known = await records.all();
-  const unread = [...listed].filter(([id, entry]) => known.get(id)?.listed !== entry);
-  await Promise.all(
-    Array.from({ length: 8 }, async () => {
-      for (let next = unread.pop(); next !== undefined; next = unread.pop()) {
-        const [id, entry] = next;
-        const published = await readPublished(store, id);
-        // a manifest that cannot be read counts as none: a table publishes anew, a gone one is withdrawn
-        if (published?.manifest) await records.found(id, published.manifest, entry);
-        else if (tables.has(id)) await records.lost([id], 'missed');
-        // a file of this name that nothing else says is ours may be anybody's
-        else if (known.has(id) || samples.has(id))
-          await records.noticed([{ id }], { quietSeconds: 0, hotTableFactor: 0 }, false);
-      }
-    }),
-  );
-  const absent = [...known.values()].filter(({ id, token, held }) => token && !held && !listed.has(id));
-  if (absent.length > 0) {
-    await records.lost(
-      absent.map(({ id }) => id),
-      'missed',
-    );
-  }
 }

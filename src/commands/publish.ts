@@ -16,6 +16,8 @@ const progressPause = 100;
 export interface TableInLine {
   readonly id: ResourceId;
   readonly bytes: number;
+  /** Publish this one even if nothing changed. */
+  readonly force?: boolean;
 }
 
 export interface PublishTablesOptions {
@@ -60,7 +62,8 @@ export async function publishTables(
     Array.from({ length: workers }, async () => {
       for (let next = line.shift(); next !== undefined && !run.signal.aborted; next = line.shift()) {
         await pace();
-        await publishOne(publishing, next.id, { ...options, events, signal: run.signal });
+        const force = options.force || next.force === true;
+        await publishOne(publishing, next.id, { ...options, force, events, signal: run.signal });
       }
     }),
   ).finally(() => events.end());

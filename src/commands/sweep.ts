@@ -35,6 +35,6 @@ export async function sweepCommand(publishing: Publishing, run: Run): Promise<Ex
   if (world.config.DUMPER_PUBLIC_BLOB_URL !== undefined) {
     await createReaders({ rights, store, records: state.records, look, log: world.log }).check();
   }
-  const tables = found.map(({ id, bytes }) => ({ id, bytes: bytes ?? 0 }));
+  const tables = found.map(({ id, bytes, rebuild }) => ({ id, bytes: bytes ?? 0, force: rebuild ?? false }));
   return publishTables(publishing, tables, { force: false, whenGone: 'withdrawn' }, run);
 }

@@ -44,6 +44,8 @@ export interface Notice {
   readonly id: ResourceId;
   /** The table's size, where it is known. */
   readonly bytes?: number;
+  /** Publish it even if nothing changed. */
+  readonly rebuild?: boolean;
 }
 
 /** How long a table's job waits, in seconds, and which slots it belongs to. */

@@ -2,7 +2,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
 import { manifestKey } from '../../src/dump/manifest.ts';
-import { asResourceId } from '../../src/table.ts';
+import { DumperError } from '../../src/errors.ts';
+import { asResourceId, type ResourceId } from '../../src/table.ts';
 import { eventually } from '../world/eventually.ts';
 import { actWorld, type ActWorld } from './world.ts';
 
@@ -11,6 +12,12 @@ let world: ActWorld;
 afterEach(async () => {
   await world.stop();
 });
+
+const settled = (...ids: ResourceId[]): Promise<unknown> =>
+  eventually(`${ids.join(', ')} published and recorded`, async () => {
+    const records = await Promise.all(ids.map((id) => world.state.records.get(id)));
+    return records.every((record) => record?.life === 'published' && !record.held);
+  });
 
 test('the journal’s upkeep fails: tables are compared and published all the same', async () => {
   world = await actWorld({ journal: true });
@@ -56,6 +63,72 @@ test('a stranger’s manifest.json below the prefix is left alone', async () => 
   expect(await change.sweep()).toMatchObject({ gone: 0 });
   expect(await world.state.records.get(asResourceId('strange'))).toBeNull();
   expect((await world.store.readSmall('strange/manifest.json'))?.body).toEqual(body);
+});
+
+test('P1: published blobs that are missing are found by listing, and made again', async () => {
+  world = await actWorld({ journal: true });
+  const [id, other] = [await world.createTable('a'), await world.createTable('b')];
+  await world.start();
+  await settled(id, other);
+  const [before, untouched] = await Promise.all([world.manifest(id), world.manifest(other)]);
+  await world.store.delete([before?.blobs.csv?.key ?? '']);
+  const sweeping = await world.start({}, false);
+  expect(await sweeping.sweep()).toMatchObject({ damaged: 1, changed: 0, missing: 0, littered: 0 });
+  const after = await eventually('published anew', async () => {
+    const manifest = await world.manifest(id);
+    return manifest?.revision === before?.revision ? null : manifest;
+  });
+  for (const { key } of Object.values(after.blobs)) expect(await world.store.head(key)).not.toBeNull();
+  expect((await world.manifest(other))?.revision).toBe(untouched?.revision);
+});
+
+test('a listing that knows less than there is makes nothing anew', async () => {
+  world = await actWorld({ journal: true });
+  const id = await world.createTable('a');
+  await world.start();
+  await settled(id);
+  const { list } = world.store;
+  const published = await world.manifest(id);
+  world.store.list = async function* (under) {
+    for await (const entry of list(under)) if (entry.key !== published?.blobs.csv?.key) yield entry;
+  };
+  expect(await world.start({}, false).then((change) => change.sweep())).toMatchObject({ damaged: 0 });
+});
+
+test('P8: a manifest that cannot be read is its own table’s trouble', async () => {
+  world = await actWorld({ journal: true });
+  const id = await world.createTable('a');
+  const change = await world.start();
+  await settled(id);
+  for (const name of ['b', 'c']) {
+    await world.createTable(name);
+    await world.store.replaceSmall(manifestKey(name), Buffer.from('{}'), 'application/json', null);
+  }
+  const { readSmall } = world.store;
+  world.store.readSmall = async (key) => {
+    if (key === manifestKey('c')) throw new DumperError('BLOB_STORE_UNAVAILABLE', 'access is denied');
+    return readSmall(key);
+  };
+  const body = Buffer.alloc(17 * 1024 * 1024, ' ');
+  const there = await readSmall(manifestKey('b'));
+  await world.store.replaceSmall(manifestKey('b'), body, 'application/json', there?.version ?? null);
+  const sweeping = await world.start({}, false);
+  expect(await sweeping.sweep()).toMatchObject({ unreadable: 2, missing: 2, changed: 0, damaged: 0 });
+  await change.look(['b', 'c']);
+  for (const name of ['b', 'c'])
+    await eventually('it says so', async () => {
+      const record = await world.state.records.get(asResourceId(name));
+      return /16 MiB|denied/.test(record?.lastError ?? '');
+    });
+});
+
+test('a store that reads nothing fails the sweep', async () => {
+  world = await actWorld({ journal: true });
+  const change = await world.start({}, false);
+  for (let number = 0; number < 30; number += 1)
+    await world.store.replaceSmall(manifestKey(`t${number}`), Buffer.from('{}'), 'application/json', null);
+  world.store.readSmall = () => Promise.reject(new DumperError('BLOB_STORE_UNAVAILABLE', 'out of order'));
+  await expect(change.sweep()).rejects.toMatchObject({ code: 'BLOB_STORE_UNAVAILABLE' });
 });
 
 test('P20: a sweep of a store without end does not hold up the end', async () => {

@@ -1,7 +1,9 @@
-/** The first act on a real database and a real directory store, with a publisher that writes manifests alone. */
+/** The first act on a real database and a real directory store, with a publisher that writes empty blobs. */
+import { createHash } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { Readable } from 'node:stream';
 import { Client, Pool } from 'pg';
 import type { BlobStore } from '../../src/blob-store.ts';
 import { openDirectory } from '../../src/blob-store/directory.ts';
@@ -11,9 +13,11 @@ import { installTriggers } from '../../src/change/journal.ts';
 import { ckanProfile } from '../../src/ckan-profile.ts';
 import { readConfig } from '../../src/config.ts';
 import {
+  blobKey,
   manifestKey,
   manifestVersion,
   readPublished,
+  revisionPrefix,
   writeManifest,
   type Manifest,
 } from '../../src/dump/manifest.ts';
@@ -87,7 +91,7 @@ export async function actWorld(options: { readonly journal: boolean }): Promise<
           return publishManifest(world, read, id, request);
         },
         withdraw: async (id) => {
-          await store.delete([manifestKey(id)]);
+          await store.delete([manifestKey(id), ...keysOf(await world.manifest(id))]);
           return true;
         },
       });
@@ -131,7 +135,7 @@ const settingsOf = (database: Database, directory: string): Record<string, strin
   DUMPER_NOTICE_SECRET: 'a secret of the tests',
 });
 
-/** The order of `dump/publish.ts`, without blobs: fence, state, manifest under the fence. */
+/** The order of `dump/publish.ts` with empty blobs: fence, state, blobs, manifest under the fence. */
 async function publishManifest(
   { state, store }: ActWorld,
   read: Pool,
@@ -145,10 +149,12 @@ async function publishManifest(
   if (inside === null) return { kind: 'gone' };
   const token = revisionToken(settledState(before, inside), profile);
   if (!force && current?.manifest?.token === token) return { kind: 'unchanged', manifest: current.manifest };
+  const revision = `${token.slice(0, 20)}-${generation.toString(16).padStart(8, '0')}`;
+  const blobs = await putEmptyBlobs(store, id, revision);
   const manifest: Manifest = {
     version: manifestVersion,
     resource_id: id,
-    revision: `${token}-${generation}`,
+    revision,
     token,
     tier: inside.tier,
     generation,
@@ -158,12 +164,7 @@ async function publishManifest(
     public: true,
     build_seconds: 0.1,
     superseded: [],
-    blobs: Object.fromEntries(
-      variants.map((variant) => [
-        variant,
-        { key: variant, bytes: 0, sha256: '0'.repeat(64), content_type: 'x' },
-      ]),
-    ),
+    blobs,
   };
   const outcome = await state.fence.switchUnder(id, generation, () =>
     store.replaceSmall(
@@ -173,7 +174,29 @@ async function publishManifest(
       current?.version ?? null,
     ),
   );
-  return outcome.kind === 'done' && outcome.value === 'switched'
-    ? { kind: 'published', manifest }
-    : { kind: 'superseded' };
+  const hasSwitched = outcome.kind === 'done' && outcome.value === 'switched';
+  await store.delete(keysOf(hasSwitched ? current?.manifest : manifest));
+  return hasSwitched ? { kind: 'published', manifest } : { kind: 'superseded' };
 }
+
+const keysOf = (manifest: Manifest | null | undefined): string[] =>
+  Object.values(manifest?.blobs ?? {}).map(({ key }) => key);
+
+async function putEmptyBlobs(store: BlobStore, id: string, revision: string): Promise<Manifest['blobs']> {
+  const prefix = revisionPrefix(id, revision, false);
+  const options = {
+    contentType: 'x',
+    contentDisposition: 'attachment',
+    cacheControl: 'no-store',
+    expectedBytes: 0,
+    signal: new AbortController().signal,
+  };
+  const entries = variants.map(async (variant) => {
+    const key = blobKey(prefix, id, variant);
+    await store.put(key, Readable.from([]), options);
+    return [variant, { key, bytes: 0, sha256: emptySha256, content_type: 'x' }] as const;
+  });
+  return Object.fromEntries(await Promise.all(entries));
+}
+
+const emptySha256 = createHash('sha256').digest('hex');

@@ -2,9 +2,11 @@
 import { createHash } from 'node:crypto';
 import { buffer } from 'node:stream/consumers';
 import type { BlobStore } from '../../src/blob-store.ts';
-import { listStore, tablesWithLitter } from '../../src/change/litter.ts';
+import { createReading, listStore } from '../../src/change/listing.ts';
+import { tablesWithLitter } from '../../src/change/litter.ts';
 import { readPublished, type Manifest } from '../../src/dump/manifest.ts';
 import { formatOf, type Format, type Variant } from '../../src/format.ts';
+import { createLog } from '../../src/log.ts';
 import { asResourceId } from '../../src/table.ts';
 
 const signal = new AbortController().signal;
@@ -35,7 +37,8 @@ export async function faultsOf(store: BlobStore, manifest: Manifest): Promise<st
 
 /** Tables with litter as of `now`, and everything in the store that is no blob of a manifest and no manifest. */
 export async function litterIn(store: BlobStore, now: Date, retireSeconds: number): Promise<string[]> {
-  const world = { store, now: () => now, retireSeconds };
+  const reading = createReading(store, createLog('silent'));
+  const world = { reading, now: () => now, retireSeconds };
   return tablesWithLitter(world, await listStore(store), new Map());
 }
 

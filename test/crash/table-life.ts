@@ -88,7 +88,8 @@ export async function openTableLife(): Promise<TableLife> {
 }
 
 async function look({ state, queued }: Life, notices: readonly Notice[]): Promise<void> {
-  if (notices.length > 0) await state.records.noticed(notices, pace, false);
+  for (const [rebuild, some] of Map.groupBy(notices, (notice) => notice.rebuild === true))
+    await state.records.noticed(some, pace, rebuild);
   for (const notice of notices) queued.add(notice.id);
 }
 
