@@ -114,12 +114,25 @@ function readList(reading: Reading, depth: number): PythonJson[] {
   return items;
 }
 
-// oxlint-disable-next-line no-control-regex -- JSON strings hold no bare control characters
-const stringRest = /(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y;
-
 function readString(reading: Reading): string {
-  const rest = matchHere(reading, stringRest);
-  return JSON.parse(`"${rest}`) as string;
+  const end = endOfString(reading);
+  const written = `"${reading.text.slice(reading.at, end)}`;
+  reading.at = end;
+  try {
+    return JSON.parse(written) as string;
+  } catch {
+    throw new NotJson();
+  }
+}
+
+/** Behind the first quote that no odd number of backslashes precedes: a pattern would need stack for each character. */
+function endOfString({ text, at }: Reading): number {
+  for (let quote = text.indexOf('"', at); quote >= 0; quote = text.indexOf('"', quote + 1)) {
+    let before = quote;
+    while (before > at && text[before - 1] === '\\') before -= 1;
+    if ((quote - before) % 2 === 0) return quote + 1;
+  }
+  throw new NotJson();
 }
 
 const number = /-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?/y;

@@ -70,8 +70,20 @@ describe('P22: texts and numbers are Python’s', () => {
     ['{"a": 1, "b": 2, "a": 3}', '{"a":3,"b":2}'],
   ])('JSON %s prints as %s', (text, printed) => expect(writePythonJson(parsed(text))).toBe(printed));
 
-  test.each(['', '{', '[1,]', '01', '"\n"', "{'a':1}", '{"a":1}x', '\ufeff1'])('%j is no JSON', (text) =>
-    expect(parsePythonJson(text)).toBeUndefined(),
+  test.each(['"a\\\\"', '"\\"\\\\\\""', '["\\\\", "\\u00e9"]'])(
+    'JSON %s is read as JSON.parse reads it',
+    (text) => expect(parsePythonJson(text)).toEqual(JSON.parse(text)),
+  );
+
+  test('a text of any length is read', () => {
+    const text = 'long '.repeat(4_000_000);
+    expect(parsePythonJson(`["${text}"]`)).toEqual([text]);
+    expect(parsePythonJson(`["${text}`)).toBeUndefined();
+  });
+
+  test.each(['', '{', '[1,]', '01', '"\n"', '"\\"', '"\\x"', '"\\u12"', "{'a':1}", '{"a":1}x', '\ufeff1'])(
+    '%j is no JSON',
+    (text) => expect(parsePythonJson(text)).toBeUndefined(),
   );
 
   test.each([
