@@ -49,6 +49,9 @@ export interface BlobListing {
   readonly modifiedAt: Date;
 }
 
+/** 16 MiB. */
+export const smallObjectBytes = 16 * 1024 * 1024;
+
 export interface SmallObject {
   readonly body: Uint8Array;
   /** Opaque version for compare-and-swap (an ETag). */
@@ -69,7 +72,7 @@ export interface BlobStore {
   /** Stream a blob's bytes, or a range of them; null where there is none. */
   read(key: string, signal: AbortSignal, range?: ByteRange): Promise<Readable | null>;
   head(key: string): Promise<BlobHead | null>;
-  /** Read an object of at most 16 MiB whole (manifests). */
+  /** Read an object of at most 16 MiB whole (manifests); a larger one is `MANIFEST_INVALID`. */
   readSmall(key: string): Promise<SmallObject | null>;
   /**
    * Replace a small object if its version is still `expected` (null: only if it does not exist).

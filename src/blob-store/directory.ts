@@ -15,14 +15,15 @@ import { open, readFile, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import type {
-  BlobHead,
-  BlobSource,
-  BlobStore,
-  ByteRange,
-  PutOptions,
-  SignOptions,
-  SmallObject,
+import {
+  smallObjectBytes,
+  type BlobHead,
+  type BlobSource,
+  type BlobStore,
+  type ByteRange,
+  type PutOptions,
+  type SignOptions,
+  type SmallObject,
 } from '../blob-store.ts';
 import { DumperError, isDumperError } from '../errors.ts';
 import { signPath } from '../signed-path.ts';
@@ -48,8 +49,6 @@ export interface DirectoryStoreOptions {
   /** Put before signed paths; may be empty. */
   readonly baseUrl: string;
 }
-
-const smallBytes = 16 * 1024 * 1024;
 
 export function openDirectory({
   directory: given,
@@ -182,7 +181,7 @@ async function readSmall(directory: string, key: string): Promise<SmallObject | 
   const place = placeOf(directory, key);
   const seen = await orNull(stat(place.bytes));
   if (!seen?.isFile()) return null;
-  if (seen.size > smallBytes)
+  if (seen.size > smallObjectBytes)
     throw new DumperError('MANIFEST_INVALID', 'a small object of more than 16 MiB is refused');
   const body = await orNull(readFile(place.bytes));
   return body === null ? null : { body, version: versionOf(body) };

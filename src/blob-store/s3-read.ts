@@ -1,13 +1,11 @@
 /** Reading objects of S3: a stream that is whole or an error, a head, and small objects with their version. */
 import { Readable } from 'node:stream';
 import { GetObjectCommand, HeadObjectCommand, type GetObjectCommandOutput } from '@aws-sdk/client-s3';
-import type { BlobHead, ByteRange, SmallObject } from '../blob-store.ts';
+import { smallObjectBytes, type BlobHead, type ByteRange, type SmallObject } from '../blob-store.ts';
 import { DumperError } from '../errors.ts';
 import { unavailable } from './s3-fault.ts';
 import { orNull, type Place } from './s3-place.ts';
 import { abortReason } from './s3-upload.ts';
-
-const smallBytes = 16 * 1024 * 1024;
 
 export async function read(
   place: Place,
@@ -74,7 +72,7 @@ export async function readSmall(place: Place, key: string): Promise<SmallObject 
   const answer = await orNull(place.client.send(new GetObjectCommand(place.at(key)), place.deadline()));
   if (answer === null) return null;
   const body = answer.Body as NonNullable<GetObjectCommandOutput['Body']>;
-  if ((answer.ContentLength ?? 0) > smallBytes) {
+  if ((answer.ContentLength ?? 0) > smallObjectBytes) {
     (body as Readable).destroy();
     throw new DumperError('MANIFEST_INVALID', 'a small object of more than 16 MiB is refused');
   }

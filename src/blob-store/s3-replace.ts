@@ -29,8 +29,12 @@ export async function replaceSmall(
   } catch (error) {
     if (isNotImplemented(error)) return replaceUnconditionally(place, key, put, expected);
     if (!isLostCondition(error) && !isAbsent(error)) throw error;
+    const { name, attempts } = faultOf(error);
     // the first attempt may have won and only its answer been lost: then ours is what is there
-    return faultOf(error).attempts > 1 && (await holds(place, key, body)) ? 'switched' : 'conflict';
+    if (attempts > 1 && (await holds(place, key, body))) return 'switched';
+    // or it may be under way still: nobody knows how it ends
+    if (attempts > 1 && name === 'ConditionalRequestConflict') throw error;
+    return 'conflict';
   }
 }
 

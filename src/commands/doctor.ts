@@ -7,6 +7,7 @@ import { randomBytes } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { Client } from 'pg';
+import { tryConditions } from '../blob-store/conditions.ts';
 import type { ExitCode, Run } from '../cli/program.ts';
 import { journalStatus } from '../change/journal.ts';
 import { DumperError, reasonOf } from '../errors.ts';
@@ -91,7 +92,7 @@ function examinations(world: World, signal: AbortSignal): Examination[] {
       subject: 'blob store',
       look: () => blobStore(world, signal),
       advice:
-        'check DUMPER_BLOB_STORE, AWS_ENDPOINT_URL_S3 and the credentials: put, get, list and delete are needed',
+        'check DUMPER_BLOB_STORE, AWS_ENDPOINT_URL_S3 and the credentials: put, get, list and delete are needed, and ETags that no proxy changes',
       leftOut: unset('DUMPER_BLOB_STORE', 'nothing can be published'),
     },
     {
@@ -177,7 +178,11 @@ async function blobStore({ store }: World, signal: AbortSignal): Promise<string>
     const source = await store.read(key, signal);
     const same = source !== null && (await buffer(source)).equals(body);
     if (!same) throw new DumperError('BLOB_CORRUPT', 'what was read is not what was written');
-    return `${store.kind}: an object was written, read and deleted`;
+    const conditions =
+      (await tryConditions(store)) === 'hold'
+        ? 'conditional writes hold'
+        : 'conditional writes are ignored, so the fence in the state database alone keeps publications apart';
+    return `${store.kind}: an object was written, read and deleted; ${conditions}`;
   } finally {
     await store.delete([key]);
   }

@@ -7,7 +7,7 @@
  */
 import { z } from 'zod';
 import { variants, type Variant } from '../format.ts';
-import type { BlobStore } from '../blob-store.ts';
+import { smallObjectBytes, type BlobStore } from '../blob-store.ts';
 import { DumperError, isDumperError, reasonOf } from '../errors.ts';
 import { asResourceId, type ResourceId } from '../table.ts';
 
@@ -80,8 +80,11 @@ export function placeOfKey(key: string): KeyPlace | null {
   return match === undefined ? null : { id: asResourceId(id), revision, exposed: exposed !== undefined };
 }
 
+/** Throws `MANIFEST_INVALID` for one that could never be read again. */
 export function writeManifest(manifest: Manifest): Uint8Array {
-  return Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`);
+  const body = Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`);
+  if (body.length <= smallObjectBytes) return body;
+  throw new DumperError('MANIFEST_INVALID', 'the data dictionary is too long: 16 MiB fit into a manifest');
 }
 
 /** A stored manifest and its version in the store, for compare-and-swap. */

@@ -20,16 +20,10 @@ import { revisionToken } from '../revision.ts';
 import type { Fence as HeldFence } from '../state/fence.ts';
 import type { ResourceId } from '../table.ts';
 import { conceal, isExposed } from './conceal.ts';
-import {
-  manifestKey,
-  manifestVersion,
-  publicPrefix,
-  readPublished,
-  revisionPrefix,
-  writeManifest,
-} from './manifest.ts';
+import { manifestVersion, publicPrefix, readPublished, revisionPrefix } from './manifest.ts';
 import type { Manifest, Published } from './manifest.ts';
 import { withSnapshot, type Snapshot } from './snapshot.ts';
+import { switchManifest } from './switch.ts';
 import { writeBlobs } from './write-blobs.ts';
 
 /** Of the state database's fence, what excludes older workers of the same table. */
@@ -200,25 +194,4 @@ function supersededBy(world: PublishWorld, published: Manifest | null): Manifest
 
 function dictionaryEntry(column: Snapshot['columns'][number]): Manifest['columns'][number] {
   return { name: column.name, type: column.type, info: printableInfo(column.comment) };
-}
-
-async function switchManifest(
-  world: PublishWorld,
-  manifest: Manifest,
-  current: Published | null,
-  signal: AbortSignal,
-): Promise<PublishOutcome> {
-  const id = manifest.resource_id as ResourceId;
-  // A scan may take hours: who may read is asked again before anything is told of it.
-  const readers = isExposed(manifest) ? await world.visibility(id) : null;
-  if (readers?.public === false) return { kind: 'superseded' };
-  const outcome = await world.fence.switchUnder(id, manifest.generation, () => {
-    signal.throwIfAborted();
-    world.onStep?.(id, 'switching');
-    const body = writeManifest(manifest);
-    return world.store.replaceSmall(manifestKey(id), body, 'application/json', current?.version ?? null);
-  });
-  if (outcome.kind === 'superseded' || outcome.value === 'conflict') return { kind: 'superseded' };
-  world.onStep?.(id, 'switched');
-  return { kind: 'published', manifest, generation: manifest.generation };
 }

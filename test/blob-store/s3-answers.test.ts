@@ -1,6 +1,7 @@
 /** P6, P18, P23: how S3's answers are understood: switches, wrong credentials, signed URLs, the size of parts. */
 import { expect, test } from 'vitest';
 import type { BlobStore } from '../../src/blob-store.ts';
+import { tryConditions } from '../../src/blob-store/conditions.ts';
 import { openBlobStore } from '../../src/blob-store/open.ts';
 import { partBytesFor } from '../../src/blob-store/s3-upload.ts';
 import { eventually } from '../world/eventually.ts';
@@ -31,6 +32,24 @@ test('a store without conditional writes is compared first, then written', async
   expect(await s3.store.replaceSmall('m.json', two, 'application/json', null)).toBe('conflict');
   const { version } = (await s3.store.readSmall('m.json')) ?? { version: '' };
   expect(await s3.store.replaceSmall('m.json', two, 'application/json', version)).toBe('switched');
+});
+
+test('what a store makes of the conditions of writes is found out by trying', async () => {
+  expect(await tryConditions(s3.store)).toBe('hold');
+  const heedless: BlobStore = {
+    ...s3.store,
+    replaceSmall: async (key, body, contentType) => {
+      const there = await s3.store.readSmall(key);
+      return s3.store.replaceSmall(key, body, contentType, there?.version ?? null);
+    },
+  };
+  expect(await tryConditions(heedless)).toBe('ignored');
+  s3.double.rule = (method) => (method === 'GET' ? 'change-etag' : null);
+  await expect(tryConditions(s3.store)).rejects.toMatchObject({
+    code: 'BLOB_STORE_UNAVAILABLE',
+    message: expect.stringMatching(/condition .* refused: If-Match.*another/),
+  });
+  expect(await keysOf(s3.store)).toEqual([]);
 });
 
 test('wrong credentials or a wrong bucket never look like an absent object', async () => {

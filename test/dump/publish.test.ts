@@ -126,6 +126,7 @@ describe('publish', () => {
 
   test('P5 a worker whose fence was taken cannot switch the manifest', async () => {
     const current = await publishOnce();
+    const before = await keys();
     const world = publishing.world();
     const outcome = await publish(
       { ...world, fence: stolenFence(world.fence) },
@@ -135,6 +136,48 @@ describe('publish', () => {
     await publishing.state.fence.release(id);
     expect(outcome.kind).toBe('superseded');
     expect((await readPublished(publishing.store, id))?.manifest?.revision).toBe(current.revision);
+    expect(await keys(), 'P7: the blobs that nothing names are gone').toEqual(before);
+  });
+
+  test('P7 a store that refuses a condition that holds is a failure by name, and nothing is left of the attempt', async () => {
+    const current = await publishOnce();
+    const before = await keys();
+    const { store } = publishing;
+    const changing: typeof store = {
+      ...store,
+      readSmall: async (key) => {
+        const found = await store.readSmall(key);
+        return found && { ...found, version: `another ${Math.random()}` };
+      },
+    };
+    await expect(
+      publish(publishing.world({ store: changing }), id, plainly({ force: true })).finally(() =>
+        publishing.state.fence.release(id),
+      ),
+    ).rejects.toMatchObject({
+      code: 'BLOB_STORE_UNAVAILABLE',
+      message: expect.stringContaining('conditional'),
+    });
+    expect((await readPublished(store, id))?.manifest?.revision).toBe(current.revision);
+    expect(await keys()).toEqual(before);
+  });
+
+  test('a data dictionary that fits into no manifest is a failure by name, and nothing is left of the attempt', async () => {
+    const comment = (text: string): Promise<unknown> =>
+      asAdmin(publishing.database.writeUrl, (owner) =>
+        owner.query(`COMMENT ON COLUMN public."t-publish".name IS '${text}'`),
+      );
+    const current = await publishOnce();
+    const before = await keys();
+    await comment(`{"_info": {"label": "${'long '.repeat(4_000_000)}"}}`);
+    await expect(
+      publish(publishing.world({ variants: ['csv'] }), id, plainly()).finally(() =>
+        publishing.state.fence.release(id),
+      ),
+    ).rejects.toMatchObject({ code: 'MANIFEST_INVALID', message: expect.stringContaining('dictionary') });
+    await comment('');
+    expect((await readPublished(publishing.store, id))?.manifest?.revision).toBe(current.revision);
+    expect(await keys()).toEqual(before);
   });
 
   test('a table that is gone is told as gone, and withdrawn whole', async () => {

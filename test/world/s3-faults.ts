@@ -6,7 +6,7 @@ import { createServer, request, type IncomingMessage, type ServerResponse } from
 import type { AddressInfo } from 'node:net';
 import { pipeline } from 'node:stream/promises';
 
-export type S3Fault = 'error-500' | 'not-implemented' | 'flip-byte' | 'lose-answer';
+export type S3Fault = 'error-500' | 'not-implemented' | 'flip-byte' | 'lose-answer' | 'change-etag';
 
 export interface S3FaultServer {
   readonly port: number;
@@ -67,7 +67,8 @@ async function meet(
     answer.socket?.resetAndDestroy();
     return;
   }
-  answer.writeHead(response.statusCode ?? 500, response.headers);
+  const changed = fault === 'change-etag' ? { etag: '"another"' } : {};
+  answer.writeHead(response.statusCode ?? 500, { ...response.headers, ...changed });
   await pipeline(response, answer);
 }
 
