@@ -1,7 +1,7 @@
 /** What publishing needs beyond the world: the state database and CKAN's word on who may read. */
 import type { AnonymousRights } from '../change/readers.ts';
-import { attempt, type AttemptWorld, type PublishOutcome } from '../change/attempt.ts';
-import type { PublishOptions, PublishWorld } from '../dump/publish.ts';
+import { attempt, type AttemptWorld } from '../change/attempt.ts';
+import type { PublishOptions, PublishOutcome, PublishWorld } from '../dump/publish.ts';
 import { createPublisher, type Publisher } from '../dump/publisher.ts';
 import { DumperError, reasonOf } from '../errors.ts';
 import type { BlobStore } from '../blob-store.ts';

@@ -4,19 +4,12 @@
  * Whatever the order of notices, crashes and retries, an attempt only ever compares the table with its manifest and
  * makes them equal; so any attempt may be lost, doubled or late (promises P5 and P8).
  */
+import type { PublishOutcome } from '../dump/publish.ts';
 import { isDumperError, reasonOf } from '../errors.ts';
-import type { Manifest } from '../dump/manifest.ts';
 import type { Fence } from '../state/fence.ts';
 import type { Appointment, Pace, Records } from '../state/record.ts';
 import type { ResourceId } from '../table.ts';
 import type { JobEnd } from './queue.ts';
-
-/** What publishing answers; see `dump/publish.ts`. */
-export type PublishOutcome =
-  | { readonly kind: 'published'; readonly manifest: Manifest }
-  | { readonly kind: 'unchanged'; readonly manifest: Manifest }
-  | { readonly kind: 'gone' }
-  | { readonly kind: 'superseded' };
 
 export interface PublishRequest {
   /** Publish even if the revision is the published one. */

@@ -8,7 +8,7 @@ import { Client, Pool } from 'pg';
 import type { BlobStore } from '../../src/blob-store.ts';
 import { openDirectory } from '../../src/blob-store/directory.ts';
 import { startChange, type Change } from '../../src/change/act.ts';
-import type { PublishOutcome, PublishRequest } from '../../src/change/attempt.ts';
+import type { PublishRequest } from '../../src/change/attempt.ts';
 import { installTriggers } from '../../src/change/journal.ts';
 import { ckanProfile } from '../../src/ckan-profile.ts';
 import { readConfig } from '../../src/config.ts';
@@ -21,6 +21,7 @@ import {
   writeManifest,
   type Manifest,
 } from '../../src/dump/manifest.ts';
+import type { PublishOutcome } from '../../src/dump/publish.ts';
 import { variants } from '../../src/format.ts';
 import { createLog } from '../../src/log.ts';
 import { revisionToken, settledState, tableState } from '../../src/revision.ts';
@@ -148,7 +149,8 @@ async function publishManifest(
   const inside = await tableState(read, id);
   if (inside === null) return { kind: 'gone' };
   const token = revisionToken(settledState(before, inside), profile);
-  if (!force && current?.manifest?.token === token) return { kind: 'unchanged', manifest: current.manifest };
+  if (!force && current?.manifest?.token === token)
+    return { kind: 'unchanged', manifest: current.manifest, generation };
   const revision = `${token.slice(0, 20)}-${generation.toString(16).padStart(8, '0')}`;
   const blobs = await putEmptyBlobs(store, id, revision);
   const manifest: Manifest = {
@@ -176,7 +178,7 @@ async function publishManifest(
   );
   const hasSwitched = outcome.kind === 'done' && outcome.value === 'switched';
   await store.delete(keysOf(hasSwitched ? current?.manifest : manifest));
-  return hasSwitched ? { kind: 'published', manifest } : { kind: 'superseded' };
+  return hasSwitched ? { kind: 'published', manifest, generation } : { kind: 'superseded' };
 }
 
 const keysOf = (manifest: Manifest | null | undefined): string[] =>
