@@ -17,12 +17,13 @@ export type Config = {
 };
 
 /** What a command needs beyond a valid environment. */
-export type Need = 'read' | 'site' | 'publish' | 'write';
+export type Need = 'read' | 'site' | 'publish' | 'store' | 'write';
 
 const needs: Readonly<Record<Need, readonly SettingName[]>> = {
   read: ['CKAN_DATASTORE_READ_URL'],
   site: ['CKAN_SITE_URL'],
   publish: ['DUMPER_STATE_URL', 'DUMPER_BLOB_STORE'],
+  store: ['DUMPER_BLOB_STORE'],
   write: ['CKAN_DATASTORE_WRITE_URL'],
 };
 

@@ -7,7 +7,8 @@ import { openPermission } from './assembly/permission.ts';
 import { openPublishing, type Publishing } from './assembly/publishing.ts';
 import { startSidecar } from './assembly/sidecar.ts';
 import { openWorld, type World } from './assembly/world.ts';
-import { runProgram, type Actions, type ExitCode, type Run } from './cli/program.ts';
+import { openBlobStore } from './blob-store/open.ts';
+import { runProgram, type Actions, type ExitCode, type Run, type TableOptions } from './cli/program.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { publishCommand } from './commands/publish.ts';
 import { statusCommand } from './commands/status.ts';
@@ -73,6 +74,17 @@ function serveNeeds(variables: Variables): Need[] {
   return ['read', 'site', ...(needsPublishing ? (['publish'] as const) : [])];
 }
 
+/** Of all that is configured only the blob store is asked: a copy of it can be verified anywhere. */
+async function verify(variables: Variables, { id }: TableOptions, run: Run): Promise<ExitCode> {
+  const { DUMPER_BLOB_STORE: address = '' } = readConfig(variables, ['store']);
+  const store = openBlobStore(address, { environment: variables, signingSecret: 'nothing is signed' });
+  try {
+    return await verifyCommand(store, id, run);
+  } finally {
+    await store.close();
+  }
+}
+
 function createActions(variables: Variables): Actions {
   const serve = async (run: Run): Promise<ExitCode> => {
     const sidecar = await startSidecar(variables, readConfig(variables, serveNeeds(variables)));
@@ -88,8 +100,7 @@ function createActions(variables: Variables): Actions {
       ),
     sweep: (run) => withPublishing(variables, (publishing) => sweepCommand(publishing, run)),
     status: ({ id }, run) => withPublishing(variables, (publishing) => statusCommand(publishing, id, run)),
-    verify: ({ id }, run) =>
-      withPublishing(variables, (publishing) => verifyCommand(publishing.store, id, run)),
+    verify: (options, run) => verify(quietly(variables), options, run),
     migrate: async (run) => {
       const config = readConfig(variables, ['publish']);
       const state = await openState({ url: config.DUMPER_STATE_URL ?? '', onIdleError: () => undefined });

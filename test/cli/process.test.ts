@@ -1,6 +1,10 @@
 /** The program as a process: exit codes, where it writes, and a reader that leaves early. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { root } from '../house/tree.ts';
 
@@ -40,6 +44,17 @@ describe('the program', () => {
   it('exits with 64 for wrong usage, and with 0 for help', async () => {
     expect((await program(['publish'])).code).toBe(64);
     expect(await program(['--help'])).toMatchObject({ code: 0, stderr: '' });
+  });
+
+  it('verifies a blob store that is all it is given', async () => {
+    const directory = await mkdtemp(path.join(tmpdir(), 'dumper-verify-'));
+    const given = { DUMPER_BLOB_STORE: pathToFileURL(directory).href };
+    expect(await program(['verify'], given)).toMatchObject({ code: 0, stderr: '' });
+    const missing = await program(['verify', 'a'], given);
+    expect([missing.code, missing.stdout]).toEqual([1, expect.stringContaining('nothing is published')]);
+    const { code, stderr } = await program(['verify']);
+    expect([code, stderr]).toEqual([78, 'datastore-dumper: DUMPER_BLOB_STORE: required\n']);
+    await rm(directory, { recursive: true });
   });
 
   it('ends quietly when its reader has enough', async () => {
