@@ -4,7 +4,7 @@
  * Only an answer that is CKAN's own (JSON with `success`) counts; a redirect to a login page, HTML, a body beyond the
  * limit, silence or a refused connection are all `unavailable`. A breaker keeps a CKAN that is down from being
  * asked by every request: after `failuresToOpen` failures in a row it lets one question through at a time, with
- * growing pauses.
+ * growing pauses. CKAN may close a kept connection at the moment of a question: that one is asked again on a new one.
  */
 import http from 'node:http';
 import https from 'node:https';
@@ -110,17 +110,38 @@ async function request(
     'user-agent': 'datastore-dumper',
     ...(body === '' ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }),
   };
+  const signal = AbortSignal.timeout(timeoutSeconds * 1000);
+  const send = (by: http.Agent | false): Promise<http.IncomingMessage> =>
+    sent(transport.request(url, { agent: by, method, headers, signal }), body);
   try {
-    const response = await new Promise<http.IncomingMessage>((resolve, reject) => {
-      const signal = AbortSignal.timeout(timeoutSeconds * 1000);
-      const outgoing = transport.request(url, { agent, method, headers, signal }, resolve);
-      outgoing.on('error', reject);
-      outgoing.end(body);
+    const response = await send(agent).catch((error: unknown) => {
+      if (error instanceof StaleConnection) return send(false);
+      throw error;
     });
     return await read(response);
   } catch (error) {
     return unavailable(0, `CKAN cannot be asked: ${reasonOf(error)}`);
   }
+}
+
+/** A kept connection had been closed when it was used again; no byte of an answer came by it. */
+class StaleConnection extends Error {}
+
+/** All questions may be asked twice: they read, or set a status to what it is to be. */
+async function sent(outgoing: http.ClientRequest, body: string): Promise<http.IncomingMessage> {
+  const { promise, resolve, reject } = Promise.withResolvers<http.IncomingMessage>();
+  let readBefore = 0;
+  outgoing.once('socket', (socket) => {
+    readBefore = socket.bytesRead;
+  });
+  outgoing.once('response', resolve);
+  outgoing.on('error', (error: NodeJS.ErrnoException) => {
+    const isLost = error.code === 'ECONNRESET' || error.code === 'EPIPE';
+    const isStale = isLost && outgoing.reusedSocket && outgoing.socket?.bytesRead === readBefore;
+    reject(isStale ? new StaleConnection(error.message, { cause: error }) : error);
+  });
+  outgoing.end(body);
+  return promise;
 }
 
 async function read(response: http.IncomingMessage): Promise<CkanAnswer> {

@@ -3,8 +3,8 @@
  *
  * CKAN's dump asks for the right to `datastore_search`, so that action with `limit=0` and no total is its own rule.
  * Where ckanext-datastore-authz is installed, `datastore_authorize` answers without touching the DataStore; which of
- * the two is there is found out by asking. Some tables break CKAN's own search (column names it cannot quote, comments
- * that are not JSON): there `resource_show`, the check behind `datastore_search`, decides.
+ * the two is there is found out by asking, now and then anew. Some tables break CKAN's own search (column names it
+ * cannot quote, comments that are not JSON): there `resource_show`, the check behind `datastore_search`, decides.
  *
  * Anonymous is asked first, once for all callers: what it may read, everybody may, as bad tokens are anonymous to CKAN.
  * Whatever is not a plain yes or no is `unavailable`, never a guess.
@@ -51,7 +51,7 @@ export const openToAll: Permission = {
 export function createPermission(options: PermissionOptions): Permission {
   const recent = createRecent<Remembered>(decisionsKept);
   const underWay = new Map<string, Promise<Answer>>();
-  const rule = createRule(options.ckan, options.log);
+  const rule = createRule(options);
 
   const decide = (id: string, caller: Caller): Promise<Answer> => {
     const key = `${caller.key}/${id}`;
@@ -101,15 +101,19 @@ interface Rule {
   how(): string;
 }
 
+/** A proxy's 400 looks much like CKAN's, and extensions come: `datastore_authorize` is tried again after so long. */
+const tryAgainMilliseconds = 300_000;
+
 /** CKAN's rule in as few questions as its extensions allow. */
-function createRule(ckan: Ckan, log: Log): Rule {
+function createRule({ ckan, log, now }: PermissionOptions): Rule {
+  let tryAgainAt = -Infinity;
   let how: 'unknown' | 'datastore_authorize' | 'datastore_search' = 'unknown';
   const learnHow = (found: typeof how): void => {
     if (how !== found) log.info({ action: found }, 'permission: CKAN is asked by this action');
     how = found;
   };
   const ask = async (id: string, caller: Caller): Promise<Answer> => {
-    if (how !== 'datastore_search') {
+    if (now() >= tryAgainAt) {
       const parameters = { resource_id: id, permission: 'read' };
       const answer = await ckan.ask({
         action: 'datastore_authorize',
@@ -118,8 +122,11 @@ function createRule(ckan: Ckan, log: Log): Rule {
         method: 'POST',
       });
       const decision = decisionOf(answer);
-      if (isUnknownAction(answer)) learnHow('datastore_search');
-      else if (typeof decision === 'string') learnHow('datastore_authorize');
+      // Where the other action has answered, a trial that fails changes nothing.
+      if (isUnknownAction(answer) || (how === 'datastore_search' && typeof decision !== 'string')) {
+        tryAgainAt = now() + tryAgainMilliseconds;
+        learnHow('datastore_search');
+      } else if (typeof decision === 'string') learnHow('datastore_authorize');
       else return decision;
       // What is no resource of a dataset (any more) is known to `datastore_search` alone.
       if (decision === 'allowed' || decision === 'restricted') return decision;

@@ -1,11 +1,13 @@
 /** CKAN as a neighbour: what it answers wrongly is never quoted, and what it is told never stands in anybody's way. */
 import http from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { createCkan, type Ckan } from '../../src/ckan.ts';
 import { createReport, type Report, type Word } from '../../src/dump/report.ts';
 import { createLog } from '../../src/log.ts';
 import { publicResources } from '../../src/public-resources.ts';
+import { anonymous } from '../../src/serve/caller.ts';
+import { createPermission } from '../../src/serve/permission.ts';
 import { asResourceId } from '../../src/table.ts';
 import { recordCount } from '../world/counts.ts';
 import { eventually } from '../world/eventually.ts';
@@ -56,6 +58,78 @@ describe('P18: what CKAN says wrongly is never quoted', () => {
       }
     }
     recordCount('P18', 'echoes of a token by CKAN', tried);
+  });
+});
+
+describe('P21: a kept connection that CKAN has closed', () => {
+  const question = { action: 'x', parameters: {}, credentials: {}, method: 'POST' } as const;
+  const used = new WeakSet<Socket>();
+
+  /** Answers the first question of each connection; `again` deals with the later ones. */
+  async function closing(again: (response: http.ServerResponse) => void) {
+    let asked = 0;
+    const ckan = await ckanThat((request, response) => {
+      asked += 1;
+      if (used.has(request.socket)) return again(response);
+      used.add(request.socket);
+      response.writeHead(200, json).end(JSON.stringify({ success: true, result: asked }));
+    });
+    return { ckan, asked: () => asked };
+  }
+
+  it('costs no question: it is asked once more, on a new one', async () => {
+    const { ckan, asked } = await closing((response) => response.socket?.resetAndDestroy());
+    expect(await ckan.ask(question)).toMatchObject({ kind: 'answer', result: 1 });
+    expect(await ckan.ask(question)).toMatchObject({ kind: 'answer', result: 3 });
+    expect(asked()).toBe(3);
+  });
+
+  it('is told from a new one, and from an answer that breaks off: those are failures', async () => {
+    const broken = await closing((response) => {
+      response.writeHead(200, json).write('{', () => response.socket?.resetAndDestroy());
+    });
+    await broken.ckan.ask(question);
+    expect(await broken.ckan.ask(question)).toMatchObject({ kind: 'unavailable' });
+    expect(broken.asked()).toBe(2);
+    let asked = 0;
+    const refusing = await ckanThat((_request, response) => {
+      asked += 1;
+      response.socket?.resetAndDestroy();
+    });
+    expect(await refusing.ask(question)).toMatchObject({ kind: 'unavailable' });
+    expect(asked).toBe(1);
+  });
+});
+
+describe('P9: how CKAN is asked for permission', () => {
+  it('one 400 on the way does not decide it for good; a trial that fails later changes nothing', async () => {
+    const statuses: Record<string, number> = { datastore_authorize: 400, datastore_search: 200 };
+    const asked: string[] = [];
+    const ckan = await ckanThat((request, response) => {
+      const action = new URL(request.url ?? '', 'http://ckan').pathname.split('/').at(-1) ?? '';
+      asked.push(action);
+      const status = statuses[action] ?? 404;
+      response.writeHead(status, json).end(JSON.stringify({ success: status === 200, result: {} }));
+    });
+    let now = 0;
+    const log = createLog('silent');
+    const options = { ckan, decisionSeconds: 0, publicTables: [], shared: null, now: () => now, log };
+    const permission = createPermission(options);
+    const askedFor = async (): Promise<string[]> => {
+      asked.length = 0;
+      expect(await permission.mayRead('a', anonymous)).toEqual({ kind: 'allowed', public: true });
+      return [...asked];
+    };
+    expect(await askedFor()).toEqual(['datastore_authorize', 'datastore_search']);
+    expect(await askedFor()).toEqual(['datastore_search']);
+    now += 301_000;
+    statuses['datastore_authorize'] = 429;
+    expect(await askedFor()).toEqual(['datastore_authorize', 'datastore_search']);
+    expect(await askedFor()).toEqual(['datastore_search']);
+    now += 301_000;
+    statuses['datastore_authorize'] = 200;
+    expect(await askedFor()).toEqual(['datastore_authorize']);
+    expect(permission.how()).toBe('datastore_authorize');
   });
 });
 
