@@ -115,21 +115,23 @@ async function scan(
   client.on('error', onError);
   const destroy = (): void => void socketOf(client).destroy();
   signal.addEventListener('abort', destroy, { once: true });
-  const patience = setTimeout(destroy, world.config.DUMPER_STALL_SECONDS * 1000);
+  /** Postgres says nothing on its own while it is asked: its silence has a deadline. */
+  const answered = <Answer>(asking: Promise<Answer>): Promise<Answer> => {
+    const patience = setTimeout(destroy, world.config.DUMPER_STALL_SECONDS * 1000);
+    return asking.finally(() => clearTimeout(patience));
+  };
   let clean = false;
   try {
     signal.throwIfAborted();
-    const plan = await prepare(world, client, ask);
-    clearTimeout(patience);
+    const plan = await answered(prepare(world, client, ask));
     const last =
       plan.kind === 'plan'
         ? await answer(world, ctx, ask, { client, plan, wire, signal })
         : refuse(world, ctx, plan);
-    await client.query('COMMIT');
+    await answered(client.query('COMMIT'));
     clean = true;
     return last;
   } finally {
-    clearTimeout(patience);
     signal.removeEventListener('abort', destroy);
     client.release(!clean || signal.aborted);
     if (clean) client.removeListener('error', onError);

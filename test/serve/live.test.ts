@@ -187,6 +187,24 @@ describe('P19: an answer that breaks off is visibly broken', () => {
   });
 });
 
+describe('P21: Postgres that falls silent', () => {
+  it('at the very end of a transaction costs its deadline, not a slot for ever', async () => {
+    serving.world.livePool.once('acquire', (client) => {
+      const query = client.query.bind(client);
+      client.query = ((...asked: Parameters<typeof query>) => {
+        if ((asked[0] as unknown) === 'COMMIT') proxy.set({ blackhole: true });
+        return query(...asked);
+      }) as typeof client.query;
+    });
+    const silent = await ask(`${serving.url}/datastore/dump/${small}`);
+    expect([silent.status, silent.headers.get('retry-after')]).toEqual([503, '5']);
+    proxy.pass();
+    proxy.reset();
+    await untilFree(5);
+    expect((await ask(`${serving.url}/datastore/dump/${small}`)).status).toBe(200);
+  });
+});
+
 describe('a table being changed', () => {
   it('is waited for a bounded time, then 503', async () => {
     const locked = await startServing({ environment: { DUMPER_LOCK_SECONDS: '1' } });
