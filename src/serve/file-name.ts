@@ -35,13 +35,19 @@ export function fileNameOf(template: string | undefined, dump: NamedDump): strin
       ext: question.format,
     }),
   );
-  return template
-    .replaceAll(/\{(\w+)\}/g, (written, part: string) => parts.get(part) ?? written)
-    .replaceAll(unfit, '_');
+  const filled = template.replaceAll(/\{(\w+)\}/g, (written, part: string) => parts.get(part) ?? written);
+  return withFitEnd(filled.replaceAll(unfit, '_'));
 }
 
-/** Separators, wild cards, controls of direction, dots in front, dots and blanks at the end. */
-const unfit = /[/\\:*?<>|\u200e\u200f\u202a-\u202e\u2066-\u2069]|^\.+|[. ]+$/g;
+/** Separators, wild cards, controls of direction, dots in front. */
+const unfit = /[/\\:*?<>|\u200e\u200f\u202a-\u202e\u2066-\u2069]|^\.+/g;
+
+/** Dots and blanks at the end, by the character: a pattern for them takes the square of a long run inside the name. */
+function withFitEnd(name: string): string {
+  let end = name.length;
+  while (end > 0 && '. '.includes(name.charAt(end - 1))) end -= 1;
+  return end === name.length ? name : `${name.slice(0, end)}_`;
+}
 
 /** Resources are often called after a file: `data.csv` is saved as `data.csv`, not as `data.csv.csv`. */
 function withoutExtension(name: string, extension: string): string {

@@ -41,6 +41,13 @@ describe('P17: a name becomes a header and nothing else', () => {
     recordCount('P17', 'characters in file names', tried);
   });
 
+  it('dots and blanks at the ends become one stand-in, and a long run inside costs nothing', () => {
+    expect(nameOf('{name}', '..a b. . ')).toBe('_a b_');
+    expect(nameOf('{name}', ' . ')).toBe('_');
+    const long = `a${' '.repeat(1_000_000)}b`;
+    expect(nameOf('{name}', long)).toBe(long);
+  });
+
   it('any text in any template stays one file name of one header', () => {
     fc.assert(
       fc.property(
