@@ -3,6 +3,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createRecent } from '../../src/serve/decisions.ts';
 import { ask, startServing, type Serving } from './serving.ts';
 
 const tables = {
@@ -19,6 +20,26 @@ beforeAll(async () => {
   for (const id of Object.values(tables)) await serving.publish(id, { public: id === tables.open });
 });
 afterAll(() => serving.close());
+
+describe('P14: what is remembered is bounded', () => {
+  it('by number and by weight, the least recently used going first', () => {
+    const recent = createRecent<string>(3, { most: 10, weigh: (text) => text.length });
+    const kept = (): string[] => ['a', 'b', 'c', 'd'].filter((key) => recent.get(key) !== undefined);
+    for (const key of ['a', 'b', 'c']) recent.set(key, '123');
+    recent.get('a');
+    recent.set('d', '1');
+    expect(kept()).toEqual(['a', 'c', 'd']);
+    recent.set('d', '12345');
+    expect(kept(), 'of 11 the oldest went').toEqual(['c', 'd']);
+    recent.delete('c');
+    recent.set('b', '12345');
+    expect(kept()).toEqual(['b', 'd']);
+    recent.set('a', '12345678901');
+    expect(kept(), 'one that is too heavy is not kept').toEqual([]);
+    recent.set('a', '1234567890');
+    expect(kept()).toEqual(['a']);
+  });
+});
 
 describe('decisions are kept for a moment', () => {
   it('one question for many requests at once, and none while it is kept; refusals too', async () => {
