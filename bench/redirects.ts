@@ -32,6 +32,7 @@ export async function redirects(bench: Bench, seconds: number, runs: number): Pr
     60,
   );
   const [ours, peers]: [number[], number[]] = [[], []];
+  bench.keepOffFirstCore(true);
   try {
     for (let round = 0; round <= runs; round += 1) {
       const [own, peer] = [await load(dump, seconds), await load(emptyUrl, seconds)];
@@ -39,6 +40,7 @@ export async function redirects(bench: Bench, seconds: number, runs: number): Pr
       if (round > 0) peers.push(peer);
     }
   } finally {
+    bench.keepOffFirstCore(false);
     await Promise.all([service.stop(), ended(empty)]);
     await removeTriggers(bench.owner, 5);
     await bench.owner.query(`DROP TABLE public."${table}"`);

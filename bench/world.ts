@@ -1,4 +1,6 @@
 /** What a whole benchmark shares: one Postgres with a fresh DataStore, one S3 server where it can be had. */
+import { execFileSync } from 'node:child_process';
+import { cpus } from 'node:os';
 import { Client } from 'pg';
 import { freshDatabase, type Database } from '../test/world/postgres.ts';
 import { startPostgres } from '../test/world/postgres-server.ts';
@@ -12,6 +14,8 @@ export interface Bench {
   readonly s3: S3Server | null;
   /** A database of its own on the same server. */
   another(): Promise<Database>;
+  /** Keep this process, Postgres and its new connections off processor 0, or let them run on all again. */
+  keepOffFirstCore(off: boolean): void;
   stop(): Promise<void>;
 }
 
@@ -27,6 +31,11 @@ export async function openBench(): Promise<Bench> {
     owner,
     s3: 'skipped' in s3 ? null : s3,
     another: () => freshDatabase({ server: server.adminUrl }),
+    keepOffFirstCore: (off) => {
+      const cores = `${off && cpus().length > 1 ? 1 : 0}-${cpus().length - 1}`;
+      for (const pid of [process.pid, server.pid()])
+        execFileSync('taskset', ['-a', '-c', '-p', cores, `${pid}`]);
+    },
     stop: async () => {
       await owner.end();
       if (!('skipped' in s3)) await s3.stop();

@@ -128,9 +128,16 @@ function stateOf(row: StateRow): TableState {
 
 /** What a manifest holds as its token: tier, token and everything else that shapes the bytes, as 32 hex digits. */
 export function revisionToken(state: TableState, profile: CkanProfile): string {
+  const known = tokens.get(state);
+  if (known?.profile === profile) return known.token;
   const text = JSON.stringify([state.tier, state.token, profileFingerprint(profile)]);
-  return createHash('sha256').update(text).digest('hex').slice(0, 32);
+  const token = createHash('sha256').update(text).digest('hex').slice(0, 32);
+  tokens.set(state, { profile, token });
+  return token;
 }
+
+/** Of states that several requests share. */
+const tokens = new WeakMap<TableState, { readonly profile: CkanProfile; readonly token: string }>();
 
 /**
  * The state that a publication may put in its manifest. Counters are not part of a snapshot: they may already count a

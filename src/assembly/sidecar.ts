@@ -10,7 +10,7 @@ import type pg from 'pg';
 import type { Change } from '../change/act.ts';
 import type { Config } from '../config.ts';
 import { DumperError, reasonOf } from '../errors.ts';
-import { createLog, type Log } from '../log.ts';
+import { createLog, standardError, type Log } from '../log.ts';
 import { createPool } from '../postgres.ts';
 import { createRestMemory } from '../revision.ts';
 import { createApp } from '../serve/app.ts';
@@ -45,7 +45,7 @@ export async function startSidecar(
   config: Config,
   options: SidecarOptions = {},
 ): Promise<Sidecar> {
-  const log = options.log ?? createLog(config.DUMPER_LOG_LEVEL);
+  const log = options.log ?? createLog(config.DUMPER_LOG_LEVEL, standardError());
   const world = openWorld({ config, log, environment, traces: await openTraces(environment, log) });
   const permission = openPermission(world);
   const stopping = new AbortController();

@@ -5,8 +5,9 @@
 import { randomUUID } from 'node:crypto';
 import { Router } from '@koa/router';
 import Koa, { type Context, type Next } from 'koa';
-import { redact } from '../log.ts';
+import { redact, withoutRedaction } from '../log.ts';
 import { blobsRoute } from '../signed-path.ts';
+import { noTraces } from '../traces.ts';
 import { answerBlobPath } from './blobs.ts';
 import { setCrossOrigin } from './cors.ts';
 import { resetSocket } from './departure.ts';
@@ -27,8 +28,9 @@ export function createApp(world: ServeWorld): Koa {
   const app = new Koa();
   // Faults of a connection; those of ours were logged and answered below.
   app.on('error', (error: unknown) => world.log.debug({ err: error }, 'connection fault'));
-  app.use((ctx, next) => traceDump(world, ctx, next));
-  app.use((ctx, next) => observe(world, ctx, next));
+  if (world.traces !== noTraces) app.use((ctx, next) => traceDump(world, ctx, next));
+  const observed = { ...world, log: withoutRedaction(world.log) };
+  app.use((ctx, next) => observe(observed, ctx, next));
   app.use((ctx, next) => dumps(world, ctx, next));
   app.use(protectOwnRoutes);
   const router = createRouter(world);
@@ -55,7 +57,12 @@ async function observe(world: ServeWorld, ctx: Context, next: Next): Promise<voi
   }
   const seconds = (performance.now() - started) / 1000;
   if (ctx.state['route'] === 'dump') count(world, ctx, seconds);
-  const line = {
+  if (fault !== undefined) world.log.error({ ...lineOf(ctx, id, seconds), err: fault }, 'request failed');
+  else if (world.log.isLevelEnabled('info')) world.log.info(lineOf(ctx, id, seconds), 'request');
+}
+
+function lineOf(ctx: Context, id: string, seconds: number): Readonly<Record<string, unknown>> {
+  return {
     request: id,
     method: ctx.method,
     path: redact(readTarget(ctx.req.url ?? '').path).slice(0, 300),
@@ -66,8 +73,6 @@ async function observe(world: ServeWorld, ctx: Context, next: Next): Promise<voi
     broken: ctx.state['broken'] as string | undefined,
     reason: ctx.state['reason'] as string | undefined,
   };
-  if (fault !== undefined) world.log.error({ ...line, err: fault }, 'request failed');
-  else world.log.info(line, 'request');
 }
 
 /** What nobody caught: an answer while there is none, else a reset, so that the client sees the break. */

@@ -15,11 +15,10 @@
  * `location = /_dump_blob { internal; set $blob $upstream_http_x_dump_blob_url; proxy_pass $blob; … }`.
  */
 import type { Context } from 'koa';
-import type { Config } from '../config.ts';
 import type { Manifest, ManifestBlob } from '../dump/manifest.ts';
 import { isDumperError, reasonOf } from '../errors.ts';
 import { entityTag, reprDigest } from './entity-tag.ts';
-import { setCaching } from './plain.ts';
+import { forbidCaching, setCaching } from './plain.ts';
 import { locationOf, sign, type Location } from './redirect.ts';
 import { answerUnchanged, describeBlob, sendBlob, type Sendable } from './send-blob.ts';
 import type { ServeWorld } from './world.ts';
@@ -45,29 +44,32 @@ const done: Delivered = { kind: 'delivered', bytes: 0 };
 
 export async function deliverBlob(world: ServeWorld, ctx: Context, fresh: FreshBlob): Promise<Delivered> {
   const { config } = world;
-  const blob = sendableOf(fresh);
-  const streams = fresh.withoutRedirect || config.DUMPER_DELIVERY === 'stream';
+  const delivery = fresh.withoutRedirect ? 'stream' : config.DUMPER_DELIVERY;
   // nginx keeps nothing that is stale at once unless its own header, read first, says so; then it asks at every use.
-  if (streams && fresh.public) ctx.set('X-Accel-Expires', '@1');
+  if (delivery === 'stream' && fresh.public) ctx.set('X-Accel-Expires', '@1');
   setCaching(ctx, config, fresh.public);
   ctx.set('X-Dump-Source', 'blob');
   ctx.set('X-Dump-Revision', fresh.manifest.revision);
-  if (answerUnchanged(ctx, blob)) return done;
+  if (answerUnchanged(ctx, { etag: entityTag(fresh.blob) })) return done;
+  if (delivery === 'redirect' && ctx.method !== 'HEAD') {
+    redirect(ctx, await locationOf(world, fresh));
+    return done;
+  }
+  const blob = sendableOf(fresh);
   if (ctx.method === 'HEAD') {
     describeBlob(ctx, blob);
     ctx.status = 200;
     ctx.length = blob.bytes;
     return done;
   }
-  if (streams) return stream(world, ctx, blob);
-  if (config.DUMPER_DELIVERY === 'x-accel') tellNginx(ctx, blob, await sign(world, fresh));
-  else redirect(ctx, config, await locationOf(world, fresh));
+  if (delivery === 'stream') return stream(world, ctx, blob);
+  tellNginx(ctx, blob, await sign(world, fresh));
   return done;
 }
 
 /** No entity tag: a cache could renew a stored redirect by it (304) after the address has ended. */
-function redirect(ctx: Context, config: Config, { url, signed }: Location): void {
-  if (signed) setCaching(ctx, config, false);
+function redirect(ctx: Context, { url, signed }: Location): void {
+  if (signed) forbidCaching(ctx);
   ctx.status = 302;
   ctx.set('Location', url);
   ctx.type = 'text/plain; charset=utf-8';

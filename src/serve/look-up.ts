@@ -1,8 +1,10 @@
 /**
  * A table's token for each request, without a query for each: whoever asks while a query of that table is under way
- * shares the next one with all others who wait. It begins after each of their requests, so what it says is as exact as
- * a query of their own (promise P4); a table asked for by thousands at once costs Postgres one query at a time.
+ * shares the next one with all others who wait, and a query begins only when all requests that have arrived were read.
+ * It begins after each of their requests, so what it says is as exact as a query of their own (promise P4); a table
+ * asked for by thousands at once costs Postgres one query at a time.
  */
+import { setImmediate as endOfTurn } from 'node:timers/promises';
 import { lookUp, type FoundTable } from '../revision.ts';
 import type { Queryable } from '../postgres.ts';
 
@@ -13,6 +15,7 @@ export function createLookUp(db: Queryable): LookUp {
   const next = new Map<string, Promise<FoundTable | null>>();
 
   const start = (name: string): Promise<FoundTable | null> => {
+    next.delete(name);
     const asked = lookUp(db, name);
     const over: Promise<unknown> = asked
       .catch(() => undefined)
@@ -24,14 +27,11 @@ export function createLookUp(db: Queryable): LookUp {
   };
 
   return (name) => {
-    const before = running.get(name);
-    if (before === undefined) return start(name);
     const waiting =
       next.get(name) ??
-      before.then(() => {
-        next.delete(name);
-        return start(name);
-      });
+      Promise.resolve(running.get(name))
+        .then(() => endOfTurn())
+        .then(() => start(name));
     next.set(name, waiting);
     return waiting;
   };

@@ -12,12 +12,22 @@ export const notFoundMessage = 'DataStore resource not found';
 export const busyRetrySeconds = 2;
 export const unavailableRetrySeconds = 5;
 
+/** The headers by which CKAN knows a user, whatever its settings. */
+const inAnyCase = 'Cookie, Authorization';
+const nobodys = 'private, no-store';
+
 /** Public answers may be kept but never used unasked (CKAN 2.12 says the same); all others are nobody's to keep. */
 export function setCaching(ctx: Context, config: Config, isPublic: boolean): void {
-  ctx.set('Cache-Control', isPublic ? 'public, max-age=0, must-revalidate' : 'private, no-store');
-  ctx.vary('Cookie');
-  ctx.vary('Authorization');
-  ctx.vary(config.CKAN__APITOKEN_HEADER_NAME);
+  ctx.set('Cache-Control', isPublic ? 'public, max-age=0, must-revalidate' : nobodys);
+  const tokenHeader = config.CKAN__APITOKEN_HEADER_NAME;
+  const decidedBy = tokenHeader === 'Authorization' ? inAnyCase : `${inAnyCase}, ${tokenHeader}`;
+  if (ctx.res.hasHeader('Vary')) ctx.vary(decidedBy);
+  else ctx.set('Vary', decidedBy);
+}
+
+/** After `setCaching`: not to be kept after all. */
+export function forbidCaching(ctx: Context): void {
+  ctx.set('Cache-Control', nobodys);
 }
 
 export function answerPlain(ctx: Context, config: Config, status: number, message: string): void {

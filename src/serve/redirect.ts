@@ -4,7 +4,9 @@
  *
  * Only configured origins are ever named; nothing of the request is part of a URL but the table it resolved to.
  */
+import type { BlobStore } from '../blob-store.ts';
 import { publicPrefix, type ManifestBlob } from '../dump/manifest.ts';
+import { createRecent } from './decisions.ts';
 import type { ServeWorld } from './world.ts';
 
 export interface Wanted {
@@ -45,9 +47,38 @@ export async function sign(
   { blob, disposition, ownDisposition, public: isPublic }: Wanted,
 ): Promise<string> {
   if (store === null) throw new TypeError('a blob without a store');
-  return store.signedUrl(blob.key, {
+  return signaturesOf(store)(blob.key, {
     lifeSeconds: config.DUMPER_URL_LIFE_SECONDS,
     cacheControl: isPublic ? 'public, max-age=0, must-revalidate' : 'private, no-store',
     ...(disposition === ownDisposition ? {} : { contentDisposition: disposition }),
   });
+}
+
+type SignUrl = BlobStore['signedUrl'];
+
+const signaturesKept = 1000;
+const reusedMilliseconds = 1000;
+
+/** Whoever asks for the same within a second, or a hundredth of its life, gets the same URL: it ends that much earlier. */
+export function rememberSignatures(signUrl: SignUrl, now: () => number = Date.now): SignUrl {
+  const recent = createRecent<{ readonly url: Promise<string>; readonly until: number }>(signaturesKept);
+  return (key, options) => {
+    const { lifeSeconds, cacheControl = '', contentDisposition = '' } = options;
+    const name = `${lifeSeconds}\n${cacheControl}\n${contentDisposition}\n${key}`;
+    const known = recent.get(name);
+    const askedAt = now();
+    if (known !== undefined && askedAt < known.until) return known.url;
+    const url = signUrl(key, options);
+    recent.set(name, { url, until: askedAt + Math.min(reusedMilliseconds, lifeSeconds * 10) });
+    url.catch(() => recent.delete(name));
+    return url;
+  };
+}
+
+const signatures = new WeakMap<BlobStore, SignUrl>();
+
+function signaturesOf(store: BlobStore): SignUrl {
+  const known = signatures.get(store) ?? rememberSignatures((key, options) => store.signedUrl(key, options));
+  signatures.set(store, known);
+  return known;
 }

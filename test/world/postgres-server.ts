@@ -1,6 +1,7 @@
 /** A real Postgres of a test's own, on loopback, its data in a temporary directory that goes with it. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { chmod, mkdtemp } from 'node:fs/promises';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -11,6 +12,8 @@ export interface PostgresServer {
   /** Superuser, database `postgres`. */
   readonly adminUrl: string;
   readonly port: number;
+  /** Of the postmaster. */
+  pid(): number;
   /** Everything the server has written to its log so far. */
   log(): string;
   /** Stop (fast shutdown) and start again on the same port and data. */
@@ -74,6 +77,7 @@ export async function startPostgres(options: PostgresServerOptions = {}): Promis
   return {
     adminUrl: `postgresql://postgres:postgres@127.0.0.1:${port}/postgres`,
     port,
+    pid: () => Number.parseInt(readFileSync(path.join(directory, 'data/postmaster.pid'), 'utf8'), 10),
     log: () => log,
     restart: async () => {
       await server.stop();

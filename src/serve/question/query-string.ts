@@ -17,6 +17,7 @@ export function firstValues(query: string): ReadonlyMap<string, string> {
 }
 
 function decode(text: string): string {
+  if (plain.test(text)) return text;
   const spaced = text.replaceAll('+', ' ');
   // Node gives the bytes of a request target as Latin-1 characters.
   const bytes: number[] = [];
@@ -28,4 +29,5 @@ function decode(text: string): string {
   return utf8.decode(Uint8Array.from(bytes));
 }
 
+const plain = /^[\x20-$&-*,-~]*$/;
 const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
