@@ -11,7 +11,10 @@ import type { CkanProfile } from '../ckan-profile.ts';
 import { quoteIdentifier, sql, type ResourceId, type Sql } from '../table.ts';
 import type { OutputColumn } from './formatter.ts';
 
-/** What a scan's session must be set to before the COPY; the rest is the server's own, as it is for CKAN. */
+/**
+ * What a scan's session must be set to before the COPY; the rest is the server's own, as it is for CKAN. Whatever of
+ * that shapes bytes is part of the revision token.
+ */
 export const scanSettings: readonly { readonly name: string; readonly value: string }[] = [
   // Only the output style: the order of day and month stays the server's.
   { name: 'datestyle', value: 'ISO' },

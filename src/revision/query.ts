@@ -30,6 +30,13 @@ const columnsHash = `(SELECT left(md5(string_agg(concat_ws('|', a.attnum, a.attn
       ON d.objoid = a.attrelid AND d.classoid = 'pg_catalog.pg_class'::regclass AND d.objsubid = a.attnum
     WHERE a.attrelid = c.oid AND a.attnum > 0)`;
 
+/**
+ * The session's settings that shape how values print, where a scan leaves the server's own in force, as it is for CKAN.
+ * As a query of its own it is run once a statement, not once a table.
+ */
+const printing = `(SELECT left(md5(concat_ws('|', current_setting('TimeZone'), current_setting('IntervalStyle'),
+    current_setting('extra_float_digits'), current_setting('bytea_output'), current_setting('lc_monetary'))), 8))`;
+
 const counters = `CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()::text
     ELSE concat_ws('.', pg_stat_get_tuples_inserted(c.oid), pg_stat_get_tuples_updated(c.oid),
       pg_stat_get_tuples_deleted(c.oid),
@@ -59,10 +66,10 @@ const journalSum = `coalesce((SELECT (sum(j.amount) % ${journal.modulus})::text
     FROM ${journal.schema}.change j WHERE j.relation = c.oid), '0')`;
 
 const exactColumns = `c.relname AS id, t.covered AS exact, true AS journal, ${bytesEstimate} AS bytes,
-  concat_ws('.', c.oid, c.relfilenode, ${columnsHash},
+  concat_ws('.', c.oid, c.relfilenode, ${columnsHash}, ${printing},
     CASE WHEN t.covered THEN concat_ws('.', t.identity, ${journalSum}) ELSE ${withoutJournal} END) AS token`;
 const readOnlyColumns = `c.relname AS id, false AS exact, ${journalInstalled} AS journal, ${bytesEstimate} AS bytes,
-  concat_ws('.', c.oid, c.relfilenode, ${columnsHash}, ${withoutJournal}) AS token`;
+  concat_ws('.', c.oid, c.relfilenode, ${columnsHash}, ${printing}, ${withoutJournal}) AS token`;
 
 const isTable = `c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')`;
 
