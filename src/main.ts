@@ -23,6 +23,9 @@ import { openTraces } from './traces.ts';
 
 type Variables = Readonly<Record<string, string | undefined>>;
 
+/** A command that is waited for does not wait longer than this for CKAN to tell its version. */
+const patienceSeconds = 15;
+
 /** Commands speak to people: of the log only what they must know, unless a level is set. */
 const quietly = (variables: Variables): Variables => ({ DUMPER_LOG_LEVEL: 'warn', ...variables });
 
@@ -34,7 +37,7 @@ async function withWorld(
   const config = readConfig(variables, needs);
   const log = createLog(config.DUMPER_LOG_LEVEL);
   const traces = await openTraces(variables, log);
-  const world = openWorld({ config, log, environment: variables, traces });
+  const world = openWorld({ config, log, environment: variables, traces, patienceSeconds });
   try {
     return await work(world, config);
   } finally {
@@ -47,6 +50,7 @@ async function withPublishing(
   work: (publishing: Publishing) => Promise<ExitCode>,
 ): Promise<ExitCode> {
   return withWorld(quietly(variables), ['read', 'site', 'publish'], async (world) => {
+    await world.profiles.known();
     const permission = openPermission(world);
     const publishing = await openPublishing(world, { permission });
     try {

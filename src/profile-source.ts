@@ -17,13 +17,15 @@ export interface ProfileSourceOptions {
   readonly signal: AbortSignal;
   /** Pause between two questions; five minutes unless given. */
   readonly againMilliseconds?: number;
+  /** How long `known` waits for CKAN: without an end unless given, as the service does. */
+  readonly patienceSeconds?: number;
 }
 
 export function createProfileSource(
   config: Config,
   ckan: Ckan | null,
   log: Log,
-  { signal, againMilliseconds = 300_000 }: ProfileSourceOptions,
+  { signal, againMilliseconds = 300_000, patienceSeconds }: ProfileSourceOptions,
 ): ProfileSource {
   const settings = { msInTimestamp: config.CKAN__DATASTORE__MS_IN_TIMESTAMP };
   const fixed = config.DUMPER_CKAN_VERSION;
@@ -40,11 +42,27 @@ export function createProfileSource(
     profile = ckanProfile(version, settings);
     return profile;
   };
-  const known = untilDone(learn, { what: "CKAN's version", log, signal });
+  const known = untilDone(learn, {
+    what: "CKAN's version",
+    log,
+    signal: patience(signal, patienceSeconds),
+  }).catch((error: unknown) => {
+    if (signal.aborted) throw error;
+    const cause = { cause: error };
+    throw new DumperError(
+      'CKAN_UNAVAILABLE',
+      'CKAN does not tell its version; DUMPER_CKAN_VERSION can',
+      cause,
+    );
+  });
   known.catch(() => undefined);
   const again = setInterval(() => void learn().catch(() => undefined), againMilliseconds).unref();
   signal.addEventListener('abort', () => clearInterval(again), { once: true });
   return { current: () => profile, known: async () => profile ?? known };
+}
+
+function patience(signal: AbortSignal, seconds: number | undefined): AbortSignal {
+  return seconds === undefined ? signal : AbortSignal.any([signal, AbortSignal.timeout(seconds * 1000)]);
 }
 
 /** The nearest profile: CKAN 2.12 changed the dump; what is newer is taken for 2.12, what is older for 2.11. */

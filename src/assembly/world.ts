@@ -44,9 +44,11 @@ export interface WorldOptions {
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** None unless given; closed with the world. */
   readonly traces?: Traces;
+  /** How long CKAN's version is waited for: without an end unless given. */
+  readonly patienceSeconds?: number;
 }
 
-export function openWorld({ config, log, environment, traces = noTraces }: WorldOptions): World {
+export function openWorld({ config, log, environment, traces = noTraces, ...patience }: WorldOptions): World {
   const ending = new AbortController();
   const metrics = createMetrics();
   const blobSecret = config.DUMPER_BLOB_URL_SECRET ?? derivedSecret(config);
@@ -67,7 +69,7 @@ export function openWorld({ config, log, environment, traces = noTraces }: World
     store,
     blobSecret,
     ckan,
-    profiles: createProfileSource(config, ckan, log, { signal: ending.signal }),
+    profiles: createProfileSource(config, ckan, log, { signal: ending.signal, ...patience }),
     now: () => new Date(),
     close: async () => {
       ending.abort();

@@ -92,3 +92,18 @@ test('a CKAN that is upgraded is heard of by answers and publications alike', as
     asked.close();
   }
 });
+
+test('a command does not wait for a CKAN that never tells its version', async () => {
+  const ckan = await startCkan({ permissions: () => 200 });
+  world.atEnd(() => ckan.stop());
+  ckan.setFault('error');
+  const ending = new AbortController();
+  const asked = createCkan({ siteUrl: ckan.url, timeoutSeconds: 5, now: Date.now });
+  const profiles = createProfileSource(readConfig({ CKAN_SITE_URL: ckan.url }), asked, createLog('silent'), {
+    signal: ending.signal,
+    patienceSeconds: 0.1,
+  });
+  await expect(profiles.known()).rejects.toMatchObject({ code: 'CKAN_UNAVAILABLE' });
+  ending.abort();
+  asked.close();
+});
