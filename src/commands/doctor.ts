@@ -18,12 +18,16 @@ import type { World } from '../assembly/world.ts';
 
 interface Examination {
   readonly subject: string;
-  /** What is true when it passes; throws what is wrong. */
-  readonly look: () => Promise<string>;
+  /** What is true when it passes, or why it is done without; throws what is wrong. */
+  readonly look: () => Promise<string | DoneWithout>;
   /** What to do when it fails. */
   readonly advice: string;
   /** Null: set; else why it was left out. */
   readonly leftOut: string | null;
+}
+
+interface DoneWithout {
+  readonly doneWithout: string;
 }
 
 export async function doctorCommand(world: World, run: Run): Promise<ExitCode> {
@@ -52,7 +56,10 @@ const marks = { ok: '[ ok ]', failed: '[FAIL]', 'left out': '[ -- ]' } as const;
 async function examine({ subject, look, leftOut }: Examination): Promise<Finding> {
   if (leftOut !== null) return { subject, state: 'left out', detail: leftOut };
   try {
-    return { subject, state: 'ok', detail: await look() };
+    const told = await look();
+    return typeof told === 'string'
+      ? { subject, state: 'ok', detail: told }
+      : { subject, state: 'left out', detail: told.doneWithout };
   } catch (error) {
     return { subject, state: 'failed', detail: redact(reasonOf(error)) };
   }
@@ -73,7 +80,7 @@ function examinations(world: World, signal: AbortSignal): Examination[] {
     {
       subject: 'change journal',
       look: () => journal(world),
-      advice: 'run install-triggers; until then freshness is told by statistics counters, with their lag',
+      advice: 'check CKAN_DATASTORE_READ_URL',
       leftOut: null,
     },
     {
@@ -124,14 +131,32 @@ async function readRole({ readPool }: World): Promise<string> {
   );
   const tables = await allTables(readPool);
   const [row] = rows;
+  const unreadable = await unreadableTables(readPool, [...tables.keys()]);
+  if (unreadable.length > 0) {
+    const all = `${unreadable.length} of ${tables.size} tables`;
+    throw new DumperError('CONFIGURATION', `${row?.role} may not read ${all}, such as ${unreadable[0]}`);
+  }
   const caution = row?.writes ? '; it may write, which it need not' : '';
   return `${row?.role} on Postgres ${row?.version} reads ${tables.size} tables${caution}`;
 }
 
-async function journal({ readPool }: World): Promise<string> {
+async function unreadableTables(readPool: World['readPool'], ids: readonly string[]): Promise<string[]> {
+  const { rows } = await readPool.query<{ id: string }>(
+    `SELECT c.relname::text AS id FROM pg_class c
+     WHERE c.relnamespace = 'public'::regnamespace AND c.relname = ANY ($1)
+       AND NOT (has_schema_privilege(c.relnamespace, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'))
+     ORDER BY id`,
+    [ids],
+  );
+  return rows.map(({ id }) => id);
+}
+
+async function journal({ readPool }: World): Promise<string | DoneWithout> {
   const status = await journalStatus(readPool);
-  if (!status.installed)
-    throw new DumperError('CONFIGURATION', 'not installed: no table is in the exact tier');
+  if (!status.installed) {
+    const meanwhile = 'freshness is told by statistics counters, with their lag';
+    return { doneWithout: `not installed: ${meanwhile}; install-triggers makes it exact` };
+  }
   const tables = [...(await allTables(readPool)).values()];
   const exact = tables.filter((table) => table.tier === 'exact').length;
   return `covers ${exact} of ${tables.length} tables`;

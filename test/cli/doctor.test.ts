@@ -1,0 +1,55 @@
+/** `doctor` on a real Postgres and a directory: what fails, what is only done without, and its exit code. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { afterEach, expect, test } from 'vitest';
+import { openWorld } from '../../src/assembly/world.ts';
+import { doctorCommand } from '../../src/commands/doctor.ts';
+import { readConfig } from '../../src/config.ts';
+import { createLog } from '../../src/log.ts';
+import { asAdmin, freshDatabase } from '../world/postgres.ts';
+
+const undo: (() => Promise<unknown>)[] = [];
+
+afterEach(async () => {
+  for (const step of undo.splice(0).toReversed()) await step();
+});
+
+async function examined(environment: Record<string, string>): Promise<{ code: number; text: string }> {
+  const config = readConfig(environment, ['read', 'site']);
+  const world = openWorld({ config, log: createLog('silent'), environment });
+  const lines: string[] = [];
+  const line = (text: string): void => void lines.push(text);
+  const output = { terminal: false, columns: 80, json: false, line, notice: line };
+  try {
+    const code = await doctorCommand(world, { output, signal: new AbortController().signal });
+    return { code, text: lines.join('\n') };
+  } finally {
+    await world.close();
+  }
+}
+
+test('the read-only tier is no failure; a table that the read role may not read is one', async () => {
+  const database = await freshDatabase();
+  undo.push(() => database.drop());
+  const directory = await mkdtemp(path.join(tmpdir(), 'dumper-doctor-'));
+  undo.push(() => rm(directory, { recursive: true }));
+  const owner = (sql: string): Promise<unknown> => asAdmin(database.writeUrl, (client) => client.query(sql));
+  await owner('CREATE TABLE public.trees (_id serial PRIMARY KEY); CREATE TABLE public.bees (_id serial)');
+  const environment = {
+    CKAN_DATASTORE_READ_URL: database.readUrl,
+    DUMPER_STATE_URL: database.stateUrl,
+    DUMPER_BLOB_STORE: pathToFileURL(directory).href,
+    DUMPER_AUTHORIZE: 'off',
+  };
+  const sound = await examined(environment);
+  expect(sound.text).toContain('[ -- ] change journal: not installed');
+  expect(sound.text).toMatch(/\[ ok \] DataStore, read role: .* reads 2 tables/);
+  expect(sound.code, sound.text).toBe(0);
+
+  await owner('REVOKE SELECT ON public.bees FROM datastore_default');
+  const refused = await examined(environment);
+  expect(refused.text).toMatch(/\[FAIL\] DataStore, read role: .* may not read 1 of 2 tables, such as bees/);
+  expect(refused.code).toBe(1);
+});
