@@ -1,4 +1,7 @@
-/** The kinds of settings: what their text in the environment may be, and what it becomes; faults name what is expected. */
+/**
+ * The kinds of settings: what their text in the environment may be, and what it becomes; faults name what is expected.
+ * What a JSON Schema can say of a kind is its `meta`; the chart's schema is made from it.
+ */
 import { z } from 'zod';
 import { cronFault } from './cron.ts';
 import { variants, type Variant } from './format.ts';
@@ -11,6 +14,7 @@ export const count = (least: number, most: number) =>
   z
     .string()
     .regex(/^\d+$/, 'expected a whole number')
+    .meta({ minimum: least, maximum: most })
     .transform(Number)
     .refine((value) => value >= least && value <= most, `expected ${least} to ${most}`);
 export const httpUrl = z
@@ -19,6 +23,7 @@ export const httpUrl = z
     (text) => URL.canParse(text) && /^https?:$/.test(new URL(text).protocol),
     'expected an http or https URL',
   )
+  .meta({ pattern: '^https?://.' })
   .transform((text) => text.replace(/\/+$/, ''));
 export const postgresUrl = z
   .string()
@@ -36,7 +41,8 @@ export const blobStore = z
   .refine(
     (text) => URL.canParse(text) && /^(s3:\/\/[^/]+|file:\/\/\/)/.test(text),
     'expected s3://bucket/prefix or file:///directory',
-  );
+  )
+  .meta({ pattern: '^(s3://[^/]|file:///)' });
 export const cron = z.string().superRefine((text, context) => {
   const fault = cronFault(text);
   if (fault !== null) context.addIssue({ code: 'custom', message: fault });

@@ -98,19 +98,24 @@ describe.skipIf(helm === null)('the chart (skipped where neither helm nor go is 
   });
 
   it('takes every setting that is no secret, and gives it to every container', () => {
-    const samples: Partial<Record<string, string>> = { DUMPER_FORMATS: String.raw`csv\,json` };
+    const samples: Partial<Record<string, string>> = {
+      CKAN_SITE_URL: 'https://data.example.org',
+      DUMPER_BLOB_STORE: 's3://bucket/prefix',
+      DUMPER_PUBLIC_BLOB_URL: 'https://cdn.example.org',
+      DUMPER_BASE_URL: 'https://dumps.example.org',
+    };
     const carried = Object.entries<Setting>(settings).filter(
       ([name, { secret }]) => !secret && name !== 'DUMPER_ROLE' && name !== 'DUMPER_HOST',
     );
     const values = carried.map(
       ([name, { default: fallback }]) =>
-        `settings.${name}=${samples[name] ?? (fallback ?? 'text').replaceAll(',', String.raw`\,`)}`,
+        `settings.${name}=${(samples[name] ?? fallback ?? 'text').replaceAll(',', String.raw`\,`)}`,
     );
     for (const pod of podsOf(rendered(...values.filter((value) => !value.includes('MS_IN_TIMESTAMP'))))) {
       const [{ env }] = pod.containers;
       for (const [name, { default: fallback }] of carried) {
         if (name.endsWith('MS_IN_TIMESTAMP')) continue;
-        const wanted = name === 'DUMPER_FORMATS' ? 'csv,json' : (fallback ?? 'text');
+        const wanted = samples[name] ?? fallback ?? 'text';
         expect(env.find((variable) => variable.name === name)?.value, name).toBe(wanted);
       }
     }
@@ -121,6 +126,10 @@ describe.skipIf(helm === null)('the chart (skipped where neither helm nor go is 
     expect(refused('settings.DUMPER_ADMIN_TOKEN=plain')).toContain('DUMPER_ADMIN_TOKEN');
     expect(refused('settings.DUMPER_DELIVERY=pigeon')).toContain('DUMPER_DELIVERY');
     expect(refused('settings.DUMPER_PORT=http')).toContain('DUMPER_PORT');
+    expect(refused('settings.DUMPER_QUIET_SECONDS=90000')).toContain('DUMPER_QUIET_SECONDS');
+    expect(refused('settings.CKAN_SITE_URL=ckan:5000')).toContain('CKAN_SITE_URL');
+    expect(refused('settings.DUMPER_BLOB_STORE=bucket')).toContain('DUMPER_BLOB_STORE');
+    expect(refused('aws.AWS_SECRET_ACCESS_KEY=plain')).toContain('AWS_SECRET_ACCESS_KEY');
     expect(refused('mode=both')).toContain('mode');
     expect(refused('ingress.enabled=true')).toContain("name CKAN's own host");
   });
@@ -136,15 +145,24 @@ describe.skipIf(helm === null)('the chart (skipped where neither helm nor go is 
     );
     expect(pod?.terminationGracePeriodSeconds).toBe(120);
     expect(pod?.containers[0].ports).toEqual([{ name: 'http', containerPort: 9000 }]);
+    const [undrained] = podsOf(rendered('settings.DUMPER_DRAIN_SECONDS=0'));
+    expect(undrained?.terminationGracePeriodSeconds).toBe(20);
   });
 
-  it('sends only /datastore/dump/ here', () => {
-    const ingress = rendered(...everything).find(({ kind }) => kind === 'Ingress')?.spec as {
-      rules: { http: { paths: { path: string; pathType: string }[] } }[];
+  it('sends only /datastore/dump/ here, and what a directory store redirects to', () => {
+    const sent = (...values: string[]) => {
+      const ingress = rendered(...everything, ...values).find(({ kind }) => kind === 'Ingress')?.spec as {
+        rules: { http: { paths: { path: string; pathType: string }[] } }[];
+      };
+      return ingress.rules.flatMap(({ http }) => http.paths);
     };
-    expect(
-      ingress.rules.flatMap(({ http }) => http.paths.map(({ path: sent, pathType }) => [sent, pathType])),
-    ).toEqual([['/datastore/dump/', 'Prefix']]);
+    const dumps = { path: '/datastore/dump/', pathType: 'Prefix' };
+    const blobs = { path: '/blobs/', pathType: 'Prefix' };
+    const directory = ['settings.DUMPER_BLOB_STORE=file:///blobs', 'persistence.create=true'];
+    expect(sent()).toMatchObject([dumps]);
+    expect(sent(...directory)).toMatchObject([dumps, blobs]);
+    expect(sent(...directory, 'settings.DUMPER_DELIVERY=stream')).toMatchObject([dumps]);
+    expect(sent(...directory, 'settings.DUMPER_BASE_URL=https://d.example.org')).toMatchObject([dumps]);
   });
 
   it('migrates before an upgrade, and before the first pod where asked', () => {

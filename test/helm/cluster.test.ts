@@ -1,6 +1,6 @@
 /** The chart before a real API server: names, selectors, references between resources, volumes, what must not happen. */
 import { describe, expect, it } from 'vitest';
-import { helm, named, podsOf, refused, rendered, renderedAs, type Resource } from './rendered.ts';
+import { helm, named, ofKind, podsOf, refused, rendered, renderedAs, type Resource } from './rendered.ts';
 
 const everything = [
   'serviceMonitor.enabled=true',
@@ -22,6 +22,7 @@ interface Workload {
 const versions: Readonly<Record<string, string>> = {
   Deployment: 'apps/v1',
   Job: 'batch/v1',
+  Pod: 'v1',
   Service: 'v1',
   ServiceAccount: 'v1',
   ConfigMap: 'v1',
@@ -34,11 +35,8 @@ const versions: Readonly<Record<string, string>> = {
   PrometheusRule: 'monitoring.coreos.com/v1',
 };
 
-const ofKind = (resources: readonly Resource[], kind: string): Resource[] =>
-  resources.filter((resource) => resource.kind === kind);
-
 describe.skipIf(helm === null)('the chart on a cluster', () => {
-  it.each(['r', '1st', 'a-release-name-that-is-as-long-as-helm-lets-it-be-abc'])(
+  it.each(['r', '1st', 'eu.data', 'a-release-name-that-is-as-long-as-helm-lets-it-be-abc'])(
     'names of the release %s are names of Kubernetes, of kinds and versions that are served',
     (release) => {
       for (const resource of renderedAs(release, everything)) {
@@ -51,6 +49,18 @@ describe.skipIf(helm === null)('the chart on a cluster', () => {
       }
     },
   );
+
+  it('two releases in one namespace share no name and no pod', () => {
+    const [one, two] = ['one', 'two'].map((release) => renderedAs(release, everything));
+    const names = (resources: Resource[] = []) =>
+      resources.map(({ kind, metadata }) => `${kind} ${metadata.name}`);
+    expect(new Set([...names(one), ...names(two)]).size).toBe(names(one).length + names(two).length);
+    const [left, right] = [one, two].map(
+      (resources = []) => ofKind(resources, 'Deployment')[0] as never as Workload,
+    );
+    const instance = 'app.kubernetes.io/instance';
+    expect(left?.spec.selector?.matchLabels[instance]).not.toBe(right?.spec.selector?.matchLabels[instance]);
+  });
 
   it('selectors name only what never changes between versions, and select the pods of their own workload', () => {
     const resources = rendered(...everything);
@@ -86,6 +96,55 @@ describe.skipIf(helm === null)('the chart on a cluster', () => {
     expect(named(rendered('serve.autoscaling.enabled=false'), 'HorizontalPodAutoscaler')).toEqual([]);
   });
 
+  it('the job before an upgrade or the first installation needs nothing that the chart makes', () => {
+    const resources = rendered(...everything, 'settings.DUMPER_BLOB_STORE=file:///blobs');
+    const made = resources.filter(({ kind }) => kind !== 'Job').map(({ metadata }) => metadata.name);
+    const [pod] = podsOf(ofKind(resources, 'Job')) as unknown as {
+      serviceAccountName?: string;
+      volumes: Record<string, unknown>[];
+    }[];
+    expect(pod?.serviceAccountName).toBeUndefined();
+    expect(pod?.volumes).toEqual([{ name: 'tmp', emptyDir: { sizeLimit: '256Mi' } }]);
+    expect(made).not.toContain('datastore-dumper');
+    const given = ['serviceAccount.create=false', 'serviceAccount.name=portal'];
+    for (const own of podsOf(rendered(...given))) expect(own).toMatchObject({ serviceAccountName: 'portal' });
+    expect(named(rendered(...given), 'ServiceAccount')).toEqual([]);
+  });
+
+  it('labels, annotations and volumes of the values are on every pod, the migrating one too', () => {
+    const values = [
+      'podLabels.team=data',
+      'podAnnotations.note=x',
+      'extraVolumes[0].name=ca',
+      'extraVolumes[0].configMap.name=ca',
+      'extraVolumeMounts[0].name=ca',
+      'extraVolumeMounts[0].mountPath=/etc/ca',
+    ];
+    const workloads = rendered(...values).filter(({ kind }) => kind === 'Deployment' || kind === 'Job');
+    expect(workloads).toHaveLength(3);
+    for (const workload of workloads) {
+      expect(workload.spec).toMatchObject({
+        template: {
+          metadata: { labels: { team: 'data' }, annotations: { note: 'x' } },
+          spec: {
+            volumes: [{ name: 'tmp' }, { name: 'ca' }],
+            containers: [{ volumeMounts: [{ name: 'tmp' }, { name: 'ca', mountPath: '/etc/ca' }] }],
+          },
+        },
+      });
+    }
+  });
+
+  it('leaves the user to a platform that chooses it, and root to nobody', () => {
+    const ids = ['runAsUser', 'runAsGroup', 'fsGroup'];
+    for (const pod of podsOf(rendered(...ids.map((id) => `podSecurityContext.${id}=null`))))
+      expect(Object.keys(pod.securityContext).sort()).toEqual([
+        'fsGroupChangePolicy',
+        'runAsNonRoot',
+        'seccompProfile',
+      ]);
+  });
+
   it('no variable of a Service reaches a pod, where DUMPER_PORT=tcp://… would be a fault of the settings', () => {
     for (const pod of podsOf(rendered(...everything)))
       expect(pod).toMatchObject({ enableServiceLinks: false });
@@ -110,6 +169,9 @@ describe.skipIf(helm === null)('the chart on a cluster', () => {
   it('gives a directory store a volume, its own or a given one, and refuses one that would be lost with the pod', () => {
     const directory = 'settings.DUMPER_BLOB_STORE=file:///blobs';
     expect(refused(directory)).toContain('give it a volume');
+    expect(refused('settings.DUMPER_BLOB_STORE=file:///data', 'persistence.create=true')).toContain(
+      'outside the volume',
+    );
     const own = rendered(directory, 'persistence.create=true', 'persistence.size=5Gi');
     expect(named(own, 'PersistentVolumeClaim')).toEqual(['release-datastore-dumper']);
     const given = rendered(directory, 'persistence.existingClaim=blobs');
@@ -127,16 +189,5 @@ describe.skipIf(helm === null)('the chart on a cluster', () => {
         expect(volumes.find(({ name }) => name === 'blobs')?.persistentVolumeClaim).toEqual({ claimName });
       }
     }
-  });
-
-  it('reaches DNS, its peers by port, and whatever else is asked for', () => {
-    const [policy] = ofKind(
-      rendered('networkPolicy.extraEgress[0].ports[0].port=6432'),
-      'NetworkPolicy',
-    ) as unknown as {
-      spec: { egress: { ports: { port: number }[] }[] };
-    }[];
-    const ports = policy?.spec.egress.flatMap((rule) => rule.ports.map(({ port }) => port));
-    expect(ports).toEqual(expect.arrayContaining([53, 5432, 5000, 443, 6379, 6432]));
   });
 });

@@ -58,7 +58,12 @@ export const rendered = (...values: string[]): Resource[] => renderedAs('release
 export function renderedAs(release: string, values: readonly string[]): Resource[] {
   const text = execFileSync(
     helm ?? 'helm',
-    ['template', release, chart, ...values.flatMap((value) => ['--set', value])],
+    [
+      'template',
+      release,
+      chart,
+      ...values.flatMap((value) => [value.endsWith('=[]') ? '--set-json' : '--set', value]),
+    ],
     {
       encoding: 'utf8',
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -82,6 +87,21 @@ export const podsOf = (resources: readonly Resource[]): Pod[] =>
   resources
     .filter(({ kind }) => kind === 'Deployment' || kind === 'Job')
     .map(({ spec }) => (spec as { template: { spec: Pod } }).template.spec);
+
+export const ofKind = (resources: readonly Resource[], kind: string): Resource[] =>
+  resources.filter((resource) => resource.kind === kind);
+
+/** Rules of the one NetworkPolicy among them. */
+export interface PeerRule {
+  readonly ports: readonly { readonly port: number | string }[];
+  readonly from?: readonly unknown[];
+  readonly to?: readonly unknown[];
+}
+
+export const policyOf = (resources: readonly Resource[]) => {
+  const found = resources.find(({ kind }) => kind === 'NetworkPolicy');
+  return found?.spec as { readonly ingress: readonly PeerRule[]; readonly egress: readonly PeerRule[] };
+};
 
 export const named = (resources: readonly Resource[], kind: string): string[] =>
   resources

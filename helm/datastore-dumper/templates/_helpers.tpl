@@ -1,8 +1,11 @@
 {{- define "dumper.name" -}}
-{{- default .Chart.Name .Values.nameOverride | trunc 52 | trimSuffix "-" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 52 | trimAll "-" -}}
 {{- end -}}
 
-{{/* At most 52 characters, so that with the longest suffix no name has more than 63; a Service's begins with a letter. */}}
+{{/*
+At most 52 characters, so that with the longest suffix no name has more than 63; a Service's begins with a letter and,
+unlike a release's, has no dot.
+*/}}
 {{- define "dumper.fullname" -}}
 {{- $name := printf "%s-%s" .Release.Name (include "dumper.name" .) -}}
 {{- if .Values.fullnameOverride -}}
@@ -13,12 +16,21 @@
 {{- if regexMatch "^[0-9]" $name -}}
 {{- $name = printf "d-%s" $name -}}
 {{- end -}}
-{{- $name | trunc 52 | trimSuffix "-" -}}
+{{- $name | replace "." "-" | trunc 52 | trimAll "-" -}}
+{{- end -}}
+
+{{/* The path of a directory store; empty where blobs go to S3. */}}
+{{- define "dumper.directory" -}}
+{{- $store := .Values.settings.DUMPER_BLOB_STORE | default "" -}}
+{{- if hasPrefix "file://" $store -}}{{ trimPrefix "file://" $store }}{{- end -}}
 {{- end -}}
 
 {{/* The volume of a directory store: one that exists, or the chart's own; empty where blobs go to S3. */}}
 {{- define "dumper.claim" -}}
-{{- $directory := hasPrefix "file:" (.Values.settings.DUMPER_BLOB_STORE | default "") -}}
+{{- $directory := include "dumper.directory" . -}}
+{{- if and $directory (not (hasPrefix (printf "%s/" (trimSuffix "/" .Values.persistence.mountPath)) (printf "%s/" $directory))) -}}
+{{- fail (printf "settings.DUMPER_BLOB_STORE: %s is outside the volume, which is mounted at persistence.mountPath %s" $directory .Values.persistence.mountPath) -}}
+{{- end -}}
 {{- if .Values.persistence.existingClaim -}}
 {{- .Values.persistence.existingClaim -}}
 {{- else if .Values.persistence.create -}}
@@ -28,9 +40,16 @@
 {{- end -}}
 {{- end -}}
 
+{{/* Never from a value: selectors cannot be changed by an upgrade. */}}
 {{- define "dumper.selector" -}}
-app.kubernetes.io/name: {{ include "dumper.name" . }}
+app.kubernetes.io/name: {{ .Chart.Name }}
 app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{/* The pod of `helm test` is not under the network policy of the others. */}}
+{{- define "dumper.testLabels" -}}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: test
 {{- end -}}
 
 {{- define "dumper.labels" -}}
@@ -71,9 +90,15 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 
-{{/* Environment of every container; secrets only by reference. */}}
+{{/* Environment of every container; secrets only by reference; no name twice, of which the API server would drop one. */}}
 {{- define "dumper.env" -}}
 {{- $root := . -}}
+{{- $secrets := .Files.Get "files/secrets.txt" | trim | splitList "\n" -}}
+{{- range .Values.extraEnv }}
+{{- if or (has .name $secrets) (hasKey $root.Values.settings .name) (hasKey $root.Values.aws .name) (eq .name "DUMPER_ROLE") }}
+{{- fail (printf "extraEnv: the chart sets %s itself (settings, aws, secretRefs)" .name) }}
+{{- end }}
+{{- end }}
 {{- range $name, $value := .Values.settings }}
 {{- if not (kindIs "invalid" $value) }}
 - name: {{ $name }}
@@ -84,7 +109,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - name: {{ $name }}
   value: {{ include "dumper.text" $value | quote }}
 {{- end }}
-{{- range $name := (.Files.Get "files/secrets.txt" | trim | splitList "\n") }}
+{{- range $name := $secrets }}
 {{- $ref := index $root.Values.secretRefs $name | default dict }}
 - name: {{ $name }}
   valueFrom:
@@ -108,9 +133,12 @@ capabilities:
 
 {{- define "dumper.podSecurity" -}}
 runAsNonRoot: true
-runAsUser: 1000
-runAsGroup: 1000
-fsGroup: 1000
+{{- range $name, $id := .Values.podSecurityContext }}
+{{- if not (kindIs "invalid" $id) }}
+{{ $name }}: {{ $id | int64 }}
+{{- end }}
+{{- end }}
+fsGroupChangePolicy: OnRootMismatch
 seccompProfile:
   type: RuntimeDefault
 {{- end -}}
@@ -118,9 +146,8 @@ seccompProfile:
 {{- define "dumper.mounts" -}}
 - name: tmp
   mountPath: /tmp
-{{- if include "dumper.claim" . }}
-- name: blobs
-  mountPath: {{ .Values.persistence.mountPath }}
+{{- with .Values.extraVolumeMounts }}
+{{ toYaml . }}
 {{- end }}
 {{- end -}}
 
@@ -128,6 +155,19 @@ seccompProfile:
 - name: tmp
   emptyDir:
     sizeLimit: 256Mi
+{{- with .Values.extraVolumes }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "dumper.blobMount" -}}
+{{- if include "dumper.claim" . }}
+- name: blobs
+  mountPath: {{ .Values.persistence.mountPath }}
+{{- end }}
+{{- end -}}
+
+{{- define "dumper.blobVolume" -}}
 {{- with include "dumper.claim" . }}
 - name: blobs
   persistentVolumeClaim:
@@ -155,4 +195,35 @@ tolerations:
 affinity:
   {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- end -}}
+
+{{/* The account of the pods: the chart's own, or one that exists. */}}
+{{- define "dumper.account" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- include "dumper.fullname" . -}}
+{{- else -}}
+{{- .Values.serviceAccount.name | default "default" -}}
+{{- end -}}
+{{- end -}}
+
+{{/*
+Ports of a peer, by spaces: those of the values and the one that a URL of the settings names. None where the values
+have none: the rule is left out, since a rule without ports would allow every port.
+*/}}
+{{- define "dumper.peerPorts" -}}
+{{- $ports := list -}}
+{{- range .rule.ports }}{{ $ports = append $ports (int .) }}{{ end -}}
+{{- if $ports -}}
+{{- range .urls -}}
+{{- $port := regexFind ":[0-9]+$" (urlParse .).host | trimPrefix ":" -}}
+{{- if $port }}{{ $ports = append $ports (int $port) }}{{ end -}}
+{{- end -}}
+{{- end -}}
+{{- $ports | uniq | join " " -}}
+{{- end -}}
+
+{{/* Which series of Prometheus are this release's. */}}
+{{- define "dumper.series" -}}
+{{- $name := include "dumper.fullname" . -}}
+{{- .Values.prometheusRule.matchers | default (printf "namespace=%q,job=~%q" .Release.Namespace (printf "%s|%s-publish" $name $name)) -}}
 {{- end -}}
