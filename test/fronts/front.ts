@@ -1,5 +1,5 @@
-/** A real nginx with a recipe of `docs/fronts`, before two small servers that show what reached them. */
-import { spawn, spawnSync } from 'node:child_process';
+/** A real nginx or Apache with a recipe of `docs/fronts`, before two small servers that show what reached them. */
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, request, type IncomingMessage, type RequestListener, type Server } from 'node:http';
@@ -11,9 +11,12 @@ import { textOf } from '../house/tree.ts';
 import { eventually } from '../world/eventually.ts';
 import { freePort } from '../world/postgres-server.ts';
 
-/** The program, or null where there is none. */
-export const nginx =
-  ['nginx', '/usr/sbin/nginx'].find((name) => spawnSync(name, ['-v']).status === 0) ?? null;
+const installed = (...names: string[]): string | null =>
+  names.find((name) => spawnSync(name, ['-v']).status === 0) ?? null;
+
+/** The programs, or null where there is none. */
+export const nginx = installed('nginx', '/usr/sbin/nginx');
+export const apache = installed('apache2', '/usr/sbin/apache2', 'httpd');
 
 const ending: (() => Promise<void>)[] = [];
 afterEach(async () => {
@@ -23,9 +26,10 @@ afterEach(async () => {
 /** A server on loopback that ends with the test. */
 export async function listening(
   answer: RequestListener,
+  port = 0,
 ): Promise<{ readonly port: number; stop(): Promise<void> }> {
   const server: Server = createServer(answer);
-  server.listen(0, '127.0.0.1');
+  server.listen(port, '127.0.0.1');
   await once(server, 'listening');
   const stop = async (): Promise<void> => {
     if (!server.listening) return;
@@ -37,13 +41,17 @@ export async function listening(
   return { port: (server.address() as AddressInfo).port, stop };
 }
 
-/** Run a recipe with the addresses of this test in place of its own. */
+/** A recipe with the addresses of this test in place of its own. */
+const recipeOf = (name: string, ckanPort: number, dumperPort: number): string =>
+  textOf(`docs/fronts/${name}`)
+    .replaceAll('ckan:5000', `127.0.0.1:${ckanPort}`)
+    .replaceAll('datastore-dumper:8000', `127.0.0.1:${dumperPort}`);
+
+/** Run a recipe of nginx. */
 export async function front(recipe: string, ckanPort: number, dumperPort: number): Promise<number> {
   const directory = mkdtempSync(path.join(tmpdir(), 'dumper-nginx-'));
   const port = await freePort();
-  const server = textOf(`docs/fronts/${recipe}`)
-    .replaceAll('ckan:5000', `127.0.0.1:${ckanPort}`)
-    .replaceAll('datastore-dumper:8000', `127.0.0.1:${dumperPort}`)
+  const server = recipeOf(recipe, ckanPort, dumperPort)
     .replaceAll('listen 80;', `listen 127.0.0.1:${port};`)
     .replaceAll('/var/cache/nginx', directory);
   const paths = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
@@ -55,9 +63,43 @@ export async function front(recipe: string, ckanPort: number, dumperPort: number
     configuration,
     `${head}\nevents {}\nhttp { access_log off; ${paths.join(' ')}\n${server}\n}\n`,
   );
-  const running = spawn(nginx ?? '', ['-c', configuration, '-p', directory, '-e', `${directory}/error.log`], {
-    stdio: 'ignore',
-  });
+  const log = `${directory}/error.log`;
+  const running = spawn(nginx ?? '', ['-c', configuration, '-p', directory, '-e', log], { stdio: 'ignore' });
+  await answers(running, port, directory);
+  return port;
+}
+
+/** Run Apache's recipe in a virtual host whose own ProxyPass leads to CKAN. */
+export async function apacheFront(ckanPort: number, dumperPort: number): Promise<number> {
+  const directory = mkdtempSync(path.join(tmpdir(), 'dumper-apache-'));
+  const port = await freePort();
+  const modules = ['mpm_event', 'authz_core', 'proxy', 'proxy_http', 'headers', 'env'].map(
+    (name) => `LoadModule ${name}_module /usr/lib/apache2/modules/mod_${name}.so`,
+  );
+  const configuration = path.join(directory, 'apache.conf');
+  writeFileSync(
+    configuration,
+    `ServerRoot ${directory}
+${modules.join('\n')}
+Listen 127.0.0.1:${port}
+ServerName localhost
+PidFile ${directory}/pid
+DefaultRuntimeDir ${directory}
+ErrorLog ${directory}/error.log
+${process.getuid?.() === 0 ? 'User www-data\nGroup www-data' : ''}
+<VirtualHost *:${port}>
+${recipeOf('apache.conf', ckanPort, dumperPort)}
+ProxyPass "/" "http://127.0.0.1:${ckanPort}/" nocanon
+</VirtualHost>
+`,
+  );
+  const running = spawn(apache ?? '', ['-f', configuration, '-DFOREGROUND'], { stdio: 'ignore' });
+  await answers(running, port, directory);
+  return port;
+}
+
+/** Wait until a front answers, and end it with the test. */
+async function answers(running: ChildProcess, port: number, directory: string): Promise<void> {
   ending.push(async () => {
     const exit = running.exitCode === null ? once(running, 'exit') : Promise.resolve();
     running.kill('SIGTERM');
@@ -65,7 +107,7 @@ export async function front(recipe: string, ckanPort: number, dumperPort: number
     rmSync(directory, { recursive: true, force: true });
   });
   await eventually(
-    'nginx answers or says why not',
+    'the front answers or says why not',
     async () => {
       if (running.exitCode !== null) return true;
       return (await ask(port, '/up')).status > 0;
@@ -73,7 +115,6 @@ export async function front(recipe: string, ckanPort: number, dumperPort: number
     15,
   );
   expect(running.exitCode, readFileSync(path.join(directory, 'error.log'), 'utf8')).toBeNull();
-  return port;
 }
 
 export interface Answer {
