@@ -38,6 +38,85 @@ test('the last of many values is tried before the first byte, and values of seve
   }
 });
 
+test('a value in a list means what it means alone, whatever its type and characters', async () => {
+  const typed = 'c2000000-0000-4000-8000-000000000002';
+  const columns = {
+    words: 'text',
+    kind: 'varchar(9)',
+    whole: 'int4',
+    exact: 'numeric(6,2)',
+    real: 'float8',
+    flag: 'boolean',
+    day: 'date',
+    moment: 'timestamp',
+    uid: 'uuid',
+    doc: 'json',
+    point: 'point',
+    money: 'money',
+  };
+  const texts = [
+    'NULL',
+    '',
+    ' ',
+    '"',
+    '\\',
+    '\\"',
+    'a,b',
+    '{a}',
+    '{"a":1}',
+    "it's",
+    'ä\u0000b',
+    'é🌳',
+    '\ud800',
+    'x\ny',
+    'true',
+    '1',
+    '-1.50',
+    'NaN',
+    '1e3',
+    '2026-11-21',
+    '2026-11-21 10:00',
+    '10:00',
+    '1 day',
+    'infinity',
+    '00000000-0000-0000-0000-000000000001',
+    '101',
+    '10.0.0.1',
+    '(1,2)',
+    '<a/>',
+    '\\x00',
+    '99999999999999999999',
+  ];
+  const values = [...texts, 0, -7, 1.5, 3e9, 1e30, true, false, null];
+  await serving.createTable(typed, 0);
+  for (const [name, type] of Object.entries(columns))
+    await serving.owner.query(`ALTER TABLE "${typed}" ADD COLUMN "${name}" ${type}`);
+  for (const [name] of Object.entries(columns))
+    for (const text of texts)
+      await serving.owner
+        .query(`INSERT INTO "${typed}" ("${name}") VALUES ($1)`, [text])
+        .catch(() => undefined);
+  const rows = async (filters: object): Promise<string> => {
+    const asked = encodeURIComponent(JSON.stringify(filters));
+    const answer = await ask(`${serving.url}/datastore/dump/${typed}?fields=_id&filters=${asked}`);
+    return `${answer.status} ${answer.text}`;
+  };
+  let found = 0;
+  const compare = async (name: string, value: unknown): Promise<void> => {
+    const alone = await rows({ [name]: [value] });
+    expect([name, value, await rows({ [name]: [value, value] })]).toEqual([name, value, alone]);
+    if (alone.split('\n').length > 2) found += 1;
+  };
+  for (const name of Object.keys(columns)) {
+    const left = values.values();
+    const some = async (): Promise<void> => {
+      for (const value of left) await compare(name, value);
+    };
+    await Promise.all([some(), some(), some(), some()]);
+  }
+  expect(found).toBeGreaterThan(60);
+});
+
 test('more columns than a row can have are refused', async () => {
   const answer = await ask(`${serving.url}/datastore/dump/${id}?fields=${Array(2000).fill('n').join(',')}`);
   expect([answer.status, answer.text]).toEqual([400, 'fields: too many columns\n']);

@@ -194,6 +194,15 @@ describe('P16: what is asked wrongly is refused with the name of its parameter',
   });
 });
 
+test('many values of one type are one setting and one probe, on any number of them', () => {
+  const values = Array.from({ length: 5000 }, (_, index) => `v${index}`);
+  const query = `filters=${encodeURIComponent(JSON.stringify({ a: values, b: values.map((_, index) => index) }))}`;
+  const plan = planLive(asked(query), table, ckanProfile('2.11'), { ftsLanguage: 'english' });
+  if (plan.kind === 'refused') throw new Error(plan.message);
+  expect(plan.settings).toHaveLength(2);
+  expect(`${plan.copy} ${plan.probe}`.length).toBeLessThan(1000);
+});
+
 test('a long run of blanks or quotes inside a text costs no more than its length', () => {
   const run = (character: string): string => character.repeat(60_000);
   const started = performance.now();

@@ -1,7 +1,8 @@
 /**
  * Values on their way to Postgres: COPY takes no parameters, so each value becomes a setting of the transaction, given
  * by `set_config` as a parameter and read back by `current_setting` under a fixed name. The statement holds casts to
- * the types of the table's own columns and nothing that a caller wrote (promise P16).
+ * the types of the table's own columns and nothing that a caller wrote (promise P16). Many values of one type are one
+ * array.
  *
  * `current_setting` is STABLE, so an index on the column still serves the comparison.
  */
@@ -40,6 +41,15 @@ function bindAs(binding: Binding, value: string, type: Sql): Sql {
   return typed;
 }
 
+/**
+ * Several values of one type as an array, in one setting: a setting for each would cost Postgres the square of their
+ * number. Each item is cast from text, as it is alone.
+ */
+function bindList(binding: Binding, values: readonly string[], type: Sql): Sql {
+  const items = values.map(quotedItem).join(',');
+  return bindAs(binding, `{${items}}`, sql`text[]::${type}[]`);
+}
+
 const nothing = sql`false`;
 
 /** A condition as SQL over the scanned row. */
@@ -69,10 +79,13 @@ function comparisonSql(column: CatalogueColumn, by: Comparison, value: PythonJso
 function amongSql(column: CatalogueColumn, values: readonly PythonJson[], binding: Binding): Sql {
   const some = isText(column) ? values : values.filter((value) => value !== null);
   if (some.length === 0) return nothing;
-  const list = commaList(some.map((value) => literal(column, value, some, binding)));
   const type = typeOfAll(column, some);
-  if (type === null) return sql`${rowColumn(column)} IN (${list})`;
-  return sql`${rowColumn(column)} = ANY ((SELECT ARRAY[${list}])::${type}[])`;
+  if (type === null) {
+    const list = commaList(some.map((value) => literal(column, value, some, binding)));
+    return sql`${rowColumn(column)} IN (${list})`;
+  }
+  const texts = some.map((value) => textOfLiteral(column, value));
+  return sql`${rowColumn(column)} = ANY ((SELECT ${bindList(binding, texts, type)})::${type}[])`;
 }
 
 /**
@@ -98,9 +111,14 @@ function literal(
   binding: Binding,
 ): Sql {
   const type = typeOfLiteral(column, value, beside);
-  if (isText(column)) return bind(binding, 'filters', pythonString(value));
-  if (isPythonNumber(value)) return bindAs(binding, value.text, type);
-  return bindAs(binding, isPythonList(value) ? arrayText(value) : String(value), type);
+  const text = textOfLiteral(column, value);
+  return isText(column) ? bind(binding, 'filters', text) : bindAs(binding, text, type);
+}
+
+function textOfLiteral(column: CatalogueColumn, value: PythonJson): string {
+  if (isText(column)) return pythonString(value);
+  if (isPythonNumber(value)) return value.text;
+  return isPythonList(value) ? arrayText(value) : String(value);
 }
 
 function typeOfLiteral(column: CatalogueColumn, value: PythonJson, beside: readonly PythonJson[]): Sql {
@@ -138,8 +156,12 @@ function arrayText(items: readonly PythonJson[]): string {
 function arrayItem(item: PythonJson): string {
   if (item === null) return 'NULL';
   if (isPythonList(item)) return arrayText(item);
-  if (typeof item === 'string') return `"${item.replaceAll(/["\\]/g, '\\$&')}"`;
+  if (typeof item === 'string') return quotedItem(item);
   if (isPythonNumber(item)) return item.text;
   if (typeof item === 'boolean') return String(item);
   throw new Refused('filters', 'a value does not fit its column');
+}
+
+function quotedItem(text: string): string {
+  return `"${text.replaceAll(/["\\]/g, '\\$&')}"`;
 }
