@@ -36,7 +36,7 @@ const versions: Readonly<Record<string, string>> = {
 };
 
 describe.skipIf(helm === null)('the chart on a cluster', () => {
-  it.each(['r', '1st', 'eu.data', 'a-release-name-that-is-as-long-as-helm-lets-it-be-abc'])(
+  it.each(['r', 'y', '123', '1st', 'eu.data', 'a-release-name-that-is-as-long-as-helm-lets-it-be-abc'])(
     'names of the release %s are names of Kubernetes, of kinds and versions that are served',
     (release) => {
       for (const resource of renderedAs(release, everything)) {

@@ -69,7 +69,8 @@ export function renderedAs(release: string, values: readonly string[]): Resource
       stdio: ['ignore', 'pipe', 'pipe'],
     },
   );
-  return parseAllDocuments(text)
+  // as Go's YAML reads it: y and on are truths
+  return parseAllDocuments(text, { version: '1.1' })
     .map((document) => document.toJS() as Resource | null)
     .filter((resource) => resource !== null);
 }

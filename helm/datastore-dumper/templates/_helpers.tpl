@@ -42,13 +42,13 @@ unlike a release's, has no dot.
 
 {{/* Never from a value: selectors cannot be changed by an upgrade. */}}
 {{- define "dumper.selector" -}}
-app.kubernetes.io/name: {{ .Chart.Name }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ .Chart.Name | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{/* The pod of `helm test` is not under the network policy of the others. */}}
 {{- define "dumper.testLabels" -}}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/component: test
 {{- end -}}
 
@@ -114,8 +114,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - name: {{ $name }}
   valueFrom:
     secretKeyRef:
-      name: {{ $ref.name | default $root.Values.secretName }}
-      key: {{ $ref.key | default $name }}
+      name: {{ $ref.name | default $root.Values.secretName | quote }}
+      key: {{ $ref.key | default $name | quote }}
       optional: {{ not (has $name (list "CKAN_DATASTORE_READ_URL" "DUMPER_STATE_URL")) }}
 {{- end }}
 {{- with .Values.extraEnv }}
@@ -163,7 +163,7 @@ seccompProfile:
 {{- define "dumper.blobMount" -}}
 {{- if include "dumper.claim" . }}
 - name: blobs
-  mountPath: {{ .Values.persistence.mountPath }}
+  mountPath: {{ .Values.persistence.mountPath | quote }}
 {{- end }}
 {{- end -}}
 
@@ -171,7 +171,7 @@ seccompProfile:
 {{- with include "dumper.claim" . }}
 - name: blobs
   persistentVolumeClaim:
-    claimName: {{ . }}
+    claimName: {{ . | quote }}
 {{- end }}
 {{- end -}}
 
@@ -181,7 +181,7 @@ imagePullSecrets:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .Values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- with .Values.nodeSelector }}
 nodeSelector:
