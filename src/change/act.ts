@@ -10,12 +10,13 @@ import type { CkanProfile } from '../ckan-profile.ts';
 import type { Config } from '../config.ts';
 import type { PublishOutcome } from '../dump/publish.ts';
 import { retireSecondsOf } from '../dump/publisher.ts';
-import { DumperError, reasonOf } from '../errors.ts';
+import { DumperError, isDumperError, reasonOf } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Queryable } from '../postgres.ts';
 import { allTables, createRestMemory, tableState, type RestMemory } from '../revision.ts';
 import type { State } from '../state.ts';
 import type { ResourceId } from '../table.ts';
+import { createUnderWay, type UnderWay } from '../under-way.ts';
 import { createHandler, type AttemptWorld, type PublishRequest } from './attempt.ts';
 import { listen } from './listen.ts';
 import { createLook } from './look.ts';
@@ -94,6 +95,7 @@ export async function startChange(world: ChangeWorld): Promise<Change> {
   const stopping = new AbortController();
   const runSweep = createSweep(endingWith(world, stopping.signal), look.at, readers);
   const draining = new AbortController();
+  const underWay = createUnderWay();
   const guard = createReplayGuard();
   const stopWork =
     world.working === false
@@ -104,6 +106,7 @@ export async function startChange(world: ChangeWorld): Promise<Change> {
             look: look.named,
             rebuild,
             sweep: runSweep,
+            underWay,
             stopping: stopping.signal,
             draining: draining.signal,
           },
@@ -115,7 +118,10 @@ export async function startChange(world: ChangeWorld): Promise<Change> {
       return notice;
     },
     look: look.named,
-    readersHeard: async (id, anyone) => (await readers?.heard(id, anyone)) ?? 'as published',
+    readersHeard: async (id, anyone) => {
+      if (readers === null || stopping.signal.aborted) return 'as published';
+      return underWay.add(readers.heard(id, anyone));
+    },
     rebuild,
     sweep: runSweep,
     depth: () => queue.depth(),
@@ -123,6 +129,7 @@ export async function startChange(world: ChangeWorld): Promise<Change> {
     stop: async (graceSeconds) => {
       stopping.abort(new DumperError('ABORTED', 'the process ends'));
       await stopWork?.();
+      await underWay.settled();
       const timer = setTimeout(() => draining.abort(), graceSeconds * 1000);
       await queue.stop(graceSeconds + 5);
       clearTimeout(timer);
@@ -192,6 +199,7 @@ interface WorkParts {
   readonly look: (names: readonly string[]) => Promise<void>;
   readonly rebuild: (ids: readonly ResourceId[]) => Promise<void>;
   readonly sweep: () => Promise<SweepReport>;
+  readonly underWay: UnderWay;
   readonly stopping: AbortSignal;
   /** Aborts running publications. */
   readonly draining: AbortSignal;
@@ -213,9 +221,10 @@ async function startWork(
     handle(id, attempts, AbortSignal.any([signal, parts.draining])),
   );
   const hint = (work: Promise<unknown>): void => {
-    work.catch((error: unknown) =>
-      log.warn({ reason: reasonOf(error) }, 'a hint was lost; the sweep finds it'),
-    );
+    parts.underWay.add(work).catch((error: unknown) => {
+      if (!isDumperError(error, 'ABORTED'))
+        log.warn({ reason: reasonOf(error) }, 'a hint was lost; the sweep finds it');
+    });
   };
   const sweepInTurn = (): Promise<unknown> =>
     state.turns.run('sweep', world.now(), async () => void (await parts.sweep()));
@@ -226,19 +235,16 @@ async function startWork(
     onChange: (name) => hint(parts.look([name])),
     onListening: () => hint(sweepInTurn()),
   });
+  // Every table goes into the queue, whose slots bound how many are built at once.
+  const rebuildAll = async (): Promise<void> => parts.rebuild([...(await allTables(read)).keys()]);
   const errands = [
     { name: 'sweep', expression: config.DUMPER_SWEEP_CRON, run: async () => void (await parts.sweep()) },
     ...(config.DUMPER_REBUILD_CRON === undefined
       ? []
-      : [{ name: 'rebuild', expression: config.DUMPER_REBUILD_CRON, run: () => rebuildAll(world, parts) }]),
+      : [{ name: 'rebuild', expression: config.DUMPER_REBUILD_CRON, run: rebuildAll }]),
   ];
   const schedule = startSchedule(errands, state.turns, log);
   return async () => {
     await Promise.all([schedule.stop(), listening]);
   };
-}
-
-/** Bulk regeneration: every table goes into the queue, whose slots bound how many are built at once. */
-async function rebuildAll({ read }: ChangeWorld, { rebuild }: WorkParts): Promise<void> {
-  await rebuild([...(await allTables(read)).keys()]);
 }

@@ -6,6 +6,7 @@ import { schedule } from 'node-cron';
 import { isDumperError, reasonOf } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Turns } from '../state/turn.ts';
+import { createUnderWay } from '../under-way.ts';
 
 export interface Errand {
   readonly name: string;
@@ -20,17 +21,17 @@ export interface Schedule {
 }
 
 export function startSchedule(errands: readonly Errand[], turns: Turns, log: Log): Schedule {
-  const underWay = new Set<Promise<void>>();
+  const underWay = createUnderWay();
   const tasks = errands.map((errand) =>
-    schedule(errand.expression, ({ date }) => {
-      const turn = takeTurn(errand, turns, occasionOf(date), log).finally(() => underWay.delete(turn));
-      underWay.add(turn);
-    }),
+    schedule(
+      errand.expression,
+      ({ date }) => void underWay.add(takeTurn(errand, turns, occasionOf(date), log)),
+    ),
   );
   return {
     stop: async () => {
       await Promise.all(tasks.map((task) => task.destroy()));
-      await Promise.all(underWay);
+      await underWay.settled();
     },
   };
 }

@@ -145,3 +145,22 @@ test('P20: a sweep of a store without end does not hold up the end', async () =>
   await change.stop(1);
   await sweeping;
 });
+
+test('P20: the end waits for what was begun on a hint, before anything it needs is closed', async () => {
+  world = await actWorld({ journal: true });
+  const [begun, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const { run } = world.state.turns;
+  Object.assign(world.state.turns, {
+    run: async (...turn: Parameters<typeof run>) => {
+      begun.resolve();
+      await gate.promise;
+      return run(...turn);
+    },
+  });
+  const change = await world.start();
+  await begun.promise;
+  const stopping = change.stop(1).then(() => 'stopped');
+  expect(await Promise.race([stopping, delay(1500, 'waiting')])).toBe('waiting');
+  gate.resolve();
+  expect(await stopping).toBe('stopped');
+});
