@@ -18,6 +18,7 @@ import type { State } from '../state.ts';
 import type { ResourceId } from '../table.ts';
 import { createUnderWay, type UnderWay } from '../under-way.ts';
 import { createHandler, type AttemptWorld, type PublishRequest } from './attempt.ts';
+import { endingWith } from './ending.ts';
 import { listen } from './listen.ts';
 import { createLook } from './look.ts';
 import { createReplayGuard, readNotice, type Notice, type NoticeRequest } from './notice.ts';
@@ -78,13 +79,7 @@ export async function startChange(world: ChangeWorld): Promise<Change> {
     hotTableFactor: config.DUMPER_HOT_TABLE_FACTOR,
   };
   const smallTableBytes = config.DUMPER_SMALL_TABLE_MIB * 1024 * 1024;
-  const queue = await openQueue({
-    url: config.DUMPER_STATE_URL ?? '',
-    log,
-    slots: config.DUMPER_PUBLISH_SLOTS,
-    smallTableBytes,
-    maxSeconds: config.DUMPER_PUBLISH_MAX_SECONDS,
-  });
+  const queue = await openConfigured(config, log, smallTableBytes);
   const look = createLook({ read: world.read, records: state.records, queue, pace });
   const rebuild = async (ids: readonly ResourceId[]): Promise<void> => {
     const asked = ids.map((id) => ({ id }));
@@ -137,31 +132,14 @@ export async function startChange(world: ChangeWorld): Promise<Change> {
   };
 }
 
-/** A sweep of thousands of tables must not hold up the end: its next step is none. */
-function endingWith(world: ChangeWorld, signal: AbortSignal): ChangeWorld {
-  const { store, write } = world;
-  return {
-    ...world,
-    store: {
-      ...store,
-      list: async function* (under) {
-        for await (const entry of store.list(under)) {
-          signal.throwIfAborted();
-          yield entry;
-        }
-      },
-      readSmall: async (key) => {
-        signal.throwIfAborted();
-        return store.readSmall(key);
-      },
-    },
-    write: write && {
-      query: async (query, values) => {
-        signal.throwIfAborted();
-        return write.query(query, values);
-      },
-    },
-  };
+function openConfigured(config: Config, log: Log, smallTableBytes: number): Promise<Queue> {
+  return openQueue({
+    url: config.DUMPER_STATE_URL ?? '',
+    log,
+    slots: config.DUMPER_PUBLISH_SLOTS,
+    smallTableBytes,
+    maxSeconds: config.DUMPER_PUBLISH_MAX_SECONDS,
+  });
 }
 
 function createSweep(
