@@ -23,7 +23,12 @@ export async function redirects(bench: Bench, seconds: number, runs: number): Pr
   const state = await bench.another();
   const service = await startService({ ...state, readUrl: bench.database.readUrl, core, publishes: true });
   const port = await freePort();
-  const empty = spawnOn(core, [path.join(import.meta.dirname, 'empty-route.ts'), String(port)], {});
+  const empty = spawnOn(
+    core,
+    [path.join(import.meta.dirname, 'empty-route.ts'), String(port)],
+    'inherit',
+    {},
+  );
   const emptyUrl = `http://127.0.0.1:${port}/`;
   const dump = `${service.url}/datastore/dump/${table}`;
   await eventually(

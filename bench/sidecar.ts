@@ -1,6 +1,7 @@
-/** The service as an operator starts it: a process of its own, beside a Postgres with the change journal and a CKAN. */
+/** The service as the image has it, built: a process of its own, beside a Postgres with the change journal and a CKAN. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { closeSync, openSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import http from 'node:http';
 import { tmpdir } from 'node:os';
@@ -21,6 +22,8 @@ export interface ServiceOptions {
   readonly stateUrl: string;
   /** Without it, only routes: nothing runs beside what is measured. */
   readonly publishes: boolean;
+  /** Without one: a directory that goes with the service. */
+  readonly blobStore?: { readonly url: string; readonly environment: Readonly<Record<string, string>> };
   /** The processor it may run on; undefined: any. */
   readonly core?: number;
 }
@@ -29,17 +32,20 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const directory = await mkdtemp(path.join(tmpdir(), 'dumper-bench-'));
   const ckan = await startCkan({ version: '2.12.0', permissions: () => 200 });
   const port = await freePort();
-  const child = spawnOn(options.core, [path.join(import.meta.dirname, '../src/main.ts'), 'serve'], {
+  const program = path.join(import.meta.dirname, '../dist/main.js');
+  const log = openSync(path.join(directory, 'log'), 'w');
+  const child = spawnOn(options.core, ['--max-semi-space-size=4', program, 'serve'], log, {
+    ...options.blobStore?.environment,
     CKAN_DATASTORE_READ_URL: options.readUrl,
     CKAN_SITE_URL: ckan.url,
     DUMPER_STATE_URL: options.stateUrl,
-    DUMPER_BLOB_STORE: pathToFileURL(directory).href,
+    DUMPER_BLOB_STORE: options.blobStore?.url ?? pathToFileURL(directory).href,
     DUMPER_QUIET_SECONDS: '0',
     DUMPER_ROLE: options.publishes ? 'all' : 'serve',
-    DUMPER_LOG_LEVEL: 'warn',
     DUMPER_HOST: '127.0.0.1',
     DUMPER_PORT: String(port),
   });
+  closeSync(log);
   const url = `http://127.0.0.1:${port}`;
   await eventually('the service is ready', async () => (await statusOf(`${url}/readyz`)) === 200);
   return {
@@ -57,13 +63,14 @@ export async function startService(options: ServiceOptions): Promise<Service> {
 export function spawnOn(
   core: number | undefined,
   script: readonly string[],
+  standardError: 'inherit' | number,
   environment: Readonly<Record<string, string>>,
 ): ChildProcess {
   const node = [process.execPath, '--disable-warning=ExperimentalWarning', ...script];
   const [program = '', ...args] = core === undefined ? node : ['taskset', '-c', String(core), ...node];
   const child = spawn(program, args, {
     env: { PATH: process.env['PATH'], ...environment },
-    stdio: ['ignore', 'inherit', 'inherit'],
+    stdio: ['ignore', 'inherit', standardError],
   });
   // A benchmark that fails leaves no service behind.
   process.once('exit', () => child.kill());

@@ -51,7 +51,7 @@ async function withPublishing(
 ): Promise<ExitCode> {
   return withWorld(quietly(variables), ['read', 'site', 'publish'], async (world) => {
     await world.profiles.known();
-    const permission = openPermission(world);
+    const permission = await openPermission(world);
     const publishing = await openPublishing(world, { permission });
     try {
       return await work(publishing);

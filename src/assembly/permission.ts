@@ -17,7 +17,7 @@ export interface OpenPermission extends AnonymousRights {
   close(): Promise<void>;
 }
 
-export function openPermission(world: World): OpenPermission {
+export async function openPermission(world: World): Promise<OpenPermission> {
   const { config, ckan, metrics } = world;
   if (config.DUMPER_AUTHORIZE === 'off' || ckan === null) {
     return {
@@ -28,7 +28,7 @@ export function openPermission(world: World): OpenPermission {
       close: async () => undefined,
     };
   }
-  const shared = openShared(world);
+  const shared = await openShared(world);
   const publicTables = config.CKAN__DATASTORE__PUBLIC_TABLE_SEARCH ?? publicByDefault;
   let listener: (id: ResourceId, anyone: boolean) => void = () => undefined;
   const permission = createPermission({
@@ -55,6 +55,6 @@ export function openPermission(world: World): OpenPermission {
   };
 }
 
-function openShared({ config, log }: World): SharedDecisions | null {
+async function openShared({ config, log }: World): Promise<SharedDecisions | null> {
   return config.CKAN_REDIS_URL === undefined ? null : shareDecisions(config.CKAN_REDIS_URL, log);
 }

@@ -47,7 +47,7 @@ export async function startSidecar(
 ): Promise<Sidecar> {
   const log = options.log ?? createLog(config.DUMPER_LOG_LEVEL, standardError());
   const world = openWorld({ config, log, environment, traces: await openTraces(environment, log) });
-  const permission = openPermission(world);
+  const permission = await openPermission(world);
   const stopping = new AbortController();
   const ending = new AbortController();
   const rest = createRestMemory();

@@ -4,7 +4,6 @@
  * A decision carries the moment it ends, so that no copy of it lives longer than the first (promise P10). Keys hold a
  * keyed hash of the caller, never a credential. Redis is a convenience: slow or gone, it is left out.
  */
-import { createClient, SocketTimeoutError } from 'redis';
 import { reasonOf } from '../errors.ts';
 import type { Log } from '../log.ts';
 
@@ -80,7 +79,13 @@ const prefix = 'datastore-dumper:decision:';
  * is asked, so that a Redis that hangs costs one deadline, not one for each request; a connection that stayed silent for
  * `silentMilliseconds` is made anew.
  */
-export function shareDecisions(url: string, log: Log, silentMilliseconds = 10_000): SharedDecisions {
+export async function shareDecisions(
+  url: string,
+  log: Log,
+  silentMilliseconds = 10_000,
+): Promise<SharedDecisions> {
+  // 25 MiB of memory for those alone who have a Redis.
+  const { createClient, SocketTimeoutError } = await import('redis');
   const client = createClient({
     url,
     disableOfflineQueue: true,

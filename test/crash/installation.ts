@@ -180,7 +180,7 @@ async function sweepAhead(settings: Settings, secondsAhead: number): Promise<voi
   const config = readConfig(settings, ['read', 'publish']);
   const opened = openWorld({ config, log: createLog('silent'), environment: settings });
   const world = { ...opened, now: () => new Date(Date.now() + secondsAhead * 1000) };
-  const permission = openPermission(world);
+  const permission = await openPermission(world);
   const publishing = await openPublishing(world, { permission });
   const ignore = (): void => undefined;
   const output = { terminal: false, columns: 80, json: true, line: ignore, notice: ignore };

@@ -54,7 +54,7 @@ async function replica(options: { seconds?: number; url?: string; silent?: numbe
   const log: string[] = [];
   const pino = createLog('debug', linesInto(log));
   const client = createCkan({ siteUrl: ckan.url, timeoutSeconds: 5, now: Date.now });
-  const shared = shareDecisions(options.url ?? redis.url, pino, options.silent);
+  const shared = await shareDecisions(options.url ?? redis.url, pino, options.silent);
   const permission = createPermission({
     ckan: client,
     decisionSeconds: options.seconds ?? 60,
@@ -239,7 +239,7 @@ describe.skipIf(noRedis !== null)('P11: Redis is left out where it fails', () =>
     for (const state of ['up', 'frozen', 'down']) {
       if (state === 'frozen') redis.freeze();
       if (state === 'down') await redis.kill();
-      const shared = shareDecisions(redis.url, log);
+      const shared = await shareDecisions(redis.url, log);
       await shared.get('x');
       const closing = performance.now();
       await shared.close();
