@@ -8,6 +8,8 @@ describe.skipIf(helm === null)('the chart before wrong values', () => {
     ['secretName=Portal', 'secretName'],
     ['service.port=0', 'port'],
     ['settings.DUMPER_PORT=0', 'DUMPER_PORT'],
+    ['settings=null', 'settings'],
+    ['serve.autoscaling=null', 'autoscaling'],
     ['settings.DUMPER_PORT=70000', 'DUMPER_PORT'],
     ['serve.autoscaling.minReplicas=0', 'minReplicas'],
     ['serve.autoscaling.maxReplicas=1', 'maxReplicas is less than minReplicas'],
@@ -28,5 +30,23 @@ describe.skipIf(helm === null)('the chart before wrong values', () => {
     ['extraEnv[0].name=DUMPER_ROLE', 'sets DUMPER_ROLE itself'],
   ])('%s, which the API server would refuse or warn of, is refused before it', (value, named) => {
     expect(refused(value)).toContain(named);
+  });
+
+  it.each([
+    'aws',
+    'secretRefs',
+    'extraEnv',
+    'podAnnotations',
+    'podLabels',
+    'podSecurityContext',
+    'migrate.podAnnotations',
+    'migrate.resources',
+    'publish.resources',
+    'ingress.tls',
+    'networkPolicy.redis',
+    'networkPolicy.redis.ports',
+    'networkPolicy.redis.to',
+  ])('%s can be taken away with null', (value) => {
+    expect(refused('ingress.enabled=true', 'ingress.hosts[0]=data.example.org', `${value}=null`)).toBe('');
   });
 });

@@ -41,7 +41,24 @@ const labels: Schema = {
 const resources = closed({ requests: amounts(), limits: amounts(), claims: list(free) });
 const userId: Schema = { type: ['integer', 'null'], minimum: 1 };
 const monitoring: Schema = { enabled: flag, labels };
-const peer = closed({ ports: list(port), to: list(free) }, ['ports', 'to']);
+const peer = closed({ ports: list(port), to: list(free) });
+
+/** Groups of values that cannot be taken away as a whole with null. */
+const groups = [
+  'image',
+  'settings',
+  'persistence',
+  'serve',
+  'publish',
+  'service',
+  'ingress',
+  'networkPolicy',
+  'migrate',
+  'serviceMonitor',
+  'prometheusRule',
+  'dashboard',
+  'serviceAccount',
+];
 
 /** `carried`: settings that are no secrets; `secrets`: names that come by reference only. */
 export function chartSchema(
@@ -51,25 +68,28 @@ export function chartSchema(
   const reference = closed({ name: objectName, key: text });
   return {
     $schema: 'http://json-schema.org/draft-07/schema#',
-    ...closed({
-      global: free,
-      ...ownValues(),
-      settings: closed(
-        Object.fromEntries(carried.map(([name, setting]) => [name, settingSchema(name, setting)])),
-      ),
-      secretName: { ...objectName, minLength: 1 },
-      secretRefs: closed(Object.fromEntries(secrets.map((name) => [name, reference]))),
-      aws: {
-        type: 'object',
-        propertyNames: { pattern: '^AWS_[A-Z0-9_]+$', not: { enum: secrets } },
-        additionalProperties: { type: ['string', 'number', 'boolean'] },
+    ...closed(
+      {
+        global: free,
+        ...ownValues(),
+        settings: closed(
+          Object.fromEntries(carried.map(([name, setting]) => [name, settingSchema(name, setting)])),
+        ),
+        secretName: { ...objectName, minLength: 1 },
+        secretRefs: closed(Object.fromEntries(secrets.map((name) => [name, reference]))),
+        aws: {
+          type: 'object',
+          propertyNames: { pattern: '^AWS_[A-Z0-9_]+$', not: { enum: secrets } },
+          additionalProperties: { type: ['string', 'number', 'boolean'] },
+        },
+        extraEnv: list({
+          ...closed({ name: { ...text, minLength: 1 }, value: text, valueFrom: free }, ['name']),
+        }),
+        extraVolumes: list({ type: 'object', required: ['name'] }),
+        extraVolumeMounts: list({ type: 'object', required: ['name', 'mountPath'] }),
       },
-      extraEnv: list({
-        ...closed({ name: { ...text, minLength: 1 }, value: text, valueFrom: free }, ['name']),
-      }),
-      extraVolumes: list({ type: 'object', required: ['name'] }),
-      extraVolumeMounts: list({ type: 'object', required: ['name', 'mountPath'] }),
-    }),
+      groups,
+    ),
   };
 }
 
@@ -94,21 +114,24 @@ function ownValues(): Schema {
       accessModes: { ...list({ enum: ['ReadWriteMany', 'ReadWriteOnce'] }), minItems: 1 },
       mountPath: { ...text, pattern: '^/' },
     }),
-    serve: closed({
-      replicas: whole,
-      readinessPath: { enum: ['/healthz', '/readyz?needed=1', '/readyz'] },
-      resources,
-      autoscaling: closed({
-        enabled: flag,
-        minReplicas: positive,
-        maxReplicas: positive,
-        targetCPUUtilizationPercentage: positive,
-      }),
-      podDisruptionBudget: closed({
-        enabled: flag,
-        maxUnavailable: { type: ['integer', 'string'], minimum: 0, pattern: '^[0-9]+%$' },
-      }),
-    }),
+    serve: closed(
+      {
+        replicas: whole,
+        readinessPath: { enum: ['/healthz', '/readyz?needed=1', '/readyz'] },
+        resources,
+        autoscaling: closed({
+          enabled: flag,
+          minReplicas: positive,
+          maxReplicas: positive,
+          targetCPUUtilizationPercentage: positive,
+        }),
+        podDisruptionBudget: closed({
+          enabled: flag,
+          maxUnavailable: { type: ['integer', 'string'], minimum: 0, pattern: '^[0-9]+%$' },
+        }),
+      },
+      ['autoscaling', 'podDisruptionBudget'],
+    ),
     publish: closed({ replicas: whole, resources }),
     ...networkValues(),
     ...monitoringValues(),

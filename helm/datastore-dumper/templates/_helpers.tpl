@@ -95,7 +95,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- $root := . -}}
 {{- $secrets := .Files.Get "files/secrets.txt" | trim | splitList "\n" -}}
 {{- range .Values.extraEnv }}
-{{- if or (has .name $secrets) (hasKey $root.Values.settings .name) (hasKey $root.Values.aws .name) (eq .name "DUMPER_ROLE") }}
+{{- if or (has .name $secrets) (hasKey $root.Values.settings .name) (hasKey ($root.Values.aws | default dict) .name) (eq .name "DUMPER_ROLE") }}
 {{- fail (printf "extraEnv: the chart sets %s itself (settings, aws, secretRefs)" .name) }}
 {{- end }}
 {{- end }}
@@ -110,7 +110,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   value: {{ include "dumper.text" $value | quote }}
 {{- end }}
 {{- range $name := $secrets }}
-{{- $ref := index $root.Values.secretRefs $name | default dict }}
+{{- $ref := get ($root.Values.secretRefs | default dict) $name | default dict }}
 - name: {{ $name }}
   valueFrom:
     secretKeyRef:
