@@ -2,19 +2,11 @@
  * The whole story on real parts: a table changes, its dumps are published, a dump is asked for. In the exact tier every
  * way to change a table makes the blob stale at once, and after the quiet time a new one is fresh (promise P4).
  */
-import { mkdtemp, rm } from 'node:fs/promises';
 import http from 'node:http';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
-import { pathToFileURL } from 'node:url';
 import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { startSidecar, type Sidecar } from '../src/assembly/sidecar.ts';
-import { installTriggers } from '../src/change/journal.ts';
-import { readConfig } from '../src/config.ts';
-import { createLog } from '../src/log.ts';
+import { living, type Living } from './life/living.ts';
 import { eventually } from './world/eventually.ts';
-import { freshDatabase, type Database } from './world/postgres.ts';
 import { startS3 } from './world/s3.ts';
 
 interface Answer {
@@ -43,44 +35,25 @@ const s3 = await startS3();
 const stores = 'skipped' in s3 ? (['directory'] as const) : (['directory', 's3'] as const);
 
 describe.each(stores)('the story with a %s store', (kind) => {
-  let database: Database;
+  let world: Living;
   let owner: Client;
-  let sidecar: Sidecar;
-  let directory: string;
   let base: string;
 
   beforeAll(async () => {
-    database = await freshDatabase();
-    directory = await mkdtemp(path.join(tmpdir(), 'dumper-story-'));
-    owner = new Client({ connectionString: database.writeUrl });
+    world = await living();
+    owner = new Client({ connectionString: world.database.writeUrl });
     await owner.connect();
+    world.atEnd(() => owner.end());
     await createTable();
-    await installTriggers(owner, { readRole: 'datastore_default', lockSeconds: 5 });
-    const environment = {
-      CKAN_DATASTORE_READ_URL: database.readUrl,
-      CKAN_DATASTORE_WRITE_URL: database.writeUrl,
-      DUMPER_STATE_URL: database.stateUrl,
-      DUMPER_BLOB_STORE: pathToFileURL(directory).href,
-      DUMPER_AUTHORIZE: 'off',
-      DUMPER_QUIET_SECONDS: '0',
-      DUMPER_HOT_TABLE_FACTOR: '0',
-      DUMPER_HOST: '127.0.0.1',
-      DUMPER_PORT: '0',
-      ...(kind === 's3' && !('skipped' in s3)
+    ({ base } = await world.start(
+      kind === 's3' && !('skipped' in s3)
         ? { ...s3.environment, DUMPER_BLOB_STORE: `s3://${await s3.createBucket()}/dumps` }
-        : {}),
-    };
-    sidecar = await startSidecar(environment, readConfig(environment, ['read', 'publish']), {
-      log: createLog('silent'),
-    });
-    base = `http://127.0.0.1:${sidecar.port}`;
+        : {},
+    ));
   });
 
   afterAll(async () => {
-    await sidecar?.stop();
-    await owner?.end();
-    await database?.drop();
-    await rm(directory, { recursive: true, force: true });
+    await world?.end();
     if (kind === 's3' && !('skipped' in s3)) await s3.stop();
   });
 

@@ -29,6 +29,23 @@ export interface Publishing {
   close(): Promise<void>;
 }
 
+/** A world like the product's with everything public; parts may be replaced. */
+export function publishWorld(
+  parts: Pick<PublishWorld, 'pool' | 'store' | 'fence' | 'profile'> & Partial<PublishWorld>,
+): PublishWorld {
+  return {
+    variants: publishedVariants,
+    visibility: async () => ({ public: true, exposed: false }),
+    now: () => new Date(),
+    lockSeconds: 5,
+    stallSeconds: 30,
+    maxSeconds: 300,
+    retireSeconds: 600,
+    publicCacheSeconds: 300,
+    ...parts,
+  };
+}
+
 export interface PublishingOptions {
   readonly corpus?: Corpus;
   /** Another way to the DataStore than straight to it, e.g. through a fault proxy. */
@@ -55,21 +72,8 @@ export async function openPublishing(options: PublishingOptions = {}): Promise<P
     pool,
     store,
     state,
-    world: (parts = {}) => ({
-      pool,
-      store,
-      fence: state.fence,
-      profile: () => profile,
-      variants: publishedVariants,
-      visibility: async () => ({ public: true, exposed: false }),
-      now: () => new Date(),
-      lockSeconds: 5,
-      stallSeconds: 30,
-      maxSeconds: 300,
-      retireSeconds: 600,
-      publicCacheSeconds: 300,
-      ...parts,
-    }),
+    world: (parts = {}) =>
+      publishWorld({ pool, store, fence: state.fence, profile: () => profile, ...parts }),
     close: async () => {
       await pool.end();
       await state.close();

@@ -17,7 +17,7 @@ import type { ServeWorld } from '../../src/serve/world.ts';
 import type { State } from '../../src/state.ts';
 import { asResourceId } from '../../src/table.ts';
 import { noTraces } from '../../src/traces.ts';
-import { publishedVariants } from '../dump/publishing.ts';
+import { plainly, publishWorld } from '../dump/publishing.ts';
 import type { StandInCkan, TableRights } from '../world/ckan.ts';
 import { asAdmin, type Database } from '../world/postgres.ts';
 import { closeNeighbours, openNeighbours, type Neighbours, type ServingOptions } from './neighbours.ts';
@@ -142,25 +142,14 @@ async function publishTable(
   id: string,
   options: { exposed?: boolean; public?: boolean; force?: boolean } = {},
 ): Promise<void> {
-  const publishing = {
+  const world = publishWorld({
     pool: readPool,
     store,
     fence: state.fence,
     profile: () => profile,
-    variants: publishedVariants,
     visibility: async () => ({ public: options.public ?? true, exposed: options.exposed ?? false }),
-    now: () => new Date(),
-    lockSeconds: 5,
-    stallSeconds: 30,
-    maxSeconds: 300,
-    retireSeconds: 600,
-    publicCacheSeconds: 300,
-  };
-  const outcome = await publish(publishing, asResourceId(id), {
-    force: options.force ?? false,
-    signal: new AbortController().signal,
-    onProgress: () => undefined,
   });
+  const outcome = await publish(world, asResourceId(id), plainly({ force: options.force ?? false }));
   if (outcome.kind !== 'published' && outcome.kind !== 'unchanged')
     throw new Error(`not published: ${outcome.kind}`);
   await state.records.learned(asResourceId(id), 'switched', outcome.manifest);
