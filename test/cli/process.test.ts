@@ -4,9 +4,10 @@ import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { pathToFileURL } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { root } from '../house/tree.ts';
+import { living } from '../life/living.ts';
 
 interface Ended {
   readonly code: number | null;
@@ -55,6 +56,20 @@ describe('the program', () => {
     const { code, stderr } = await program(['verify']);
     expect([code, stderr]).toEqual([78, 'datastore-dumper: DUMPER_BLOB_STORE: required\n']);
     await rm(directory, { recursive: true });
+  });
+
+  it('P1: verify tells of a blob that is missing, sweep makes it again', async () => {
+    const world = await living();
+    await world.createTable('damaged', 3);
+    expect(await program(['publish', '--all'], world.settings)).toMatchObject({ code: 0 });
+    const store = fileURLToPath(world.settings['DUMPER_BLOB_STORE'] ?? '');
+    const key = (await world.manifest('damaged'))?.blobs['csv+bom']?.key ?? '';
+    await rm(path.join(store, key));
+    const damaged = await program(['verify'], world.settings);
+    expect([damaged.code, damaged.stdout]).toEqual([1, expect.stringContaining('csv+bom is missing')]);
+    expect(await program(['sweep'], world.settings)).toMatchObject({ code: 0 });
+    expect(await program(['verify'], world.settings)).toMatchObject({ code: 0 });
+    await world.end();
   });
 
   it('ends quietly when its reader has enough', async () => {
