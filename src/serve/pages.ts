@@ -61,6 +61,7 @@ export async function answerTablePage(world: ServeWorld, ctx: Context, name: str
       .map(columnOf),
     history: historyOf(manifest),
     canRebuild: world.rebuild !== null && world.config.DUMPER_ADMIN_TOKEN !== undefined,
+    isQueued: ctx.query['queued'] === '1',
     now: world.now(),
   });
   sendPage(ctx, page);
@@ -72,7 +73,7 @@ export function answerStyle(ctx: Context): void {
   ctx.body = pageStyle;
 }
 
-function sendPage(ctx: Context, page: string): void {
+export function sendPage(ctx: Context, page: string): void {
   ctx.set('Cache-Control', 'private, no-store');
   ctx.type = 'text/html; charset=utf-8';
   ctx.body = page;

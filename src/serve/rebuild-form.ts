@@ -6,6 +6,8 @@ import { bodyParser } from '@koa/bodyparser';
 import type { Context } from 'koa';
 import { asking } from '../postgres.ts';
 import { lookUp } from '../revision.ts';
+import { renderWrongToken } from './page/table-page.ts';
+import { sendPage } from './pages.ts';
 import { answerPlain } from './plain.ts';
 import { isAdminToken } from './who-asks.ts';
 import type { ServeWorld } from './world.ts';
@@ -17,14 +19,15 @@ export const readForm = bodyParser({ enableTypes: ['form'], formLimit: '4kb', on
 export async function answerRebuildForm(world: ServeWorld, ctx: Context, name: string): Promise<void> {
   ctx.set('Cache-Control', 'private, no-store');
   if (!isAdminToken(world.config.DUMPER_ADMIN_TOKEN, tokenOf(ctx.request.body))) {
-    return answerPlain(ctx, world.config, 403, 'This is not the admin token');
+    ctx.status = 403;
+    return sendPage(ctx, renderWrongToken(name));
   }
   if (world.rebuild === null) return answerPlain(ctx, world.config, 503, 'Nothing is published here');
   const state = await asking('POSTGRES_UNAVAILABLE', () => lookUp(world.readPool, name));
   if (state === null) return answerPlain(ctx, world.config, 404, 'No such table');
   await world.rebuild(state.id);
   ctx.status = 303;
-  ctx.set('Location', `../${encodeURIComponent(state.id)}`);
+  ctx.set('Location', `../${encodeURIComponent(state.id)}?queued=1`);
   ctx.body = '';
 }
 

@@ -118,11 +118,11 @@ export async function seeTable(world: ServeWorld, ctx: Context, name: string): P
 }
 
 async function describeTable(world: ServeWorld, state: TableState): Promise<SeenTable> {
-  const profile = world.profile();
-  const [fresh, record] = await Promise.all([
-    profile === null ? null : world.manifests.fresh(state, profile),
-    recordOf(world, state),
-  ]);
+  const [kept, record] = await Promise.all([freshOf(world, state), recordOf(world, state)]);
+  // a rebuild leaves the token as it was, so that a kept manifest may be the one before
+  const isOld = kept !== null && (record?.publishedAt ?? 0) > new Date(kept.published_at);
+  if (isOld) world.manifests.forget(state.id);
+  const fresh = isOld ? await freshOf(world, state) : kept;
   const manifest = fresh ?? (await world.manifests.published(state.id));
   const now = stateOf(fresh !== null, record);
   const status: TableStatus = {
@@ -142,6 +142,11 @@ async function describeTable(world: ServeWorld, state: TableState): Promise<Seen
     ),
   };
   return { kind: 'table', status, manifest, record };
+}
+
+function freshOf(world: ServeWorld, state: TableState): Promise<Manifest | null> {
+  const profile = world.profile();
+  return profile === null ? Promise.resolve(null) : world.manifests.fresh(state, profile);
 }
 
 /** The state database may be down: what is published is told without it. */

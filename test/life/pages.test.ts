@@ -74,3 +74,21 @@ test('the admin sees all, counted', async () => {
   const seen = await tables('', { authorization: 'Bearer the-admin' });
   expect(seen.counted).toBe(names.length);
 });
+
+test('a publication that the form asked for is told of at once, and shown as soon as it is there', async () => {
+  const [name = ''] = names;
+  const revision = async (): Promise<string> => {
+    const status = (await (await fetch(`${base}/status/${name}`)).json()) as { revision: string };
+    return status.revision;
+  };
+  const before = await revision();
+  const answer = await fetch(`${base}/tables/${name}/rebuild`, {
+    method: 'POST',
+    body: new URLSearchParams({ token: 'the-admin' }),
+  });
+  expect([answer.status, await answer.text()]).toEqual([
+    200,
+    expect.stringContaining('A publication is queued'),
+  ]);
+  await eventually('the new revision is shown', async () => (await revision()) !== before, 30);
+});

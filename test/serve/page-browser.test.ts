@@ -1,7 +1,8 @@
 /** The status pages in a real Chromium: no script, no complaint of the content policy, light and dark, by keyboard. */
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { once } from 'node:events';
+import { createRequire } from 'node:module';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { chromium, type Browser, type Page } from 'playwright-core';
@@ -37,6 +38,7 @@ const tablePage = renderTablePage({
   columns: [{ name: '_id', type: 'int', label: null, notes: null }],
   history: [{ at: now, text: 'Revision 8c1f5a0e2b7d4c39 was published' }],
   canRebuild: true,
+  isQueued: false,
   now,
 });
 
@@ -84,6 +86,11 @@ function contrast(one: string, other: string): number {
   return (light + 0.05) / (dark + 0.05);
 }
 
+/** axe-core's rules for what assistive technology meets, run in the page; what it finds, by rule and place. */
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+const violationsOfPage = `axe.run().then(({ violations }) =>
+  violations.map(({ id, nodes }) => id + ': ' + nodes.map(({ html }) => html).join(' ')))`;
+
 async function faultsOf(page: Page, target: string): Promise<string[]> {
   const faults: string[] = [];
   page.on('console', (message) => {
@@ -120,6 +127,22 @@ describe.skipIf(program === undefined)('the pages in Chromium (skipped where the
     },
   );
 
+  it.each(['light', 'dark'] as const)(
+    'break no rule of axe-core, wide and narrow, in %s',
+    async (colorScheme) => {
+      for (const width of [1200, 360]) {
+        const context = await browser.newContext({ colorScheme, viewport: { width, height: 800 } });
+        const page = await context.newPage();
+        for (const target of ['/?q=district+420&sort=size', '/?q=nothing-like-it', '/tables/x']) {
+          await page.goto(`${base}${target}`);
+          await page.evaluate(axe);
+          expect(await page.evaluate(violationsOfPage), target).toEqual([]);
+        }
+        await context.close();
+      }
+    },
+  );
+
   it('search, filter and paging work by keyboard and without scripts', async () => {
     const context = await browser.newContext({ javaScriptEnabled: false });
     const page = await context.newPage();
@@ -143,11 +166,11 @@ describe.skipIf(program === undefined)('the pages in Chromium (skipped where the
   });
 
   it('fits a telephone: only the table scrolls sideways', async () => {
-    const context = await browser.newContext({ viewport: { width: 390, height: 800 } });
+    const context = await browser.newContext({ viewport: { width: 360, height: 740 } });
     const page = await context.newPage();
     for (const target of ['/', '/tables/x']) {
       await page.goto(`${base}${target}`);
-      expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(390);
+      expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(360);
     }
     await context.close();
   });

@@ -39,6 +39,7 @@ const full: TablePage = {
   columns: [{ name: 'a"<b>', type: 'int4', label: 'A & B', notes: null }],
   history: [{ at: now, text: 'published 70 rows' }],
   canRebuild: true,
+  isQueued: false,
   now,
 };
 

@@ -24,7 +24,7 @@ const send = (table: string, body: string, type = 'application/x-www-form-urlenc
 describe('the form that asks for a publication', () => {
   it('queues with the admin token and leads back to the page', async () => {
     const answer = await send(id, 'token=right');
-    expect([answer.status, answer.headers.get('location')]).toEqual([303, `../${id}`]);
+    expect([answer.status, answer.headers.get('location')]).toEqual([303, `../${id}?queued=1`]);
     expect(queued.splice(0)).toEqual([id]);
   });
 
@@ -34,7 +34,11 @@ describe('the form that asks for a publication', () => {
     ['token[]=right', 'application/x-www-form-urlencoded'],
     ['{"token":"right"}', 'application/json'],
   ])('P9: %j as %s is refused', async (body, type) => {
-    expect((await send(id, body, type)).status).toBe(403);
+    const answer = await send(id, body, type);
+    expect([answer.status, await answer.text()]).toEqual([
+      403,
+      expect.stringContaining('not the admin token'),
+    ]);
     expect(queued).toEqual([]);
   });
 

@@ -51,8 +51,8 @@ export function numberText(count: number | null): string {
 
 export interface Frame {
   readonly title: string;
-  /** From this page to the service's root: `` or `../`, so that any prefix of a proxy works. */
-  readonly root: '' | '../';
+  /** From this page to the service's root, relative, so that any prefix of a proxy works. */
+  readonly root: '' | '../' | '../../';
   /** Seconds between reloads that the reader asked for; null: none. */
   readonly reloadSeconds: number | null;
   readonly body: Html;

@@ -43,14 +43,15 @@ time, .state { white-space: nowrap; }
 .state { font-weight: 600; }
 .fresh { color: var(--good); } .pending { color: var(--wait); } .building { color: var(--work); } .failed { color: var(--bad); } .absent { color: var(--soft); }
 .reason { margin: 0.15rem 0 0; font-size: 0.875rem; overflow-wrap: anywhere; }
-.notes { white-space: pre-line; }
+.notes { white-space: pre-line; min-width: 14rem; } .sum { white-space: nowrap; }
 progress { width: 8rem; vertical-align: middle; accent-color: var(--work); }
 code { font: 0.8125rem/1.5 ui-monospace, monospace; overflow-wrap: anywhere; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 0.25rem 1.5rem; }
 dt { color: var(--soft); } dd { margin: 0; }
 .history { padding-left: 0; list-style: none; }
 .history time { color: var(--soft); font-variant-numeric: tabular-nums; margin-right: 0.75rem; }
+.notice { border-left: 4px solid var(--work); background: var(--raised); padding: 0.6rem 1rem; }
 .empty { padding: 2rem; text-align: center; border: 1px dashed var(--line); border-radius: 0.5rem; }
-@media (max-width: 40rem) { thead th:nth-child(5), td.formats { display: none; } tbody th { min-width: 11rem; } th, td { padding: 0.5rem; } }
+@media (max-width: 40rem) { thead th:nth-child(5), td.formats { display: none; } tbody th { min-width: 9rem; } th, td { padding: 0.5rem; } }
 @media print { form, nav, .skip { display: none; } }
 `;

@@ -35,6 +35,8 @@ export interface TablePage {
   readonly history: readonly TableEvent[];
   /** Show the form that asks for the admin token and queues a publication. */
   readonly canRebuild: boolean;
+  /** The reader has just asked for a publication. */
+  readonly isQueued: boolean;
   readonly now: Date;
 }
 
@@ -42,6 +44,7 @@ export function renderTablePage(page: TablePage): string {
   const { table, now } = page;
   const title = table.name ?? table.id;
   const body = html`<h1>${title}</h1>
+    ${page.isQueued ? queuedNotice(table.id) : null}
     <dl>
       <dt>Resource</dt>
       <dd><code>${table.id}</code></dd>
@@ -73,6 +76,25 @@ export function renderTablePage(page: TablePage): string {
   return document({ title: `${title} – DataStore dumps`, root: '../', reloadSeconds: null, body });
 }
 
+const queuedNotice = (id: string): Html =>
+  html`<p class="notice" role="status">
+    A publication is queued. What is published meanwhile goes on being served;
+    <a href="${encodeURIComponent(id)}">look again</a>.
+  </p>`;
+
+/** The answer to a form with another token. */
+export function renderWrongToken(id: string): string {
+  const body = html`<h1>Nothing was queued</h1>
+    <p>This is not the admin token.</p>
+    <p><a href="../${encodeURIComponent(id)}">Back to the table</a></p>`;
+  return document({
+    title: 'Nothing was queued – DataStore dumps',
+    root: '../../',
+    reloadSeconds: null,
+    body,
+  });
+}
+
 /** The dump's own address: it answers with the blob while it is fresh, and live when it is not. */
 function dumpPath(id: string, variant: string): string {
   const [format, bom] = variant.split('+');
@@ -100,7 +122,7 @@ function downloadsOf({ table, downloads }: TablePage): Html {
               html`<tr>
                 <th scope="row"><a href="${dumpPath(table.id, variant)}">${variantText(variant)}</a></th>
                 <td class="number">${sizeText(bytes)}</td>
-                <td><code>${sha256}</code></td>
+                <td class="sum"><code>${sha256}</code></td>
               </tr> `,
           )}
         </tbody>
