@@ -5,6 +5,7 @@
  *      --runs 3              rounds; in each every side runs once, in turn
  *      --tables typical,…    narrow, typical, wide, texty
  *      --quick               30 MB, one round, few requests and tables: does it run at all
+ *      --sweep-tables 10000   how many tables are swept
  *      --sides publish       only the sides of a table whose names begin so
  *      --only tables,large,redirects,sweep
  *      --readme              put the table into the README
@@ -30,6 +31,7 @@ const { values: flags } = parseArgs({
     size: { type: 'string', default: '250' },
     runs: { type: 'string', default: '3' },
     tables: { type: 'string', default: 'narrow,typical,wide,texty' },
+    'sweep-tables': { type: 'string', default: '10000' },
     sides: { type: 'string', default: '' },
     only: { type: 'string', default: 'tables,large,redirects,sweep' },
     readme: { type: 'boolean', default: false },
@@ -46,7 +48,7 @@ const parts: Readonly<Record<string, (bench: Bench) => Promise<Line[]>>> = {
   tables: (bench) => dumps(bench, { names: flags.tables.split(','), megabytes, runs, sides: flags.sides }),
   large: (bench) => large(bench, flags.quick ? [5, 30] : [50, Math.max(1000, megabytes)]),
   redirects: (bench) => redirects(bench, flags.quick ? 1 : 5, runs),
-  sweep: (bench) => sweeps(bench, flags.quick ? 500 : 10_000, runs),
+  sweep: (bench) => sweeps(bench, flags.quick ? 500 : Number(flags['sweep-tables']), runs),
 };
 
 const lines: Line[] = [];

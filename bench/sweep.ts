@@ -84,7 +84,7 @@ function lineOf(costs: readonly Cost[], tables: number): Line {
   return {
     what: `sweep of ${tables.toLocaleString('en')} unchanged tables: database CPU; wall`,
     value: `${database.median.toFixed(2)} s; ${wall.median.toFixed(2)} s`,
-    goal: '1 s; 3 s, aim 0.3 s; 1 s',
+    goal: tables === 10_000 ? '1 s; 3 s, aim 0.3 s; 1 s' : '',
     details: `${costs.length} sweeps, ${database.least.toFixed(2)}–${database.most.toFixed(2)} s; ${wall.least.toFixed(2)}–${wall.most.toFixed(2)} s`,
   };
 }

@@ -48,7 +48,9 @@ export function withoutRedaction(log: Log): Log {
 
 /** Lines are written together, at the latest after this many milliseconds, and before the process ends by itself. */
 const longestWait = 100;
-const linesTogetherBytes = 8192;
+const linesTogetherBytes = 4096;
+/** Where whoever reads the lines has stopped, what comes beyond this is dropped: the service goes on. */
+const unreadBytes = 16 * 1024 * 1024;
 
 /** Standard error of a service: a write for each line would cost more than a redirect does. */
 export function standardError(): DestinationStream {
@@ -56,6 +58,7 @@ export function standardError(): DestinationStream {
     dest: 2,
     sync: false,
     minLength: linesTogetherBytes,
+    maxLength: unreadBytes,
     periodicFlush: longestWait,
   });
 }
