@@ -34,6 +34,7 @@ describe.skipIf(apache === null)(
         '/datastore/dump/x?format=csv&bom=True',
         '/fr/datastore/dump/a%20b%2Fc?q=%C3%A9',
         '/pt_BR/datastore/dump/y',
+        '/blobs/x/1/x%20y.csv?signature=a%2Fb',
       ]) {
         const reached = await shown(target, caller);
         expect(reached).toMatchObject({ name: 'dumper', url: target, version: '1.1' });

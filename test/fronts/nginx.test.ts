@@ -31,6 +31,7 @@ describe.skipIf(nginx === null)('nginx before CKAN and the sidecar (skipped wher
         '/datastore/dump/x?format=csv&bom=True',
         '/fr/datastore/dump/a%20b%2Fc?q=%C3%A9',
         '/pt_BR/datastore/dump/y',
+        ...(recipe === 'nginx.conf' ? ['/blobs/x/1/x.csv?signature=a%2Fb'] : []),
       ]) {
         const reached = await shown(target, { ...caller, Host: 'data.example.org' });
         expect(reached).toMatchObject({ name: 'dumper', url: target, version: '1.1' });
