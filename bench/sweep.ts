@@ -40,7 +40,12 @@ async function measured(read: pg.Pool, state: State, runs: number): Promise<Cost
   const world: SweepWorld = {
     read,
     write: null,
-    store: { list: async function* list() {}, readSmall: async () => null, abortUnfinished: async () => 0 },
+    store: {
+      list: async function* list() {},
+      head: async () => null,
+      readSmall: async () => null,
+      abortUnfinished: async () => 0,
+    },
     records: state.records,
     profile: () => profile,
     variants: published,

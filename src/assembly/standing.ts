@@ -31,18 +31,16 @@ export async function takeStand(
 ): Promise<Standing> {
   const { config, profiles, log } = world;
   const precedence = createPrecedence(state.pool, silentSeconds);
-  let declared = '';
+  let declared = { fingerprint: '', at: '' };
   let standsAside = false;
   let tell = async (_inForce: boolean): Promise<void> => undefined;
 
   /** Declares anew when CKAN has told another version; otherwise only keeps what was declared. */
   const inForce = oneAtATime(async (): Promise<boolean> => {
     const fingerprint = `${[...config.DUMPER_FORMATS].sort().join()}|${profileFingerprint(await profiles.known())}`;
-    if (fingerprint !== declared) {
-      await precedence.declare(fingerprint);
-      declared = fingerprint;
-    }
-    const kept = await precedence.keep(fingerprint);
+    if (fingerprint !== declared.fingerprint)
+      declared = { fingerprint, at: await precedence.declare(fingerprint) };
+    const kept = await precedence.keep(fingerprint, declared.at);
     if (kept === standsAside) {
       standsAside = !kept;
       const what = standsAside

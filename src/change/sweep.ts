@@ -26,9 +26,7 @@ export interface SweepWorld {
   readonly read: Queryable;
   /** The owner's connections, where they are given: triggers are put on tables that lack them. */
   readonly write: Queryable | null;
-  /** Without `head` no blob is called missing. */
-  readonly store: Pick<BlobStore, 'list' | 'readSmall' | 'abortUnfinished'> &
-    Partial<Pick<BlobStore, 'head'>>;
+  readonly store: Pick<BlobStore, 'list' | 'head' | 'readSmall' | 'abortUnfinished'>;
   readonly records: Records;
   readonly profile: () => CkanProfile;
   /** What each published table must have: a manifest that lacks one is no longer enough. */
@@ -156,7 +154,7 @@ async function findDamage(
   records: ReadonlyMap<ResourceId, TableRecord>,
   tables: ReadonlyMap<ResourceId, TableState>,
 ): Promise<Notice[]> {
-  if (listing === null || store.head === undefined) return [];
+  if (listing === null) return [];
   const published = [...records.values()].filter(({ id }) => tables.has(id));
   const damaged = await damagedTables(store.head, reading, listing, published);
   for (const table of damaged) log.error({ table }, 'published blobs are missing; they are made again');

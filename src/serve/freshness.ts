@@ -43,6 +43,9 @@ interface Kept {
 }
 
 const manifestsKept = 20_000;
+const mostBytesKept = 64 * 1024 * 1024;
+/** About what an entry takes beside its manifest. */
+const entryBytes = 500;
 const longestLifeSeconds = 60;
 const notFoundSeconds = 2;
 const storeDeadlineMilliseconds = 2000;
@@ -55,7 +58,10 @@ export const nothingPublished: Manifests = {
 };
 
 export function createManifests(options: ManifestsOptions): Manifests {
-  const kept = createRecent<Kept>(manifestsKept);
+  const kept = createRecent<Kept>(manifestsKept, {
+    most: mostBytesKept,
+    weigh: ({ manifest }) => entryBytes + (manifest === null ? 0 : JSON.stringify(manifest).length),
+  });
   const underWay = new Map<string, Promise<Manifest | null>>();
   const lifeMilliseconds = Math.min(longestLifeSeconds, options.retireMarginSeconds / 2) * 1000;
   const complain = complainRarely(options.log);

@@ -19,6 +19,8 @@ beforeEach(async () => {
 });
 afterEach(() => world.end());
 
+/** Longer than a slow machine holds a beat up. */
+const silentSeconds = 8;
 const everySecond = { DUMPER_SWEEP_CRON: '* * * * * *' };
 
 /** Whole sweeps that have ended, as the turns tell. */
@@ -40,9 +42,9 @@ describe('P5 a rolling upgrade', () => {
     ['versions of CKAN', { DUMPER_CKAN_VERSION: '2.11' }, { DUMPER_CKAN_VERSION: '2.12' }],
   ])('different %s do not publish against each other', async (_what, older, newer) => {
     await world.createTable('rolling', 50);
-    const first = await world.start({ ...older, ...everySecond }, { silentSeconds: 2 });
+    const first = await world.start({ ...older, ...everySecond }, { silentSeconds });
     const before = await eventually('published by the first', () => world.manifest('rolling'));
-    const second = await world.start({ ...newer, ...everySecond }, { silentSeconds: 2 });
+    const second = await world.start({ ...newer, ...everySecond }, { silentSeconds });
     const settled = await eventually('published by the second', async () => {
       const manifest = await world.manifest('rolling');
       return manifest?.generation === before.generation ? null : manifest;
@@ -64,10 +66,14 @@ describe('P5 a rolling upgrade', () => {
     expect(Object.keys(changed?.blobs ?? {})).toEqual(Object.keys(settled.blobs));
 
     await second.sidecar.stop();
-    await eventually('the first takes over', async () => {
-      const manifest = await world.manifest('rolling');
-      return manifest !== null && manifest.revision !== changed?.revision;
-    });
+    await eventually(
+      'the first takes over',
+      async () => {
+        const manifest = await world.manifest('rolling');
+        return manifest !== null && manifest.revision !== changed?.revision;
+      },
+      60,
+    );
     expect(Object.keys((await world.manifest('rolling'))?.blobs ?? {})).toEqual(Object.keys(before.blobs));
   });
 });
