@@ -18,6 +18,7 @@ import { createManifests, nothingPublished } from '../serve/freshness.ts';
 import { createResourceNames, nameless } from '../serve/resource-name.ts';
 import { createSlots } from '../serve/slots.ts';
 import type { ServeWorld } from '../serve/world.ts';
+import type { ResourceId } from '../table.ts';
 import { openTraces } from '../traces.ts';
 import { readinessChecks } from './checks.ts';
 import { listen } from './http-server.ts';
@@ -142,7 +143,7 @@ async function serveWorld(
     records: publishes
       ? { get: async (id) => recordsOrBusy().get(id), all: async () => recordsOrBusy().all() }
       : null,
-    noticeStale: hintRarely((id) => late.change?.look([id]), log),
+    noticeStale: hintRarely((id) => late.change?.stale(id), log),
     rebuild: publishes ? async (id) => changeOrBusy().rebuild([id]) : null,
     takeNotice:
       config.DUMPER_NOTICE_SECRET === undefined || !publishes
@@ -162,7 +163,7 @@ async function serveWorld(
 const hintPause = 1000;
 const hintsRemembered = 10_000;
 
-function hintRarely(look: (id: string) => Promise<void> | undefined, log: Log): (id: string) => void {
+function hintRarely(look: (id: ResourceId) => Promise<void> | undefined, log: Log): (id: ResourceId) => void {
   const hintedAt = new Map<string, number>();
   return (id) => {
     const now = performance.now();

@@ -54,8 +54,10 @@ export interface ChangeWorld {
 export interface Change {
   /** A notice's headers and body: what to answer. Tables it names are queued when this resolves. */
   notice(request: NoticeRequest): Promise<Notice>;
-  /** Names of tables worth a look: an answer found them stale, or an admin asks. */
+  /** Names of tables worth a look. */
   look(names: readonly string[]): Promise<void>;
+  /** An answer found this table's dump stale or missing. */
+  stale(id: ResourceId): Promise<void>;
   /** CKAN has said whether anonymous users may read a table. */
   readersHeard: Readers['heard'];
   /** Publish these whether changed or not. */
@@ -113,6 +115,7 @@ export async function startChange(world: ChangeWorld): Promise<Change> {
       return notice;
     },
     look: look.named,
+    stale: look.stale,
     readersHeard: async (id, anyone) => {
       if (readers === null || stopping.signal.aborted) return 'as published';
       return underWay.add(readers.heard(id, anyone));

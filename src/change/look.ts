@@ -11,6 +11,8 @@ import type { Queue } from './queue.ts';
 export interface Look {
   /** Tables that are known to exist, or to have existed; resolves when their jobs are durable. */
   at(notices: readonly Notice[]): Promise<void>;
+  /** A reader met a stale or missing dump. Asking for it again does not put its publication off. */
+  stale(id: ResourceId): Promise<void>;
   /** Names from outside, aliases too: those that mean no table, now or before, are dropped. */
   named(names: readonly string[]): Promise<void>;
 }
@@ -24,10 +26,15 @@ export interface LookWorld {
 
 export function createLook(world: LookWorld): Look {
   const at = batched<Notice>(
-    ({ id, rebuild = false }) => `${id}/${rebuild}`,
+    ({ id, rebuild, fromReader }) => `${id}/${rebuild === true}/${fromReader === true}`,
     async (notices) => {
-      for (const [rebuild, some] of Map.groupBy(notices, (notice) => notice.rebuild === true))
-        await world.queue.send(await world.records.noticed(some, world.pace, rebuild));
+      for (const some of Map.groupBy(
+        notices,
+        ({ rebuild, fromReader }) => `${rebuild}/${fromReader}`,
+      ).values()) {
+        const { rebuild = false, fromReader = false } = some[0] ?? {};
+        await world.queue.send(await world.records.noticed(some, world.pace, rebuild, fromReader));
+      }
     },
   );
   const named = batched<string>(
@@ -37,7 +44,11 @@ export function createLook(world: LookWorld): Look {
       await at(found.filter((notice) => notice !== null));
     },
   );
-  return { at, named };
+  const stale = async (id: ResourceId): Promise<void> => {
+    const notice = await resolve(world, id);
+    if (notice !== null) await at([{ ...notice, fromReader: true }]);
+  };
+  return { at, named, stale };
 }
 
 async function resolve({ read, records }: LookWorld, name: string): Promise<Notice | null> {

@@ -14,12 +14,16 @@ const wait = (quiet: string, factor: string, isRetry: string): string => `CASE
     CASE WHEN p.attempts > 0 AND NOT ${isRetry}
       THEN ${secondsUntil(`p.last_error_at + make_interval(secs => ${backOffSeconds})`)} ELSE 0 END) END::float8 AS wait`;
 
-/** In the order of ids, so that batches of several processes wait for one another and never each for the other. */
+/**
+ * In the order of ids, so that batches of several processes wait for one another and never each for the other. Without
+ * $7 a change that is waiting already is not heard of anew: its quiet time goes on.
+ */
 export const noticed = `INSERT INTO dumper.publication AS p (id, life, noticed_at, asked_since, stale_since, rebuild_at, table_bytes)
   SELECT heard.id, $3::jsonb ->> 'absent', clock_timestamp(), clock_timestamp(), clock_timestamp(),
     CASE WHEN $4::boolean THEN clock_timestamp() END, heard.bytes
   FROM unnest($1::text[], $2::bigint[]) AS heard(id, bytes) ORDER BY heard.id
-  ON CONFLICT (id) DO UPDATE SET life = $3::jsonb ->> p.life, noticed_at = excluded.noticed_at,
+  ON CONFLICT (id) DO UPDATE SET life = $3::jsonb ->> p.life,
+    noticed_at = CASE WHEN $7::boolean OR p.asked_since IS NULL THEN excluded.noticed_at ELSE p.noticed_at END,
     asked_since = coalesce(p.asked_since, excluded.asked_since),
     stale_since = coalesce(p.stale_since, excluded.stale_since),
     rebuild_at = coalesce(excluded.rebuild_at, p.rebuild_at),

@@ -46,6 +46,8 @@ export interface Notice {
   readonly bytes?: number;
   /** Publish it even if nothing changed. */
   readonly rebuild?: boolean;
+  /** A reader met the stale dump: no word of a new change, so a table that waits for quiet waits no longer. */
+  readonly fromReader?: boolean;
 }
 
 /** How long a table's job waits, in seconds, and which slots it belongs to. */
@@ -69,7 +71,12 @@ export interface Pace {
 
 export interface Records {
   /** Someone said look. With `rebuild` the next publication is made even if nothing changed. */
-  noticed(notices: readonly Notice[], pace: Pace, rebuild: boolean): Promise<Appointment[]>;
+  noticed(
+    notices: readonly Notice[],
+    pace: Pace,
+    rebuild: boolean,
+    fromReader?: boolean,
+  ): Promise<Appointment[]>;
   /** When a job of this table may begin, and whether it is to publish whatever the token says. */
   due(id: ResourceId, pace: Pace, isRetry: boolean): Promise<Due>;
   /** The manifest as it is now: published by us, or the table as it is. */
@@ -94,13 +101,14 @@ type DueRow = AppointmentRow & { rebuild: boolean; stale: number };
 export function createRecords(pool: pg.Pool): Records {
   const column = (event: LifeEvent): string => JSON.stringify(lifeAfter(event));
   return {
-    noticed: async (notices, pace, rebuild) => {
+    noticed: async (notices, pace, rebuild, fromReader = false) => {
       const sizes = new Map(notices.map(({ id, bytes }) => [id, bytes ?? null]));
       const values = [[...sizes.keys()], [...sizes.values()], column('noticed'), rebuild];
       const { rows } = await pool.query<AppointmentRow>(noticed, [
         ...values,
         pace.quietSeconds,
         pace.hotTableFactor,
+        !fromReader,
       ]);
       return rows.map(appointment);
     },

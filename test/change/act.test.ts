@@ -64,6 +64,20 @@ test('P5: records lost, or manifests lost: all of it is learned again, and nothi
   await fresh('a');
 });
 
+test('readers who ask for a stale dump again and again do not put its publication off', async () => {
+  world = await actWorld({ journal: true });
+  const id = await world.createTable('a');
+  const heard = async (): Promise<Date | null> => (await world.state.records.get(id))?.noticedAt ?? null;
+  const change = await world.start({}, false);
+  await change.stale(id);
+  const first = await heard();
+  expect(first).not.toBeNull();
+  await change.stale(id);
+  expect(await heard()).toEqual(first);
+  await change.look([id]);
+  expect(await heard()).not.toEqual(first);
+});
+
 test('a manifest that lacks a format asked for is looked at again', async () => {
   world = await actWorld({ journal: true });
   const id = await world.createTable('a');
