@@ -21,8 +21,8 @@ export interface CkanProfile {
   readonly fileNamedAfter: 'alias' | 'table';
   /** Types whose columns `q` searches alone; for others it asks the whole-row index too (2.12: for all). */
   readonly columnsIndexedAlone: readonly string[];
-  /** A bare `:word` in a text that is searched for reads as NULL (2.11). */
-  readonly searchWordsAfterColonAreNull: boolean;
+  /** A bare `:word` in a text that is searched for reads as NULL: in 2.12 unless rows come by `_id` alone, where it fails. */
+  readonly searchWordsAfterColonAreNull: 'always' | 'unless by _id';
 }
 
 /** CKAN's own settings that shape an answer, as far as they differ from the defaults of the version. */
@@ -39,7 +39,7 @@ export function ckanProfile(version: CkanVersion, settings: CkanSettings = {}): 
     filterOperators: newer,
     parametersBeforeTable: newer,
     fileNamedAfter: newer ? 'table' : 'alias',
-    searchWordsAfterColonAreNull: !newer,
+    searchWordsAfterColonAreNull: newer ? 'unless by _id' : 'always',
     columnsIndexedAlone: newer ? [] : ['text', 'tsvector'],
   };
 }

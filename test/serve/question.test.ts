@@ -194,6 +194,19 @@ describe('P16: what is asked wrongly is refused with the name of its parameter',
   });
 });
 
+test.each([
+  ['2.11', 'sort=_id', 'NULL'],
+  ['2.11', 'sort=b', 'NULL'],
+  ['2.12', 'sort=_id', ':b'],
+  ['2.12', 'sort="_id" desc', ':b'],
+  ['2.12', 'sort=b', 'NULL'],
+  ['2.12', 'sort=_id,b', 'NULL'],
+] as const)('P22: CKAN %s with %s looks for :b as %s', (version, sort, word) => {
+  const plan = planLive(asked(`q=a :b&${sort}`), table, ckanProfile(version), { ftsLanguage: 'english' });
+  if (plan.kind === 'refused') throw new Error(plan.message);
+  expect(plan.settings.map(({ value }) => value)).toEqual(['english', `a ${word}`]);
+});
+
 test('many values of one type are one setting and one probe, on any number of them', () => {
   const values = Array.from({ length: 5000 }, (_, index) => `v${index}`);
   const query = `filters=${encodeURIComponent(JSON.stringify({ a: values, b: values.map((_, index) => index) }))}`;

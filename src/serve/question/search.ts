@@ -9,6 +9,7 @@ import { sql, type Sql } from '../../table.ts';
 import type { AskedTable, Question } from '../question.ts';
 import type { Columns } from './filters.ts';
 import { Refused } from './refusal.ts';
+import { isByIdAlone, readSort } from './sorting.ts';
 import { bind, type Binding } from './values.ts';
 
 export interface Search {
@@ -31,6 +32,8 @@ export function readSearch(
 ): Search {
   if (question.q === undefined) return noSearch;
   const asked = typeof question.q === 'string' ? [[null, question.q] as const] : [...question.q];
+  const wordsAreNull =
+    options.profile.searchWordsAfterColonAreNull === 'always' || !isByIdAlone(readSort(question.sort));
   const language = readLanguage(question.language ?? options.ftsLanguage, binding);
   const parts = asked.map(([name, value], index) => {
     if (typeof value !== 'string') throw new Refused('q', 'what to look for must be a text');
@@ -39,7 +42,7 @@ export function readSearch(
     const alsoWholeRow = name !== null && asksWholeRow(name, columns, options.profile);
     const vector = text ?? wholeRow(table);
     return {
-      from: sql`${tsquery(question.plain, language, bind(binding, 'q', searchText(value, options.profile)), binding)} AS s${index}(query)`,
+      from: sql`${tsquery(question.plain, language, bind(binding, 'q', searchText(value, wordsAreNull)), binding)} AS s${index}(query)`,
       where: [...(alsoWholeRow ? [wholeRow(table)] : []), vector].map(
         (searched) => sql`${searched} @@ ${query}`,
       ),
@@ -54,12 +57,12 @@ export function readSearch(
 }
 
 /**
- * CKAN drops NUL from the literals it builds; in 2.11 a bare `:word` in one is taken for a parameter that nobody gave,
- * and becomes NULL.
+ * CKAN drops NUL from the literals it builds; a bare `:word` in one is taken for a parameter that nobody gave, and
+ * becomes NULL, or fails.
  */
-function searchText(text: string, profile: CkanProfile): string {
+function searchText(text: string, wordsAreNull: boolean): string {
   const clean = text.replaceAll('\0', '');
-  return profile.searchWordsAfterColonAreNull ? clean.replaceAll(/(?<![:\w\\]):\w+(?!:)/gu, 'NULL') : clean;
+  return wordsAreNull ? clean.replaceAll(/(?<![:\w\\]):\w+(?!:)/gu, 'NULL') : clean;
 }
 
 /** A number would name a configuration by its oid, which fails in ways that are no caller's business. */

@@ -31,6 +31,11 @@ export function readSort(sort: string): readonly SortKey[] {
   });
 }
 
+/** The one order in which CKAN 2.12 pages by `_id`, up or down. */
+export function isByIdAlone(keys: readonly SortKey[]): boolean {
+  return keys.length === 1 && keys[0]?.name === '_id';
+}
+
 /** Rows in `_id` order, the order of a whole dump: nulls do not matter, since `_id` has none. */
 export function isIdOrder(keys: readonly SortKey[]): boolean {
   const [first] = keys;
