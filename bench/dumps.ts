@@ -44,8 +44,8 @@ async function measured(bench: Bench, table: string, shape: string, asked: Dumps
     ...formats.map((format) => named(`live-${format}`)),
     named('publish-hash'),
     ...(bench.s3 === null ? [] : [named('publish-store', stored), named('put-only', stored)]),
-    // The naive design is slow: of one table only.
-    ...(shape === 'typical' ? formats.map((format) => named(`naive-${format}`)) : []),
+    // The naive design is slow: of one table only, and once.
+    ...(shape === 'typical' ? formats.map((format) => ({ ...named(`naive-${format}`), slow: true })) : []),
   ].filter(({ name }) => name === 'raw-copy' || name.startsWith(asked.sides));
   try {
     return await alternate(sides, asked.runs, { ...bench.s3?.environment }, (side, { wallSeconds }) => {

@@ -46,7 +46,7 @@ const runs = flags.quick ? 1 : Number(flags.runs);
 
 const parts: Readonly<Record<string, (bench: Bench) => Promise<Line[]>>> = {
   tables: (bench) => dumps(bench, { names: flags.tables.split(','), megabytes, runs, sides: flags.sides }),
-  large: (bench) => large(bench, flags.quick ? [5, 30] : [50, Math.max(1000, megabytes)]),
+  large: (bench) => large(bench, flags.quick ? [5, 30] : [50, Math.max(2000, megabytes)]),
   redirects: (bench) => redirects(bench, flags.quick ? 1 : 5, runs),
   sweep: (bench) => sweeps(bench, flags.quick ? 500 : Number(flags['sweep-tables']), runs),
 };

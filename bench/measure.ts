@@ -43,16 +43,24 @@ export function spread(values: readonly number[]): Spread {
   };
 }
 
+export interface Turn {
+  readonly name: string;
+  readonly input: unknown;
+  /** Only in the first round, and without a warm-up. */
+  readonly slow?: boolean;
+}
+
 /** A warm-up of each side, then `runs` rounds in which every side runs once: A B C, A B C … */
 export async function alternate(
-  sides: readonly { readonly name: string; readonly input: unknown }[],
+  sides: readonly Turn[],
   runs: number,
   environment: Readonly<Record<string, string>>,
   onSample: (side: string, sample: Sample) => void,
 ): Promise<Figure[]> {
   const samples = new Map<string, Sample[]>(sides.map(({ name }) => [name, []]));
   for (let round = 0; round <= runs; round += 1) {
-    for (const { name, input } of sides) {
+    for (const { name, input, slow = false } of sides) {
+      if (slow && round !== 1) continue;
       const sample = await once(name, input, environment);
       if (round === 0) continue;
       samples.get(name)?.push(sample);

@@ -18,7 +18,7 @@ import { answerError, answerPlain } from './plain.ts';
 import { answerProblem } from './problem.ts';
 import { protectOwnRoutes } from './protection.ts';
 import { answerRebuildForm, readForm } from './rebuild-form.ts';
-import { answerDump } from './route.ts';
+import { createDumpRoute, type AnswerDump } from './route.ts';
 import { answerRebuild, answerStatus, answerStatusList } from './status.ts';
 import { dumpNameOf, readTarget } from './target.ts';
 import { traceDump } from './trace.ts';
@@ -31,7 +31,8 @@ export function createApp(world: ServeWorld): Koa {
   if (world.traces !== noTraces) app.use((ctx, next) => traceDump(world, ctx, next));
   const observed = { ...world, log: withoutRedaction(world.log) };
   app.use((ctx, next) => observe(observed, ctx, next));
-  app.use((ctx, next) => dumps(world, ctx, next));
+  const answerDump = createDumpRoute(world);
+  app.use((ctx, next) => dumps(world, answerDump, ctx, next));
   app.use(protectOwnRoutes);
   const router = createRouter(world);
   app.use(router.routes());
@@ -101,7 +102,12 @@ function count({ metrics }: ServeWorld, ctx: Context, seconds: number): void {
 const dumpMethods = 'OPTIONS, GET, HEAD';
 
 /** The two routes whose paths are read as they stand in the request line. */
-async function dumps(world: ServeWorld, ctx: Context, next: Next): Promise<void> {
+async function dumps(
+  world: ServeWorld,
+  answerDump: AnswerDump,
+  ctx: Context,
+  next: Next,
+): Promise<void> {
   const url = ctx.req.url ?? '/';
   const { path, query } = readTarget(url);
   if (path.startsWith(blobsRoute)) return answerBlobPath(world, ctx, path, url);
@@ -122,7 +128,7 @@ async function dumps(world: ServeWorld, ctx: Context, next: Next): Promise<void>
     ctx.set('Allow', dumpMethods);
     return answerPlain(ctx, world.config, 405, 'The method is not allowed for the requested URL.');
   }
-  return answerDump(world, ctx, name, query);
+  return answerDump(ctx, name, query);
 }
 
 function createRouter(world: ServeWorld): Router {

@@ -25,8 +25,10 @@ export interface CallerRules {
 export const anonymous: Caller = { key: 'anonymous', credentials: {} };
 
 export function callerOf(headers: IncomingHttpHeaders, rules: CallerRules): Caller {
+  const tokenHeader = rules.tokenHeader.toLowerCase();
+  if (!headers.authorization && !headers.cookie && !headers[tokenHeader]) return anonymous;
   const credentials: Record<string, string> = {};
-  for (const name of new Set(['authorization', rules.tokenHeader.toLowerCase()])) {
+  for (const name of new Set(['authorization', tokenHeader])) {
     const value = headers[name];
     if (typeof value === 'string' && value.trim() !== '') credentials[name] = value.trim();
   }

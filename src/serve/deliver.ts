@@ -67,13 +67,17 @@ export async function deliverBlob(world: ServeWorld, ctx: Context, fresh: FreshB
   return done;
 }
 
-/** No entity tag: a cache could renew a stored redirect by it (304) after the address has ended. */
+/**
+ * No entity tag: a cache could renew a stored redirect by it (304) after the address has ended. Sent without Koa's own
+ * `type`, `body` and `respond`, which take a seventh of what an empty route costs.
+ */
 function redirect(ctx: Context, { url, signed }: Location): void {
   if (signed) forbidCaching(ctx);
-  ctx.status = 302;
-  ctx.set('Location', url);
-  ctx.type = 'text/plain; charset=utf-8';
-  ctx.body = 'The dump is at the address in Location\n';
+  ctx.respond = false;
+  ctx.res.statusCode = 302;
+  ctx.res.setHeader('Location', url);
+  ctx.res.setHeader('Content-Type', 'text/plain; charset=utf-8');
+  ctx.res.end('The dump is at the address in Location\n');
 }
 
 function sendableOf({ manifest, blob, disposition }: FreshBlob): Sendable {

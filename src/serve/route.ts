@@ -24,12 +24,12 @@ import { asking } from '../postgres.ts';
 import type { TableState } from '../revision.ts';
 import { asResourceId, type ResourceId } from '../table.ts';
 import type { Caller } from './caller.ts';
-import { deliverBlob } from './deliver.ts';
+import { deliverBlob, type FreshBlob } from './deliver.ts';
 import { fileNameOf, needsName } from './file-name.ts';
-import { answerLive } from './live.ts';
+import { answerLive, type LiveAsk } from './live.ts';
 import { lookUpOf } from './look-up.ts';
 import { answerPlain, answerUnavailable, notFoundMessage, unavailableRetrySeconds } from './plain.ts';
-import type { Question } from './question.ts';
+import type { Question, Refusal } from './question.ts';
 import { parseQuestion } from './question/parse.ts';
 import { isWhole, isWholeFor } from './question/whole.ts';
 import { whoAsks } from './who-asks.ts';
@@ -42,42 +42,49 @@ interface Found {
 }
 
 interface Asked {
+  /** As it stands in the address, decoded. */
   readonly name: string;
+  /** As it stands in the address. */
+  readonly query: string;
   readonly caller: Caller;
   readonly found: Found;
-  readonly question: Question;
+  readonly question: Question | Refusal;
   readonly profile: CkanProfile;
-  readonly public: boolean;
 }
 
-export async function answerDump(
-  world: ServeWorld,
-  ctx: Context,
-  name: string,
-  query: string,
-): Promise<void> {
-  const { config } = world;
-  const profile = world.profile();
-  if (profile === null) {
-    return answerUnavailable(ctx, config, 'The version of CKAN is not known yet', unavailableRetrySeconds);
-  }
-  const question = parseQuestion(query);
-  if (question.kind === 'question') ctx.state['format'] = question.format;
-  if (question.kind === 'refused' && profile.parametersBeforeTable) {
-    return answerPlain(ctx, config, question.status, question.message);
-  }
-  const found = await asking('POSTGRES_UNAVAILABLE', () => find(world, profile, name));
-  if (found === null) return answerPlain(ctx, config, 404, notFoundMessage);
-  const caller = whoAsks(world, ctx);
-  const permit = await world.permission.mayRead(found.id, caller);
-  if (permit.kind === 'unavailable') {
-    ctx.state['reason'] = permit.reason;
-    const message = 'CKAN cannot be asked for permission at the moment';
-    return answerUnavailable(ctx, config, message, unavailableRetrySeconds);
-  }
-  if (permit.kind === 'refused') return answerPlain(ctx, config, 404, notFoundMessage);
-  if (question.kind === 'refused') return answerPlain(ctx, config, question.status, question.message);
-  return answerAsked(world, ctx, { name, caller, found, question, profile, public: permit.public });
+/** What the caller is to get. */
+type Verdict =
+  | { readonly kind: 'unavailable'; readonly reason: string }
+  | { readonly kind: 'refused' }
+  | { readonly kind: 'bad question'; readonly refusal: Refusal }
+  | { readonly kind: 'blob'; readonly blob: FreshBlob; readonly otherwise: LiveAsk }
+  | { readonly kind: 'live'; readonly ask: LiveAsk };
+
+export type AnswerDump = (ctx: Context, name: string, query: string) => Promise<void>;
+
+export function createDumpRoute(world: ServeWorld): AnswerDump {
+  const judge = judgeTogether(world);
+  return async (ctx, name, query) => {
+    const { config } = world;
+    const profile = world.profile();
+    if (profile === null) {
+      return answerUnavailable(
+        ctx,
+        config,
+        'The version of CKAN is not known yet',
+        unavailableRetrySeconds,
+      );
+    }
+    const question = parseQuestion(query);
+    if (question.kind === 'question') ctx.state['format'] = question.format;
+    if (question.kind === 'refused' && profile.parametersBeforeTable) {
+      return answerPlain(ctx, config, question.status, question.message);
+    }
+    const found = await asking('POSTGRES_UNAVAILABLE', () => find(world, profile, name));
+    if (found === null) return answerPlain(ctx, config, 404, notFoundMessage);
+    const caller = whoAsks(world, ctx);
+    return answer(world, ctx, await judge({ name, query, caller, found, question, profile }));
+  };
 }
 
 const metadataView = '_table_metadata';
@@ -96,35 +103,48 @@ async function find(world: ServeWorld, profile: CkanProfile, name: string): Prom
   return state === null ? null : { id: state.id, state };
 }
 
-async function answerAsked(world: ServeWorld, ctx: Context, asked: Asked): Promise<void> {
-  const { found, question, profile } = asked;
+/**
+ * One verdict for all who share a look-up and ask the same with the same credentials: it is found out after each of
+ * their requests, as the look-up is (promises P4 and P10), and a crowd at one dump costs little more than one caller.
+ */
+function judgeTogether(world: ServeWorld): (asked: Asked) => Promise<Verdict> {
+  const verdicts = new WeakMap<TableState, Map<string, Promise<Verdict>>>();
+  return (asked) => {
+    const { caller, query, name, found } = asked;
+    if (found.state === null) return judge(world, asked);
+    const known = verdicts.get(found.state) ?? new Map<string, Promise<Verdict>>();
+    verdicts.set(found.state, known);
+    // Of these only a name can hold a line break.
+    const key = `${caller.key}\n${query}\n${name}`;
+    const verdict = known.get(key) ?? judge(world, asked);
+    known.set(key, verdict);
+    return verdict;
+  };
+}
+
+async function judge(world: ServeWorld, asked: Asked): Promise<Verdict> {
+  const { found, caller, question, profile } = asked;
+  const permit = await world.permission.mayRead(found.id, caller);
+  if (permit.kind !== 'allowed') return permit;
+  if (question.kind === 'refused') return { kind: 'bad question', refusal: question };
   const template = world.config.DUMPER_FILENAME;
   const name = needsName(template)
-    ? await world.resourceNames.nameOf(found.id, asked.caller, asked.public)
+    ? await world.resourceNames.nameOf(found.id, caller, permit.public)
     : null;
   const named = { asked: asked.name, name, id: found.id, question, profile, now: world.now() };
   const disposition = contentDisposition(fileNameOf(template, named));
-  if (await answerBlob(world, ctx, asked, disposition)) return;
-  const ask = { id: found.id, question, profile, public: asked.public, disposition };
-  const outcome = await world.traces.span('live copy', {}, () => answerLive(world, ctx, ask));
-  if (outcome.kind === 'broken') {
-    ctx.state['broken'] = outcome.cause;
-    ctx.state['reason'] = outcome.reason;
-  } else ctx.state['bytes'] = outcome.bytes;
+  const ask = { id: found.id, question, profile, public: permit.public, disposition };
+  const blob = await freshBlob(world, found, ask);
+  return blob === null ? { kind: 'live', ask } : { kind: 'blob', blob, otherwise: ask };
 }
 
-/** Answer by the blob if there is a fresh one of what is asked; false: the answer must be live. */
-async function answerBlob(
-  world: ServeWorld,
-  ctx: Context,
-  asked: Asked,
-  disposition: string,
-): Promise<boolean> {
-  const { question, found, profile } = asked;
-  if (question.latest || found.state === null) return false;
-  const manifest = await world.manifests.fresh(found.state, profile);
+/** The fresh blob of what is asked; null: the answer must be live. */
+async function freshBlob(world: ServeWorld, { state }: Found, ask: LiveAsk): Promise<FreshBlob | null> {
+  const { id, question, profile, disposition } = ask;
+  if (question.latest || state === null) return null;
+  const manifest = await world.manifests.fresh(state, profile);
   // What no trigger tells (DDL) is heard of by the first who asks.
-  if (manifest === null) world.noticeStale(found.id);
+  if (manifest === null) world.noticeStale(id);
   const blob = manifest?.blobs[variantOf(question.format, question.bom)];
   if (
     manifest === null ||
@@ -132,27 +152,60 @@ async function answerBlob(
     !isWhole(question, manifest) ||
     !isWholeFor(question, manifest.rows)
   )
-    return false;
+    return null;
   const exposed = isExposed(manifest);
-  if (exposed !== (asked.public && world.config.DUMPER_PUBLIC_BLOB_URL !== undefined)) {
+  if (exposed !== (ask.public && world.config.DUMPER_PUBLIC_BLOB_URL !== undefined)) {
     // Its readers are others since: its blobs are being moved.
-    world.manifests.forget(found.id);
-    world.noticeStale(found.id);
-    if (exposed && !asked.public) return false;
+    world.manifests.forget(id);
+    world.noticeStale(id);
+    if (exposed && !ask.public) return null;
   }
-  const delivered = await deliverBlob(world, ctx, {
+  return {
     manifest,
     blob,
-    public: asked.public,
+    public: ask.public,
     disposition,
-    ownDisposition: contentDisposition(`${found.id}.${question.format}`),
+    ownDisposition: contentDisposition(`${id}.${question.format}`),
     withoutRedirect: !question.redirect,
-  });
+  };
+}
+
+async function answer(world: ServeWorld, ctx: Context, verdict: Verdict): Promise<void> {
+  const { config } = world;
+  switch (verdict.kind) {
+    case 'unavailable': {
+      ctx.state['reason'] = verdict.reason;
+      const message = 'CKAN cannot be asked for permission at the moment';
+      return answerUnavailable(ctx, config, message, unavailableRetrySeconds);
+    }
+    case 'refused':
+      return answerPlain(ctx, config, 404, notFoundMessage);
+    case 'bad question':
+      return answerPlain(ctx, config, verdict.refusal.status, verdict.refusal.message);
+    case 'blob':
+      if (await giveBlob(world, ctx, verdict.blob, verdict.otherwise.id)) return undefined;
+      return giveLive(world, ctx, verdict.otherwise);
+    case 'live':
+      return giveLive(world, ctx, verdict.ask);
+  }
+}
+
+/** False: the store does not have it, and nothing was answered yet. */
+async function giveBlob(world: ServeWorld, ctx: Context, blob: FreshBlob, id: ResourceId): Promise<boolean> {
+  const delivered = await deliverBlob(world, ctx, blob);
   if (delivered.kind === 'missing') {
-    world.manifests.forget(found.id);
+    world.manifests.forget(id);
     return false;
   }
   if (delivered.kind === 'broken') ctx.state['broken'] = 'store';
   else ctx.state['bytes'] = delivered.bytes;
   return true;
+}
+
+async function giveLive(world: ServeWorld, ctx: Context, ask: LiveAsk): Promise<void> {
+  const outcome = await world.traces.span('live copy', {}, () => answerLive(world, ctx, ask));
+  if (outcome.kind === 'broken') {
+    ctx.state['broken'] = outcome.cause;
+    ctx.state['reason'] = outcome.reason;
+  } else ctx.state['bytes'] = outcome.bytes;
 }
