@@ -57,7 +57,7 @@ function printedCommands(text: string): string[] {
 
 /** The directory is gone and nobody listens at the database's port. */
 async function nothingLeft({ directory, databasePort }: Demo): Promise<void> {
-  await eventually('the directory is removed', () => !existsSync(directory), 20);
+  await eventually('the directory is removed', () => !existsSync(directory));
   const port = Number(databasePort).toString(16).toUpperCase().padStart(4, '0');
   const { stdout } = await run('cat', ['/proc/net/tcp']).catch(() => ({ stdout: '' }));
   expect(stdout).not.toMatch(new RegExp(`0100007F:${port} 00000000:0000 0A`));

@@ -90,5 +90,5 @@ test('a publication that the form asked for is told of at once, and shown as soo
     200,
     expect.stringContaining('A publication is queued'),
   ]);
-  await eventually('the new revision is shown', async () => (await revision()) !== before, 30);
+  await eventually('the new revision is shown', async () => (await revision()) !== before);
 });

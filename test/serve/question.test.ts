@@ -225,5 +225,6 @@ test('a long run of blanks or quotes inside a text costs no more than its length
   expect(readSort('a   desc nulls  last')).toEqual([{ name: 'a', descending: true, nulls: 'last' }]);
   expect(parseRange(`bytes=${run(' ')}x`, 10)).toEqual({ kind: 'whole' });
   expect(encodingFor(`a${run(' ')}b, gzip`)).toBe('gzip');
-  expect(performance.now() - started).toBeLessThan(1000);
+  // Reading them by pairs of characters would take minutes.
+  expect(performance.now() - started).toBeLessThan(10_000);
 });

@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 export async function eventually<Seen>(
   what: string,
   look: () => Seen | Promise<Seen>,
-  seconds = 30,
+  seconds = 120,
 ): Promise<NonNullable<Seen>> {
   const deadline = performance.now() + seconds * 1000;
   for (;;) {
