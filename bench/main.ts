@@ -7,11 +7,11 @@
  *      --quick               30 MB, one round, few requests and tables: does it run at all
  *      --sweep-tables 10000   how many tables are swept
  *      --sides publish       only the sides of a table whose names begin so
- *      --only tables,large,redirects,sweep
+ *      --only tables,large,redirects,sweep   `--only ckan` none of them, but CKAN where it is named
  *      --readme              put the table into the README
  *      --ckan <base URL> --resource <id> --ckan-database <read URL of its DataStore>   CKAN's own dump as a peer
  *
- * Writes a table and its JSON to `bench/results/`. Ratios hold; absolute figures are the machine's.
+ * Writes a table and its JSON to `bench/results/`, a part under a name of its own. Ratios hold; absolute figures are the machine's.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg } from 'node:os';
@@ -33,7 +33,7 @@ const { values: flags } = parseArgs({
     tables: { type: 'string', default: 'narrow,typical,wide,texty' },
     'sweep-tables': { type: 'string', default: '10000' },
     sides: { type: 'string', default: '' },
-    only: { type: 'string', default: 'tables,large,redirects,sweep' },
+    only: { type: 'string' },
     readme: { type: 'boolean', default: false },
     quick: { type: 'boolean', default: false },
     ckan: { type: 'string' },
@@ -55,7 +55,7 @@ const lines: Line[] = [];
 const bench = await openBench();
 try {
   for (const [name, measure] of Object.entries(parts)) {
-    if (flags.only.split(',').includes(name)) lines.push(...(await measure(bench)));
+    if (flags.only?.split(',').includes(name) ?? true) lines.push(...(await measure(bench)));
   }
   if (flags.ckan && flags.resource && flags['ckan-database']) {
     const peer = { siteUrl: flags.ckan, resource: flags.resource, readUrl: flags['ckan-database'] };
@@ -72,8 +72,9 @@ const machine =
 const text = markdown(machine, lines);
 const results = path.join(import.meta.dirname, 'results');
 mkdirSync(results, { recursive: true });
-writeFileSync(path.join(results, `${date}.json`), `${JSON.stringify({ machine, lines }, null, 2)}\n`);
-writeFileSync(path.join(results, `${date}.md`), `${text}\n`);
+const name = flags.only === undefined ? date : `${date}-${flags.only.replaceAll(',', '-')}`;
+writeFileSync(path.join(results, `${name}.json`), `${JSON.stringify({ machine, lines }, null, 2)}\n`);
+writeFileSync(path.join(results, `${name}.md`), `${text}\n`);
 console.log(`\n${text}`);
 if (flags.readme) {
   const readme = path.join(import.meta.dirname, '../README.md');
