@@ -35,11 +35,9 @@ test('P9 everybody in a crowd at one table gets what they would get alone', asyn
   const alone: Seen[] = [];
   for (const { query, token } of asked) alone.push(await visit(query, token));
   // CKAN 2.12 refuses a bad parameter before it looks at the caller.
-  expect(alone.map(({ status }) => status)).toEqual([
-    ...[404, 404, 404, 404, 400, 404],
-    ...[404, 404, 404, 404, 400, 404],
-    ...[302, 302, 302, 200, 400, 200],
-  ]);
+  const refused = [404, 404, 404, 404, 400, 404];
+  const allowed = [302, 302, 302, 200, 400, 200];
+  expect(alone.map(({ status }) => status)).toEqual([...refused, ...refused, ...allowed]);
   for (let round = 0; round < 10; round += 1) {
     const crowd = await Promise.all(asked.map(({ query, token }) => visit(query, token)));
     expect(crowd).toEqual(alone);
