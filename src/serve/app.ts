@@ -102,12 +102,7 @@ function count({ metrics }: ServeWorld, ctx: Context, seconds: number): void {
 const dumpMethods = 'OPTIONS, GET, HEAD';
 
 /** The two routes whose paths are read as they stand in the request line. */
-async function dumps(
-  world: ServeWorld,
-  answerDump: AnswerDump,
-  ctx: Context,
-  next: Next,
-): Promise<void> {
+async function dumps(world: ServeWorld, answerDump: AnswerDump, ctx: Context, next: Next): Promise<void> {
   const url = ctx.req.url ?? '/';
   const { path, query } = readTarget(url);
   if (path.startsWith(blobsRoute)) return answerBlobPath(world, ctx, path, url);

@@ -68,12 +68,7 @@ export function createDumpRoute(world: ServeWorld): AnswerDump {
     const { config } = world;
     const profile = world.profile();
     if (profile === null) {
-      return answerUnavailable(
-        ctx,
-        config,
-        'The version of CKAN is not known yet',
-        unavailableRetrySeconds,
-      );
+      return answerUnavailable(ctx, config, 'The version of CKAN is not known yet', unavailableRetrySeconds);
     }
     const question = parseQuestion(query);
     if (question.kind === 'question') ctx.state['format'] = question.format;
@@ -128,9 +123,7 @@ async function judge(world: ServeWorld, asked: Asked): Promise<Verdict> {
   if (permit.kind !== 'allowed') return permit;
   if (question.kind === 'refused') return { kind: 'bad question', refusal: question };
   const template = world.config.DUMPER_FILENAME;
-  const name = needsName(template)
-    ? await world.resourceNames.nameOf(found.id, caller, permit.public)
-    : null;
+  const name = needsName(template) ? await world.resourceNames.nameOf(found.id, caller, permit.public) : null;
   const named = { asked: asked.name, name, id: found.id, question, profile, now: world.now() };
   const disposition = contentDisposition(fileNameOf(template, named));
   const ask = { id: found.id, question, profile, public: permit.public, disposition };
