@@ -57,8 +57,8 @@ type Verdict =
   | { readonly kind: 'unavailable'; readonly reason: string }
   | { readonly kind: 'refused' }
   | { readonly kind: 'bad question'; readonly refusal: Refusal }
-  | { readonly kind: 'blob'; readonly blob: FreshBlob; readonly otherwise: LiveAsk }
-  | { readonly kind: 'live'; readonly ask: LiveAsk };
+  /** The blob where there is a fresh one, else, or where the store has lost it, live. */
+  | { readonly kind: 'allowed'; readonly ask: LiveAsk; readonly blob: FreshBlob | null };
 
 export type AnswerDump = (ctx: Context, name: string, query: string) => Promise<void>;
 
@@ -127,8 +127,7 @@ async function judge(world: ServeWorld, asked: Asked): Promise<Verdict> {
   const named = { asked: asked.name, name, id: found.id, question, profile, now: world.now() };
   const disposition = contentDisposition(fileNameOf(template, named));
   const ask = { id: found.id, question, profile, public: permit.public, disposition };
-  const blob = await freshBlob(world, found, ask);
-  return blob === null ? { kind: 'live', ask } : { kind: 'blob', blob, otherwise: ask };
+  return { kind: 'allowed', ask, blob: await freshBlob(world, found, ask) };
 }
 
 /** The fresh blob of what is asked; null: the answer must be live. */
@@ -175,11 +174,11 @@ async function answer(world: ServeWorld, ctx: Context, verdict: Verdict): Promis
       return answerPlain(ctx, config, 404, notFoundMessage);
     case 'bad question':
       return answerPlain(ctx, config, verdict.refusal.status, verdict.refusal.message);
-    case 'blob':
-      if (await giveBlob(world, ctx, verdict.blob, verdict.otherwise.id)) return undefined;
-      return giveLive(world, ctx, verdict.otherwise);
-    case 'live':
-      return giveLive(world, ctx, verdict.ask);
+    case 'allowed': {
+      const { ask, blob } = verdict;
+      if (blob !== null && (await giveBlob(world, ctx, blob, ask.id))) return undefined;
+      return giveLive(world, ctx, ask);
+    }
   }
 }
 

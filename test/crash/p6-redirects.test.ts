@@ -14,6 +14,13 @@ const stores = 'skipped' in s3 ? (['directory'] as const) : (['directory', 's3']
 const agent = new http.Agent({ keepAlive: false });
 const downloads = 5;
 
+/** The address that the dump of `t` leads to, once it is published. */
+const redirectOf = (base: string): Promise<string> =>
+  eventually('a redirect', async () => {
+    const answer = await get(`${base}/datastore/dump/t`, agent);
+    return answer.status === 302 ? new URL(answer.headers.location ?? '', base).href : null;
+  });
+
 test.each(stores)('P6 five newer revisions and a sweep: the URL still downloads (%s)', async (kind) => {
   const world = await install({
     settings: { DUMPER_URL_LIFE_SECONDS: '600', DUMPER_RETIRE_MARGIN_SECONDS: '2' },
@@ -23,16 +30,11 @@ test.each(stores)('P6 five newer revisions and a sweep: the URL still downloads 
     const owner = await world.connect();
     await owner.query(`CREATE TABLE t (_id serial PRIMARY KEY, a text); INSERT INTO t (a) VALUES ('first')`);
     const { base } = await world.serve();
-    const redirect = (): Promise<string> =>
-      eventually('a redirect', async () => {
-        const answer = await get(`${base}/datastore/dump/t`, agent);
-        return answer.status === 302 ? new URL(answer.headers.location ?? '', base).href : null;
-      });
-    const url = await redirect();
+    const url = await redirectOf(base);
     const first = await manifestOf(world.store, 't');
     for (let turn = 0; turn < 5; turn += 1) {
       await owner.query(`UPDATE t SET a = 'turn ${turn}'`);
-      await redirect();
+      await redirectOf(base);
     }
     await world.sweep(0);
     expect((await manifestOf(world.store, 't'))?.superseded.length).toBeGreaterThanOrEqual(5);
@@ -56,10 +58,7 @@ test.each(stores)('P6 a URL ends with its life, and then its blob goes (%s)', as
     const owner = await world.connect();
     await owner.query(`CREATE TABLE t (_id serial PRIMARY KEY, a text); INSERT INTO t (a) VALUES ('first')`);
     const { base } = await world.serve();
-    const url = await eventually('a redirect', async () => {
-      const answer = await get(`${base}/datastore/dump/t`, agent);
-      return answer.status === 302 ? new URL(answer.headers.location ?? '', base).href : null;
-    });
+    const url = await redirectOf(base);
     await owner.query(`UPDATE t SET a = 'second'`);
     await eventually('it has ended', async () => (await get(url, agent)).status >= 400);
     await eventually('retired by the sweep', async () => {

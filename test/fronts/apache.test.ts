@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { describe, expect, it } from 'vitest';
-import { apache, apacheFront, ask, listening, shows, type Shown } from './front.ts';
+import { apache, apacheFront, ask, listening, shown, shows } from './front.ts';
 
 describe.skipIf(apache === null)(
   'Apache before CKAN and the sidecar (skipped where there is no Apache)',
@@ -12,8 +12,6 @@ describe.skipIf(apache === null)(
       const ckan = await listening(shows('ckan'));
       const dumper = await listening(shows('dumper'));
       const port = await apacheFront(ckan.port, dumper.port);
-      const shown = async (target: string, headers = {}): Promise<Shown> =>
-        JSON.parse((await ask(port, target, headers)).body) as Shown;
       for (const target of [
         '/',
         '/dataset/x',
@@ -21,7 +19,7 @@ describe.skipIf(apache === null)(
         '/datastore/dictionary/x',
         '/x/datastore/dump/y',
       ])
-        expect(await shown(target)).toMatchObject({ name: 'ckan', url: target });
+        expect(await shown(port, target)).toMatchObject({ name: 'ckan', url: target });
       const caller = {
         Authorization: 'token',
         Cookie: 'ckan=session',
@@ -36,7 +34,7 @@ describe.skipIf(apache === null)(
         '/pt_BR/datastore/dump/y',
         '/blobs/x/1/x%20y.csv?signature=a%2Fb',
       ]) {
-        const reached = await shown(target, caller);
+        const reached = await shown(port, target, caller);
         expect(reached).toMatchObject({ name: 'dumper', url: target, version: '1.1' });
         expect(reached.headers).toMatchObject({
           authorization: 'token',

@@ -161,6 +161,15 @@ export const shows =
     );
   };
 
+/** What reached the server that a front's answer came from. */
+export async function shown(
+  port: number,
+  target: string,
+  headers: Record<string, string> = {},
+): Promise<Shown> {
+  return JSON.parse((await ask(port, target, headers)).body) as Shown;
+}
+
 export interface Shown {
   readonly name: string;
   readonly url: string;

@@ -1,6 +1,6 @@
 /** The nginx recipes of `docs/fronts`: what goes where, and what comes back when something breaks. */
 import { describe, expect, it } from 'vitest';
-import { ask, front, listening, nginx, shows, type Shown } from './front.ts';
+import { ask, front, listening, nginx, shown, shows, type Shown } from './front.ts';
 
 describe.skipIf(nginx === null)('nginx before CKAN and the sidecar (skipped where there is no nginx)', () => {
   it.each(['nginx.conf', 'nginx-caching.conf'])(
@@ -9,8 +9,6 @@ describe.skipIf(nginx === null)('nginx before CKAN and the sidecar (skipped wher
       const ckan = await listening(shows('ckan'));
       const dumper = await listening(shows('dumper'));
       const port = await front(recipe, ckan.port, dumper.port);
-      const shown = async (target: string, headers = {}): Promise<Shown> =>
-        JSON.parse((await ask(port, target, headers)).body) as Shown;
       for (const target of [
         '/',
         '/dataset/x',
@@ -18,7 +16,7 @@ describe.skipIf(nginx === null)('nginx before CKAN and the sidecar (skipped wher
         '/api/3/action/datastore_search?resource_id=x',
         '/datastore/dictionary/x',
       ]) {
-        expect(await shown(target)).toMatchObject({ name: 'ckan', url: target });
+        expect(await shown(port, target)).toMatchObject({ name: 'ckan', url: target });
       }
       const caller = {
         Authorization: 'token',
@@ -33,7 +31,7 @@ describe.skipIf(nginx === null)('nginx before CKAN and the sidecar (skipped wher
         '/pt_BR/datastore/dump/y',
         ...(recipe === 'nginx.conf' ? ['/blobs/x/1/x.csv?signature=a%2Fb'] : []),
       ]) {
-        const reached = await shown(target, { ...caller, Host: 'data.example.org' });
+        const reached = await shown(port, target, { ...caller, Host: 'data.example.org' });
         expect(reached).toMatchObject({ name: 'dumper', url: target, version: '1.1' });
         expect(reached.headers).toMatchObject({
           authorization: 'token',
