@@ -34,7 +34,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const port = await freePort();
   const program = path.join(import.meta.dirname, '../dist/main.js');
   const log = openSync(path.join(directory, 'log'), 'w');
-  const child = spawnOn(options.core, ['--max-semi-space-size=4', program, 'serve'], log, {
+  const child = spawnOn(options.core, ['--max-semi-space-size=8', program, 'serve'], log, {
     ...options.blobStore?.environment,
     CKAN_DATASTORE_READ_URL: options.readUrl,
     CKAN_SITE_URL: ckan.url,

@@ -13,7 +13,7 @@ import { DumperError, reasonOf } from '../errors.ts';
 import { createLog, standardError, type Log } from '../log.ts';
 import { createPool } from '../postgres.ts';
 import { createRestMemory } from '../revision.ts';
-import { createApp } from '../serve/app.ts';
+import { createService } from '../serve/app.ts';
 import { createManifests, nothingPublished } from '../serve/freshness.ts';
 import { createResourceNames, nameless } from '../serve/resource-name.ts';
 import { createSlots } from '../serve/slots.ts';
@@ -58,7 +58,7 @@ export async function startSidecar(
     if (!anyone) served.manifests.forget(id);
     void late.change?.readersHeard(id, anyone);
   });
-  const listening = await listen(createApp(served).callback(), {
+  const listening = await listen(createService(served), {
     host: config.DUMPER_HOST,
     port: config.DUMPER_PORT,
   }).catch(async (error: unknown) => {

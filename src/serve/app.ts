@@ -1,18 +1,21 @@
 /**
  * The service's routes, and what surrounds each answer: a request id, cross-origin headers, one log line, the metrics,
- * and an end for errors that nobody expected. The dump route itself is `route.ts`.
+ * and an end for errors that nobody expected. The dump route itself is `route.ts`; most redirects go past Koa (`hot-path.ts`).
  */
-import { randomUUID } from 'node:crypto';
+import type { IncomingMessage, RequestListener } from 'node:http';
 import { Router } from '@koa/router';
 import Koa, { type Context, type Next } from 'koa';
-import { redact, withoutRedaction } from '../log.ts';
+import { redact } from '../log.ts';
 import { blobsRoute } from '../signed-path.ts';
 import { noTraces } from '../traces.ts';
 import { answerBlobPath } from './blobs.ts';
 import { setCrossOrigin } from './cors.ts';
 import { resetSocket } from './departure.ts';
 import { answerHealth, createReadiness } from './health.ts';
+import { createHotPath, type Early } from './hot-path.ts';
+import { createJudge, type Asked } from './judge.ts';
 import { answerNotice } from './notices.ts';
+import { createObserver, requestIdOf, type Given, type Observer } from './observe.ts';
 import { answerStyle, answerTablePage, answerTablesPage } from './pages.ts';
 import { answerError, answerPlain } from './plain.ts';
 import { answerProblem } from './problem.ts';
@@ -24,29 +27,36 @@ import { dumpNameOf, readTarget } from './target.ts';
 import { traceDump } from './trace.ts';
 import type { ServeWorld } from './world.ts';
 
-export function createApp(world: ServeWorld): Koa {
+/** All that the service answers, as the listener of an HTTP server. */
+export function createService(world: ServeWorld): RequestListener {
+  const judge = createJudge(world);
+  const observer = createObserver(world);
+  const early = new WeakMap<IncomingMessage, Early>();
+  const judgeOnce = (ctx: Context, asked: Asked) => early.get(ctx.req)?.verdict ?? judge(asked);
   const app = new Koa();
   // Faults of a connection; those of ours were logged and answered below.
   app.on('error', (error: unknown) => world.log.debug({ err: error }, 'connection fault'));
   if (world.traces !== noTraces) app.use((ctx, next) => traceDump(world, ctx, next));
-  const observed = { ...world, log: withoutRedaction(world.log) };
-  app.use((ctx, next) => observe(observed, ctx, next));
-  const answerDump = createDumpRoute(world);
+  app.use((ctx, next) => {
+    const startedAt = early.get(ctx.req)?.startedAt ?? performance.now();
+    return observe(world, observer, { ctx, next, startedAt });
+  });
+  const answerDump = createDumpRoute(world, judgeOnce);
   app.use((ctx, next) => dumps(world, answerDump, ctx, next));
   app.use(protectOwnRoutes);
   const router = createRouter(world);
   app.use(router.routes());
   app.use(router.allowedMethods());
   app.use((ctx) => answerProblem(ctx, 404, 'There is nothing at this address'));
-  return app;
+  return createHotPath(world, { judge, observer, early, koa: app.callback() });
 }
 
-const sanePattern = /^[\w.:/+=-]{1,128}$/;
-
-async function observe(world: ServeWorld, ctx: Context, next: Next): Promise<void> {
-  const started = performance.now();
-  const given = ctx.get('X-Request-ID');
-  const id = sanePattern.test(given) ? given : randomUUID();
+async function observe(
+  world: ServeWorld,
+  observer: Observer,
+  { ctx, next, startedAt }: { readonly ctx: Context; readonly next: Next; readonly startedAt: number },
+): Promise<void> {
+  const id = requestIdOf(ctx.get('X-Request-ID'));
   ctx.set('X-Request-ID', id);
   ctx.set('X-Content-Type-Options', 'nosniff');
   setCrossOrigin(ctx, world.config);
@@ -56,23 +66,26 @@ async function observe(world: ServeWorld, ctx: Context, next: Next): Promise<voi
   } catch (error) {
     if (giveUp(world, ctx, error) === 'unexpected') fault = error;
   }
-  const seconds = (performance.now() - started) / 1000;
-  if (ctx.state['route'] === 'dump') count(world, ctx, seconds);
-  if (fault !== undefined) world.log.error({ ...lineOf(ctx, id, seconds), err: fault }, 'request failed');
-  else if (world.log.isLevelEnabled('info')) world.log.info(lineOf(ctx, id, seconds), 'request');
+  const given = givenBy(ctx, id, (performance.now() - startedAt) / 1000);
+  if (ctx.state['route'] === 'dump') observer.count(given);
+  observer.log(given, fault);
 }
 
-function lineOf(ctx: Context, id: string, seconds: number): Readonly<Record<string, unknown>> {
+function givenBy(ctx: Context, request: string, seconds: number): Given {
+  const { format, bytes, broken, reason } = ctx.state as Partial<Given>;
+  const path = redact(readTarget(ctx.req.url ?? '').path).slice(0, 300);
+  const source = ctx.response.get('X-Dump-Source') || undefined;
   return {
-    request: id,
+    request,
     method: ctx.method,
-    path: redact(readTarget(ctx.req.url ?? '').path).slice(0, 300),
+    path,
     status: ctx.status,
-    source: ctx.response.get('X-Dump-Source') || undefined,
-    bytes: ctx.state['bytes'] as number | undefined,
-    milliseconds: Math.round(seconds * 1000),
-    broken: ctx.state['broken'] as string | undefined,
-    reason: ctx.state['reason'] as string | undefined,
+    source,
+    format,
+    bytes,
+    broken,
+    reason,
+    seconds,
   };
 }
 
@@ -88,15 +101,6 @@ function giveUp(world: ServeWorld, ctx: Context, error: unknown): 'expected' | '
   const verdict = answerError(ctx, world.config, error);
   answerProblem(ctx, ctx.status, String(ctx.body).trim());
   return verdict;
-}
-
-function count({ metrics }: ServeWorld, ctx: Context, seconds: number): void {
-  const source = ctx.response.get('X-Dump-Source') || 'none';
-  const format = String(ctx.state['format'] ?? 'none');
-  metrics.answers.inc({ source, status: String(ctx.status), format });
-  metrics.answerSeconds.observe({ source }, seconds);
-  if (typeof ctx.state['bytes'] === 'number') metrics.answerBytes.inc({ source }, ctx.state['bytes']);
-  if (typeof ctx.state['broken'] === 'string') metrics.brokenAnswers.inc({ cause: ctx.state['broken'] });
 }
 
 const dumpMethods = 'OPTIONS, GET, HEAD';

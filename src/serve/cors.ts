@@ -7,12 +7,16 @@ import type { Context } from 'koa';
 import type { Config } from '../config.ts';
 
 export function setCrossOrigin(ctx: Context, config: Config): void {
-  const whitelist = config.CKAN__CORS__ORIGIN_WHITELIST ?? [];
+  if (variesByOrigin(config)) ctx.vary('Origin');
   const everyone = config.CKAN__CORS__ORIGIN_ALLOW_ALL;
-  if (everyone || whitelist.length > 0) ctx.vary('Origin');
   const origin = ctx.get('Origin');
-  if (origin === '' || !(everyone || whitelist.includes(origin))) return;
+  if (origin === '' || !(everyone || config.CKAN__CORS__ORIGIN_WHITELIST?.includes(origin))) return;
   ctx.set('Access-Control-Allow-Origin', everyone ? '*' : origin);
   ctx.set('Access-Control-Allow-Methods', 'POST, PUT, GET, DELETE, OPTIONS');
   ctx.set('Access-Control-Allow-Headers', `${config.CKAN__APITOKEN_HEADER_NAME}, Content-Type`);
+}
+
+/** Some origin would be answered otherwise than none. */
+export function variesByOrigin(config: Config): boolean {
+  return config.CKAN__CORS__ORIGIN_ALLOW_ALL || (config.CKAN__CORS__ORIGIN_WHITELIST?.length ?? 0) > 0;
 }

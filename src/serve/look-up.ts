@@ -1,47 +1,49 @@
 /**
  * A table's token for each request, without a query for each: whoever asks while a query of that table is under way
- * shares the next one with all others who wait, and a query begins only when all requests that have arrived were read.
- * It begins after each of their requests, so what it says is as exact as a query of their own (promise P4); a table
- * asked for by thousands at once costs Postgres one query at a time.
+ * shares the next one with all others who wait, and the first query begins only when all requests that have arrived
+ * were read. It begins after each of their requests, so what it says is as exact as a query of their own (promise P4); a
+ * table asked for by thousands at once costs Postgres one query at a time.
  */
-import { setImmediate as endOfTurn } from 'node:timers/promises';
+import { nextTick } from 'node:process';
 import { lookUp, type FoundTable } from '../revision.ts';
 import type { Queryable } from '../postgres.ts';
 
+/** Whoever shares a query gets the same promise. */
 export type LookUp = (name: string) => Promise<FoundTable | null>;
 
-export function createLookUp(db: Queryable): LookUp {
-  const running = new Map<string, Promise<unknown>>();
-  const next = new Map<string, Promise<FoundTable | null>>();
+type Group = PromiseWithResolvers<FoundTable | null>;
 
-  const start = (name: string): Promise<FoundTable | null> => {
-    next.delete(name);
-    const asked = lookUp(db, name);
-    const over: Promise<unknown> = asked
-      .catch(() => undefined)
-      .then(() => {
-        if (running.get(name) === over) running.delete(name);
-      });
-    running.set(name, over);
-    return asked;
+export function createLookUp(db: Queryable): LookUp {
+  const running = new Set<string>();
+  const waiting = new Map<string, Group>();
+
+  const start = (name: string, group: Group): void => {
+    waiting.delete(name);
+    running.add(name);
+    const startNext = (): void => {
+      running.delete(name);
+      const next = waiting.get(name);
+      if (next !== undefined) start(name, next);
+    };
+    lookUp(db, name).then(
+      (found) => {
+        startNext();
+        // Postgres works on the next one while this one's askers are answered.
+        nextTick(group.resolve, found);
+      },
+      (error: unknown) => {
+        startNext();
+        group.reject(error);
+      },
+    );
   };
 
   return (name) => {
-    const waiting =
-      next.get(name) ??
-      Promise.resolve(running.get(name))
-        .then(() => endOfTurn())
-        .then(() => start(name));
-    next.set(name, waiting);
-    return waiting;
+    const known = waiting.get(name);
+    if (known !== undefined) return known.promise;
+    const group: Group = Promise.withResolvers();
+    waiting.set(name, group);
+    if (!running.has(name)) setImmediate(start, name, group);
+    return group.promise;
   };
-}
-
-const lookUps = new WeakMap<Queryable, LookUp>();
-
-/** The one look-up of a pool. */
-export function lookUpOf(db: Queryable): LookUp {
-  const known = lookUps.get(db) ?? createLookUp(db);
-  lookUps.set(db, known);
-  return known;
 }

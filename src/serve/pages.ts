@@ -30,7 +30,7 @@ export async function answerTablesPage(world: ServeWorld, ctx: Context): Promise
     return sendPage(ctx, renderStatusPage({ tables, query, all, now: world.now() }));
   }
   // Each table costs CKAN a question, so only those of one page are asked about.
-  const isAnonymous = whoAsks(world, ctx) === anonymous;
+  const isAnonymous = whoAsks(world, ctx.headers) === anonymous;
   const candidates = records.filter((record) => !isAnonymous || record.public !== false);
   const chosen = chosenTables(
     candidates.map((record) => summaryOfRecord(record, false)),

@@ -17,12 +17,18 @@ const inAnyCase = 'Cookie, Authorization';
 const nobodys = 'private, no-store';
 
 /** Public answers may be kept but never used unasked (CKAN 2.12 says the same); all others are nobody's to keep. */
+export function cacheControlOf(isPublic: boolean): string {
+  return isPublic ? 'public, max-age=0, must-revalidate' : nobodys;
+}
+
+/** The headers that decide an answer, as `Vary` names them. */
+export function decidedBy({ CKAN__APITOKEN_HEADER_NAME: tokenHeader }: Config): string {
+  return tokenHeader === 'Authorization' ? inAnyCase : `${inAnyCase}, ${tokenHeader}`;
+}
+
 export function setCaching(ctx: Context, config: Config, isPublic: boolean): void {
-  ctx.set('Cache-Control', isPublic ? 'public, max-age=0, must-revalidate' : nobodys);
-  const tokenHeader = config.CKAN__APITOKEN_HEADER_NAME;
-  const decidedBy = tokenHeader === 'Authorization' ? inAnyCase : `${inAnyCase}, ${tokenHeader}`;
-  if (ctx.res.hasHeader('Vary')) ctx.vary(decidedBy);
-  else ctx.set('Vary', decidedBy);
+  ctx.set('Cache-Control', cacheControlOf(isPublic));
+  ctx.vary(decidedBy(config));
 }
 
 /** After `setCaching`: not to be kept after all. */

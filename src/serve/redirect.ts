@@ -25,6 +25,10 @@ export interface Location {
   readonly signed: boolean;
 }
 
+/** The body of a redirect, for whoever follows none. */
+export const redirectText = 'The dump is at the address in Location\n';
+export const redirectType = 'text/plain; charset=utf-8';
+
 export async function locationOf(
   world: Pick<ServeWorld, 'config' | 'store'>,
   wanted: Wanted,

@@ -110,7 +110,7 @@ export async function seeTable(world: ServeWorld, ctx: Context, name: string): P
   const state = await asking('POSTGRES_UNAVAILABLE', () => lookUp(world.readPool, name));
   if (state === null) return { kind: 'hidden' };
   if (!isAdmin(world, ctx)) {
-    const permit = await world.permission.mayRead(state.id, whoAsks(world, ctx));
+    const permit = await world.permission.mayRead(state.id, whoAsks(world, ctx.headers));
     if (permit.kind === 'unavailable') return { kind: 'unavailable', reason: permit.reason };
     if (permit.kind === 'refused') return { kind: 'hidden' };
   }

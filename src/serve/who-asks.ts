@@ -1,11 +1,12 @@
 /** The caller of a request, by the settings of this service; and whether it holds the admin token. */
 import { createHash, timingSafeEqual } from 'node:crypto';
+import type { IncomingHttpHeaders } from 'node:http';
 import type { Context } from 'koa';
 import { callerOf, type Caller } from './caller.ts';
 import type { ServeWorld } from './world.ts';
 
-export function whoAsks({ config }: Pick<ServeWorld, 'config'>, ctx: Context): Caller {
-  return callerOf(ctx.headers, {
+export function whoAsks({ config }: Pick<ServeWorld, 'config'>, headers: IncomingHttpHeaders): Caller {
+  return callerOf(headers, {
     tokenHeader: config.CKAN__APITOKEN_HEADER_NAME,
     sessionCookies: config.DUMPER_SESSION_COOKIES,
     // The same on every replica, so that they can share decisions.

@@ -8,7 +8,7 @@ import { publish } from '../../src/dump/publish.ts';
 import { createLog } from '../../src/log.ts';
 import { createMetrics } from '../../src/metrics.ts';
 import { createRestMemory } from '../../src/revision.ts';
-import { createApp } from '../../src/serve/app.ts';
+import { createService } from '../../src/serve/app.ts';
 import { createManifests } from '../../src/serve/freshness.ts';
 import { createPermission } from '../../src/serve/permission.ts';
 import { createResourceNames } from '../../src/serve/resource-name.ts';
@@ -50,7 +50,7 @@ export async function startServing(options: ServingOptions = {}): Promise<Servin
   const ending = new AbortController();
   const lines: string[] = [];
   const world: ServeWorld = { ...worldOf(around, lines, ending.signal), ...options.parts };
-  const server = await listen(createApp(world).callback(), { host: '127.0.0.1', port: 0 });
+  const server = await listen(createService(world), { host: '127.0.0.1', port: 0 });
   const owner = new Client({ connectionString: database.writeUrl, application_name: 'test owner' });
   await owner.connect();
   // The exact tier: counters would move seconds after a table was made.

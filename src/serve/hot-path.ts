@@ -1,0 +1,113 @@
+/**
+ * The commonest answer, given without Koa: `GET /datastore/dump/<id>` is redirected to a fresh blob. It costs half of
+ * what it costs as a middleware (`npm run bench -- --only redirects`), and a portal's crawlers ask for little else.
+ *
+ * The same judge decides, and the same headers go out. Whatever is less common goes to Koa, with the verdict that is
+ * there already: any other answer than a redirect, other methods and paths, requests of other origins, conditional ones.
+ */
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import { noTraces } from '../traces.ts';
+import { variesByOrigin } from './cors.ts';
+import type { FreshBlob } from './deliver.ts';
+import type { Asked, Judge, Verdict } from './judge.ts';
+import { requestIdOf, type Observer } from './observe.ts';
+import { cacheControlOf, decidedBy } from './plain.ts';
+import { parseQuestion } from './question/parse.ts';
+import { locationOf, redirectText, redirectType } from './redirect.ts';
+import { whoAsks } from './who-asks.ts';
+import type { ServeWorld } from './world.ts';
+
+/** What was found out of a request before Koa got it. */
+export interface Early {
+  readonly verdict: Promise<Verdict>;
+  /** `performance.now()` */
+  readonly startedAt: number;
+}
+
+export interface HotPathOptions {
+  readonly judge: Judge;
+  readonly observer: Observer;
+  readonly early: WeakMap<IncomingMessage, Early>;
+  readonly koa: RequestListener;
+}
+
+export function createHotPath(world: ServeWorld, options: HotPathOptions): RequestListener {
+  const { judge, observer, early, koa } = options;
+  if (world.config.DUMPER_DELIVERY !== 'redirect' || world.traces !== noTraces) return koa;
+  const headOf = createHeads(world);
+  const answer = async (request: IncomingMessage, response: ServerResponse, path: string, asked: Asked) => {
+    const startedAt = performance.now();
+    const verdict = judge(asked);
+    const head = await headOf(verdict);
+    if (head === null) {
+      early.set(request, { verdict, startedAt });
+      return koa(request, response);
+    }
+    const id = requestIdOf(request.headers['x-request-id']);
+    response.writeHead(302, [...head, 'X-Request-ID', id]).end(redirectText);
+    const given = {
+      request: id,
+      method: 'GET',
+      path,
+      status: 302,
+      source: 'blob',
+      format: asked.question.kind === 'question' ? asked.question.format : undefined,
+      bytes: 0,
+      broken: undefined,
+      reason: undefined,
+      seconds: (performance.now() - startedAt) / 1000,
+    };
+    observer.count(given);
+    observer.log(given);
+  };
+  return (request, response) => {
+    const [, path = '', name = '', query = ''] = plainTarget.exec(request.url ?? '') ?? [];
+    if (name === '' || !isPlain(request)) koa(request, response);
+    else {
+      const asked = { name, query, question: parseQuestion(query), caller: whoAsks(world, request.headers) };
+      answer(request, response, path, asked).catch(() => koa(request, response));
+    }
+  };
+}
+
+/** A path that names a table in letters that need no decoding. */
+const plainTarget = /^(\/datastore\/dump\/([\w-]+))(?:\?(.*))?$/;
+
+function isPlain({ method, headers }: IncomingMessage): boolean {
+  return method === 'GET' && headers.origin === undefined && headers['if-none-match'] === undefined;
+}
+
+type Head = readonly string[];
+
+/** What a redirect says, but for the id of its request, names and values in turn; null: the verdict is no redirect. */
+function createHeads(world: ServeWorld): (verdict: Promise<Verdict>) => Promise<Head | null> {
+  const heads = new WeakMap<Promise<Verdict>, Promise<Head | null>>();
+  return (verdict) => {
+    const head = heads.get(verdict) ?? headOf(world, verdict).catch(() => null);
+    heads.set(verdict, head);
+    return head;
+  };
+}
+
+async function headOf(world: ServeWorld, judged: Promise<Verdict>): Promise<Head | null> {
+  const verdict = await judged;
+  if (verdict.kind !== 'allowed' || verdict.blob === null || verdict.blob.withoutRedirect) return null;
+  return redirectHead(world, verdict.blob);
+}
+
+async function redirectHead(world: ServeWorld, fresh: FreshBlob): Promise<Head> {
+  const { config } = world;
+  const { url, signed } = await locationOf(world, fresh);
+  const head = {
+    'X-Content-Type-Options': 'nosniff',
+    'Cache-Control': cacheControlOf(fresh.public && !signed),
+    Vary: variesByOrigin(config) ? `Origin, ${decidedBy(config)}` : decidedBy(config),
+    'X-Dump-Source': 'blob',
+    'X-Dump-Revision': fresh.manifest.revision,
+    Location: url,
+    'Content-Type': redirectType,
+    // else Node would send it in chunks
+    'Content-Length': String(Buffer.byteLength(redirectText)),
+  };
+  return Object.entries(head).flat();
+}
