@@ -63,7 +63,7 @@ export async function killPublishers(options: KillOptions): Promise<Killed> {
     });
     const [kills] = await Promise.all([killing, storming]);
     const last = world.spawn();
-    await storm.settle(base, 90);
+    await storm.settle(base);
     await end(last);
     return { ...kills, reads: storm.reads, commits: storm.commits(), ...(await audit(world, storm)) };
   } finally {
@@ -94,7 +94,7 @@ async function kill(
 }
 
 async function killAtRandom(child: Child, random: Random): Promise<void> {
-  await eventually('it publishes', () => child.steps.length > 0, 60);
+  await eventually('it publishes', () => child.steps.length > 0);
   await delay(random(500));
   child.process.kill('SIGKILL');
   const { signal } = await child.ended;

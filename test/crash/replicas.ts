@@ -51,7 +51,7 @@ export async function threeReplicas(options: ReplicaOptions): Promise<Replicas> 
       over = true;
     });
     const [, , seen] = await Promise.all([disturbing, storming, watching]);
-    await storm.settle(base, 90);
+    await storm.settle(base);
     return { ...seen, kills: options.kills, stops: options.stops, reads: storm.reads };
   } finally {
     await world.close();

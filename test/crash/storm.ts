@@ -30,7 +30,7 @@ export interface Storm {
   /** Read and write until `enough`, against these services. */
   run(bases: readonly string[], enough: () => boolean): Promise<void>;
   /** Every table is answered from its blob, in its last version. */
-  settle(base: string, seconds?: number): Promise<void>;
+  settle(base: string): Promise<void>;
 }
 
 export async function openStorm(world: Installation, options: StormOptions): Promise<Storm> {
@@ -63,7 +63,7 @@ export async function openStorm(world: Installation, options: StormOptions): Pro
       );
       await Promise.all([...writing, ...reading]);
     },
-    settle: (base, seconds = 60) => settle(base, versions, seconds),
+    settle: (base) => settle(base, versions),
   };
 }
 
@@ -96,19 +96,15 @@ function post(url: string, notice: unknown): void {
   request.end(body);
 }
 
-async function settle(base: string, versions: Versions, seconds: number): Promise<void> {
+async function settle(base: string, versions: Versions): Promise<void> {
   const agent = new http.Agent({ keepAlive: true });
   try {
     for (const table of versions.tables) {
       const url = `${base}/datastore/dump/${table}?format=json`;
-      const last = await eventually(
-        `${table} is fresh`,
-        async () => {
-          const answer = await get(url, agent);
-          return answer.headers['x-dump-source'] === 'blob' ? answer : null;
-        },
-        seconds,
-      );
+      const last = await eventually(`${table} is fresh`, async () => {
+        const answer = await get(url, agent);
+        return answer.headers['x-dump-source'] === 'blob' ? answer : null;
+      });
       const { body } = await get(new URL(last.headers.location ?? '', base).href, agent);
       const { records } = JSON.parse(body.toString()) as { records: number[][] };
       const [seen, known] = [records[0]?.[1], versions.committed.get(table)];

@@ -74,7 +74,7 @@ describe.each([15, 18] as const)('P22, P23: on Postgres %s', (version) => {
     await owner.connect();
     await owner.query(ownTypes);
     pool = new Pool({ connectionString: database.readUrl, max: 1 });
-  }, 120_000);
+  });
 
   afterAll(async () => {
     await pool.end();

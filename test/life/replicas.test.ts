@@ -66,14 +66,10 @@ describe('P5 a rolling upgrade', () => {
     expect(Object.keys(changed?.blobs ?? {})).toEqual(Object.keys(settled.blobs));
 
     await second.sidecar.stop();
-    await eventually(
-      'the first takes over',
-      async () => {
-        const manifest = await world.manifest('rolling');
-        return manifest !== null && manifest.revision !== changed?.revision;
-      },
-      60,
-    );
+    await eventually('the first takes over', async () => {
+      const manifest = await world.manifest('rolling');
+      return manifest !== null && manifest.revision !== changed?.revision;
+    });
     expect(Object.keys((await world.manifest('rolling'))?.blobs ?? {})).toEqual(Object.keys(before.blobs));
   });
 });

@@ -123,7 +123,7 @@ describe('a client that takes little at a time', () => {
     expect(client.received().length).toBeGreaterThan(2 * bytes);
     expect(isWhole(client.received())).toBe(true);
     await untilFree(2);
-  }, 40_000);
+  });
 });
 
 describe('P19: an answer that breaks off is visibly broken', () => {
