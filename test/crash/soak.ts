@@ -59,7 +59,7 @@ export async function soak(options: SoakOptions): Promise<Soaked> {
     const [disturbed] = await Promise.all([disturbing, storm.run([base], () => over)]);
     options.say('the storm is over; waiting for everything to converge');
     const last = world.spawn({ DUMPER_ROLE: 'publish' });
-    await storm.settle(base, 120);
+    await storm.settle(base);
     last.process.kill('SIGTERM');
     if ((await last.ended).code !== 0) throw new Error(`the last publisher: ${last.errors()}`);
     return await judge(world, storm, disturbed);
