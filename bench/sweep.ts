@@ -75,7 +75,7 @@ async function measured(read: pg.Pool, state: State, runs: number): Promise<Cost
 async function remember(state: State, read: pg.Pool): Promise<void> {
   const tables = [...(await allTables(read)).values()];
   const tokens = tables.map((table) => revisionToken(table, profile));
-  await state.records.noticed(tables, { quietSeconds: 0, hotTableFactor: 0 }, false);
+  await state.records.noticed(tables, { quietSeconds: 0, hotTableFactor: 0 });
   await state.pool.query(
     `UPDATE dumper.publication SET token = given.token, life = 'published', variants = $3
      FROM unnest($1::text[], $2::text[]) AS given(id, token) WHERE publication.id = given.id`,

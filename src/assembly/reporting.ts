@@ -25,8 +25,8 @@ export function reported(records: Records, report: Report | null): Records {
   if (report === null) return records;
   return {
     ...records,
-    noticed: async (notices, pace, rebuild, fromReader) => {
-      const appointments = await records.noticed(notices, pace, rebuild, fromReader);
+    noticed: async (notices, pace) => {
+      const appointments = await records.noticed(notices, pace);
       for (const { id } of notices) report.tell(id, { state: 'pending' });
       return appointments;
     },

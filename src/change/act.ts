@@ -84,8 +84,8 @@ export async function startChange(world: ChangeWorld): Promise<Change> {
   const queue = await openConfigured(config, log, smallTableBytes);
   const look = createLook({ read: world.read, records: state.records, queue, pace });
   const rebuild = async (ids: readonly ResourceId[]): Promise<void> => {
-    const asked = ids.map((id) => ({ id }));
-    await queue.sendNow(await state.records.noticed(asked, pace, true));
+    const asked = ids.map((id) => ({ id, rebuild: true }));
+    await queue.sendNow(await state.records.noticed(asked, pace));
   };
   const { rights } = world;
   const readers = rights ? createReaders({ ...world, rights, records: state.records, look: look.at }) : null;

@@ -104,7 +104,7 @@ async function otherSlots(world: AttemptWorld, due: Appointment): Promise<JobEnd
   const bytes = await world.sizeOf(due.id);
   const isSmall = (size: number): boolean => size <= world.smallTableBytes;
   if (bytes === null || isSmall(bytes) === isSmall(due.tableBytes)) return null;
-  const [appointment] = await world.records.noticed([{ id: due.id, bytes }], world.pace, false);
+  const [appointment] = await world.records.noticed([{ id: due.id, bytes }], world.pace);
   return appointment === undefined
     ? null
     : { kind: 'again', appointment: { ...appointment, waitSeconds: 0 } };

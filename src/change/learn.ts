@@ -21,7 +21,7 @@ export async function learnFromStore(
     else if (tables.has(id)) await records.lost([id], 'missed');
     // a file of this name that nothing else says is ours may be anybody's
     else if (known.has(id) || revisions.has(id))
-      await records.noticed([{ id }], { quietSeconds: 0, hotTableFactor: 0 }, false);
+      await records.noticed([{ id }], { quietSeconds: 0, hotTableFactor: 0 });
   });
   const absent = [...known.values()].filter(({ id, token, held }) => token && !held && !listed.has(id));
   if (absent.length > 0) {

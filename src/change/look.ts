@@ -27,15 +27,7 @@ export interface LookWorld {
 export function createLook(world: LookWorld): Look {
   const at = batched<Notice>(
     ({ id, rebuild, fromReader }) => `${id}/${rebuild === true}/${fromReader === true}`,
-    async (notices) => {
-      for (const some of Map.groupBy(
-        notices,
-        ({ rebuild, fromReader }) => `${rebuild}/${fromReader}`,
-      ).values()) {
-        const { rebuild = false, fromReader = false } = some[0] ?? {};
-        await world.queue.send(await world.records.noticed(some, world.pace, rebuild, fromReader));
-      }
-    },
+    async (notices) => world.queue.send(await world.records.noticed(notices, world.pace)),
   );
   const named = batched<string>(
     (name) => name,

@@ -70,13 +70,8 @@ export interface Pace {
 }
 
 export interface Records {
-  /** Someone said look. With `rebuild` the next publication is made even if nothing changed. */
-  noticed(
-    notices: readonly Notice[],
-    pace: Pace,
-    rebuild: boolean,
-    fromReader?: boolean,
-  ): Promise<Appointment[]>;
+  /** Someone said look. A table that was spoken of in several ways has as many appointments. */
+  noticed(notices: readonly Notice[], pace: Pace): Promise<Appointment[]>;
   /** When a job of this table may begin, and whether it is to publish whatever the token says. */
   due(id: ResourceId, pace: Pace, isRetry: boolean): Promise<Due>;
   /** The manifest as it is now: published by us, or the table as it is. */
@@ -101,16 +96,18 @@ type DueRow = AppointmentRow & { rebuild: boolean; stale: number };
 export function createRecords(pool: pg.Pool): Records {
   const column = (event: LifeEvent): string => JSON.stringify(lifeAfter(event));
   return {
-    noticed: async (notices, pace, rebuild, fromReader = false) => {
-      const sizes = new Map(notices.map(({ id, bytes }) => [id, bytes ?? null]));
-      const values = [[...sizes.keys()], [...sizes.values()], column('noticed'), rebuild];
-      const { rows } = await pool.query<AppointmentRow>(noticed, [
-        ...values,
-        pace.quietSeconds,
-        pace.hotTableFactor,
-        !fromReader,
-      ]);
-      return rows.map(appointment);
+    noticed: async (notices, { quietSeconds, hotTableFactor }) => {
+      const said = ({ rebuild, fromReader }: Notice): string => `${rebuild === true}/${fromReader === true}`;
+      const appointments: Appointment[] = [];
+      for (const alike of Map.groupBy(notices, said).values()) {
+        const { rebuild = false, fromReader = false } = alike[0] ?? {};
+        const sizes = new Map(alike.map(({ id, bytes }) => [id, bytes ?? null]));
+        const tables = [[...sizes.keys()], [...sizes.values()], column('noticed')];
+        const how = [rebuild, quietSeconds, hotTableFactor, !fromReader];
+        const { rows } = await pool.query<AppointmentRow>(noticed, [...tables, ...how]);
+        appointments.push(...rows.map(appointment));
+      }
+      return appointments;
     },
     due: async (id, pace, isRetry) => {
       const { rows } = await pool.query<DueRow>(due, [id, pace.quietSeconds, pace.hotTableFactor, isRetry]);

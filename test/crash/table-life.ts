@@ -88,8 +88,7 @@ export async function openTableLife(): Promise<TableLife> {
 }
 
 async function look({ state, queued }: Life, notices: readonly Notice[]): Promise<void> {
-  for (const [rebuild, some] of Map.groupBy(notices, (notice) => notice.rebuild === true))
-    await state.records.noticed(some, pace, rebuild);
+  await state.records.noticed(notices, pace);
   for (const notice of notices) queued.add(notice.id);
 }
 
