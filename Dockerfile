@@ -23,7 +23,7 @@ WORKDIR /app
 COPY --from=build /build/node_modules ./node_modules
 COPY --from=build /build/dist ./dist
 COPY package.json openapi.yaml LICENSE ./
-RUN printf '#!/bin/sh\nexec node --max-semi-space-size=8 --disable-warning=ExperimentalWarning /app/dist/main.js "$@"\n' > /usr/local/bin/datastore-dumper \
+RUN printf '#!/bin/sh\nexec node --max-semi-space-size=8 --heap-growing-percent=25 --disable-warning=ExperimentalWarning /app/dist/main.js "$@"\n' > /usr/local/bin/datastore-dumper \
     && chmod 0755 /usr/local/bin/datastore-dumper \
     && mkdir /blobs && chown 1000:1000 /blobs
 USER 1000:1000

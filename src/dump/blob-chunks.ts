@@ -1,8 +1,8 @@
 /**
  * The formatter's small pieces, gathered into chunks that all blobs of a format read and that are then used again: a
- * publication allocates next to nothing, whatever the table's size (promise P14).
+ * publication allocates next to nothing, whatever the table's size, and neither does a live answer (promise P14).
  */
-import type { BlobSink } from './blob-sink.ts';
+import type { BlobSink, Chunk } from './blob-sink.ts';
 
 /** Large enough that what a chunk costs beside its bytes (promises, system calls) is nothing. */
 const chunkBytes = 256 * 1024;
@@ -18,6 +18,21 @@ export function createChunkPool(): ChunkPool {
     take: () => idle.pop() ?? Buffer.allocUnsafeSlow(chunkBytes),
     give: (buffer) => void idle.push(buffer),
   };
+}
+
+/** Copies of bytes that are valid during the call only. */
+export function* inChunks(bytes: Uint8Array, pool: ChunkPool): Generator<Chunk> {
+  for (let from = 0; from < bytes.length; from += chunkBytes) {
+    const piece = bytes.subarray(from, from + chunkBytes);
+    const buffer = pool.take();
+    buffer.set(piece);
+    yield { bytes: buffer.subarray(0, piece.length), release: () => pool.give(buffer) };
+  }
+}
+
+/** A copy of a few bytes, in memory of its own. */
+export function ownChunk(bytes: Uint8Array): Chunk {
+  return { bytes: Buffer.from(bytes), release: () => undefined };
 }
 
 export interface Gatherer {

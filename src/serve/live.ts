@@ -10,6 +10,8 @@ import type { Socket } from 'node:net';
 import type { Context } from 'koa';
 import type { CkanProfile } from '../ckan-profile.ts';
 import { readColumns } from '../catalogue.ts';
+import { createChunkPool, inChunks, ownChunk } from '../dump/blob-chunks.ts';
+import type { Chunk } from '../dump/blob-sink.ts';
 import { copyOut } from '../dump/copy.ts';
 import { createFormatter } from '../dump/format/formatter.ts';
 import type { Formatter } from '../dump/formatter.ts';
@@ -109,7 +111,7 @@ async function scan(
   ask: LiveAsk,
   wire: Wire,
   signal: AbortSignal,
-): Promise<Uint8Array[] | null> {
+): Promise<Chunk[] | null> {
   const client = await connect(world);
   const onError = (): void => undefined;
   client.on('error', onError);
@@ -124,10 +126,8 @@ async function scan(
   try {
     signal.throwIfAborted();
     const plan = await answered(prepare(world, client, ask));
-    const last =
-      plan.kind === 'plan'
-        ? await answer(world, ctx, ask, { client, plan, wire, signal })
-        : refuse(world, ctx, plan);
+    if (plan.kind === 'refused') answerPlain(ctx, world.config, plan.status, plan.message);
+    const last = plan.kind === 'plan' ? await answer(world, ctx, ask, { client, plan, wire, signal }) : null;
     await answered(client.query('COMMIT'));
     clean = true;
     return last;
@@ -136,11 +136,6 @@ async function scan(
     client.release(!clean || signal.aborted);
     if (clean) client.removeListener('error', onError);
   }
-}
-
-function refuse(world: ServeWorld, ctx: Context, refusal: Refusal): null {
-  answerPlain(ctx, world.config, refusal.status, refusal.message);
-  return null;
 }
 
 async function connect(world: ServeWorld): Promise<PoolClient> {
@@ -194,21 +189,24 @@ async function answer(
   ctx: Context,
   ask: LiveAsk,
   { client, plan, wire, signal }: Running,
-): Promise<Uint8Array[] | null> {
+): Promise<Chunk[] | null> {
   const { format, bom } = ask.question;
   describe(ctx, world, ask);
   if (ctx.method === 'HEAD') return null;
   const formatter = createFormatter({ columns: plan.columns, formats: [format], profile: ask.profile });
+  const pool = createChunkPool();
+  const keep = (bytes: Uint8Array): Iterable<Chunk> =>
+    wire.bytes > 0 ? inChunks(bytes, pool) : [ownChunk(bytes)];
   // Copies: what the formatter gives is valid during the call only.
-  let held: Uint8Array[] = [...(bom ? [byteOrderMark] : []), Buffer.from(headOf(plan, formatter, ask))];
+  let held: Chunk[] = [...(bom ? [ownChunk(byteOrderMark)] : []), ownChunk(headOf(plan, formatter, ask))];
   const { rows } = await copyOut(client, plan.copy, {
     onBytes: (chunk) => {
       const before = formatter.rows;
-      const rest = formatter.feed(chunk, (_format, bytes) => held.push(Buffer.from(bytes)));
+      const rest = formatter.feed(chunk, (_format, bytes) => held.push(...keep(bytes)));
       if (rest !== null || formatter.rows === before) return rest;
       if (wire.bytes === 0) encodeAsWanted(wire, ctx, world.config);
       ctx.respond = false;
-      for (const bytes of held) wire.write(bytes);
+      for (const { bytes, release } of held) wire.write(bytes, release);
       held = [];
       return null;
     },
@@ -219,7 +217,7 @@ async function answer(
   if (rows !== formatter.rows) {
     throw new DumperError('COPY_BROKEN', `Postgres sent ${rows} rows, ${formatter.rows} were written`);
   }
-  return [...held, Buffer.from(formatter.tail(format))];
+  return [...held, ownChunk(formatter.tail(format))];
 }
 
 /** Of CKAN's `fields=`, the head names no column although every row has them all. */
@@ -239,9 +237,9 @@ function describe(ctx: Context, { config }: ServeWorld, ask: LiveAsk): void {
 }
 
 /** The last piece; an answer of which nothing was sent yet gets its length. */
-async function finish(ctx: Context, wire: Wire, last: readonly Uint8Array[]): Promise<void> {
+async function finish(ctx: Context, wire: Wire, last: readonly Chunk[]): Promise<void> {
   ctx.respond = false;
-  if (wire.bytes === 0) ctx.length = last.reduce((sum, bytes) => sum + bytes.length, 0);
-  for (const bytes of last) if (bytes.length > 0) wire.write(bytes);
+  if (wire.bytes === 0) ctx.length = last.reduce((sum, { bytes }) => sum + bytes.length, 0);
+  for (const { bytes, release } of last) if (bytes.length > 0) wire.write(bytes, release);
   await wire.end();
 }

@@ -13,7 +13,8 @@ export interface Wire {
   readonly bytes: number;
   /** Encode all that is written from now on; before the first byte only. */
   encode(encoding: Encoding): void;
-  write(bytes: Uint8Array): void;
+  /** `release` is called when nobody reads the bytes any more. */
+  write(bytes: Uint8Array, release?: () => void): void;
   /**
    * Undefined when more may be written at once; rejects when the client leaves or takes nothing for too long.
    * `onProgress` hears of each part that the client took.
@@ -26,6 +27,11 @@ export interface Wire {
 /** What is under way to the client at once: a deadline counts for so much, not for a row of any size. */
 const underWayBytes = 256 * 1024;
 
+interface Waiting {
+  readonly bytes: Uint8Array;
+  readonly release: (() => void) | undefined;
+}
+
 export function createWire(response: ServerResponse, stallSeconds: number): Wire {
   let bytes = 0;
   let encoder: Encoder | null = null;
@@ -33,7 +39,7 @@ export function createWire(response: ServerResponse, stallSeconds: number): Wire
   response.on('error', () => undefined);
   const until = (stream: Writable, event: 'drain' | 'finish'): Promise<void> =>
     waitFor(response, stream, event, stallSeconds);
-  let waiting: Uint8Array[] = [];
+  let waiting: Waiting[] = [];
   const pump = (isFree = false): void => {
     const room = (): boolean => response.writableLength + (encoder?.writableLength ?? 0) < underWayBytes;
     waiting = give(waiting, encoder ?? response, room, isFree);
@@ -58,10 +64,10 @@ export function createWire(response: ServerResponse, stallSeconds: number): Wire
     encode: (encoding) => {
       encoder = encodeInto(response, encoding);
     },
-    write: (chunk) => {
+    write: (chunk, release) => {
       const isFirst = bytes === 0;
       bytes += chunk.length;
-      waiting.push(chunk);
+      waiting.push({ bytes: chunk, release });
       pump();
       if (isFirst) encoder?.flush();
     },
@@ -80,17 +86,13 @@ export function createWire(response: ServerResponse, stallSeconds: number): Wire
 }
 
 /** Give chunks in pieces while there is room, one at least where the sink is known to be free; returns what is left. */
-function give(
-  chunks: readonly Uint8Array[],
-  sink: Writable,
-  room: () => boolean,
-  isFree: boolean,
-): Uint8Array[] {
+function give(chunks: readonly Waiting[], sink: Writable, room: () => boolean, isFree: boolean): Waiting[] {
   let mayGive = isFree;
-  for (const [index, chunk] of chunks.entries()) {
-    for (let from = 0; from < chunk.length; from += underWayBytes) {
-      if (!mayGive && !room()) return [chunk.subarray(from), ...chunks.slice(index + 1)];
-      sink.write(chunk.subarray(from, from + underWayBytes));
+  for (const [index, { bytes, release }] of chunks.entries()) {
+    for (let from = 0; from < bytes.length; from += underWayBytes) {
+      if (!mayGive && !room()) return [{ bytes: bytes.subarray(from), release }, ...chunks.slice(index + 1)];
+      const isLast = from + underWayBytes >= bytes.length;
+      sink.write(bytes.subarray(from, from + underWayBytes), isLast ? release : undefined);
       mayGive = false;
     }
   }
