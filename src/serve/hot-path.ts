@@ -1,6 +1,6 @@
 /**
- * The commonest answer, given without Koa: `GET /datastore/dump/<id>` is redirected to a fresh blob. It costs half of
- * what it costs as a middleware (`npm run bench -- --only redirects`), and a portal's crawlers ask for little else.
+ * The commonest answer, given without Koa: `GET /datastore/dump/<id>` is redirected to a fresh blob. It costs two thirds
+ * of what it costs as a middleware (`docs/decisions/09`), and a portal's crawlers ask for little else.
  *
  * The same judge decides, and the same headers go out. Whatever is less common goes to Koa, with the verdict that is
  * there already: any other answer than a redirect, other methods and paths, requests of other origins, conditional ones.
