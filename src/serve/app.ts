@@ -13,7 +13,7 @@ import { setCrossOrigin } from './cors.ts';
 import { resetSocket } from './departure.ts';
 import { answerHealth, createReadiness } from './health.ts';
 import { createHotPath, type Early } from './hot-path.ts';
-import { createJudge, type Asked } from './judge.ts';
+import { createJudge } from './judge.ts';
 import { answerNotice } from './notices.ts';
 import { createObserver, requestIdOf, type Given, type Observer } from './observe.ts';
 import { answerStyle, answerTablePage, answerTablesPage } from './pages.ts';
@@ -32,7 +32,6 @@ export function createService(world: ServeWorld): RequestListener {
   const judge = createJudge(world);
   const observer = createObserver(world);
   const early = new WeakMap<IncomingMessage, Early>();
-  const judgeOnce = (ctx: Context, asked: Asked) => early.get(ctx.req)?.verdict ?? judge(asked);
   const app = new Koa();
   // Faults of a connection; those of ours were logged and answered below.
   app.on('error', (error: unknown) => world.log.debug({ err: error }, 'connection fault'));
@@ -41,7 +40,7 @@ export function createService(world: ServeWorld): RequestListener {
     const startedAt = early.get(ctx.req)?.startedAt ?? performance.now();
     return observe(world, observer, { ctx, next, startedAt });
   });
-  const answerDump = createDumpRoute(world, judgeOnce);
+  const answerDump = createDumpRoute(world, { judge, early });
   app.use((ctx, next) => dumps(world, answerDump, ctx, next));
   app.use(protectOwnRoutes);
   const router = createRouter(world);

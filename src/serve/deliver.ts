@@ -18,8 +18,8 @@ import type { Context } from 'koa';
 import type { Manifest, ManifestBlob } from '../dump/manifest.ts';
 import { isDumperError, reasonOf } from '../errors.ts';
 import { entityTag, reprDigest } from './entity-tag.ts';
-import { forbidCaching, setCaching } from './plain.ts';
-import { locationOf, redirectText, redirectType, sign, type Location } from './redirect.ts';
+import { setCaching } from './plain.ts';
+import { redirectHead, redirectText, sign } from './redirect.ts';
 import { answerUnchanged, describeBlob, sendBlob, type Sendable } from './send-blob.ts';
 import type { ServeWorld } from './world.ts';
 
@@ -52,7 +52,9 @@ export async function deliverBlob(world: ServeWorld, ctx: Context, fresh: FreshB
   ctx.set('X-Dump-Revision', fresh.manifest.revision);
   if (answerUnchanged(ctx, { etag: entityTag(fresh.blob) })) return done;
   if (delivery === 'redirect' && ctx.method !== 'HEAD') {
-    redirect(ctx, await locationOf(world, fresh));
+    ctx.status = 302;
+    ctx.body = redirectText;
+    ctx.set(await redirectHead(world, fresh));
     return done;
   }
   const blob = sendableOf(fresh);
@@ -65,15 +67,6 @@ export async function deliverBlob(world: ServeWorld, ctx: Context, fresh: FreshB
   if (delivery === 'stream') return stream(world, ctx, blob);
   tellNginx(ctx, blob, await sign(world, fresh));
   return done;
-}
-
-/** No entity tag: a cache could renew a stored redirect by it (304) after the address has ended. */
-function redirect(ctx: Context, { url, signed }: Location): void {
-  if (signed) forbidCaching(ctx);
-  ctx.status = 302;
-  ctx.set('Location', url);
-  ctx.type = redirectType;
-  ctx.body = redirectText;
 }
 
 function sendableOf({ manifest, blob, disposition }: FreshBlob): Sendable {

@@ -7,18 +7,14 @@
  */
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import { noTraces } from '../traces.ts';
-import { variesByOrigin } from './cors.ts';
-import type { FreshBlob } from './deliver.ts';
-import type { Asked, Judge, Verdict } from './judge.ts';
+import { readAsked, type Asked, type Judge, type Verdict } from './judge.ts';
 import { requestIdOf, type Observer } from './observe.ts';
-import { cacheControlOf, decidedBy } from './plain.ts';
-import { parseQuestion } from './question/parse.ts';
-import { locationOf, redirectText, redirectType } from './redirect.ts';
-import { whoAsks } from './who-asks.ts';
+import { redirectHead, redirectText } from './redirect.ts';
 import type { ServeWorld } from './world.ts';
 
 /** What was found out of a request before Koa got it. */
 export interface Early {
+  readonly asked: Asked;
   readonly verdict: Promise<Verdict>;
   /** `performance.now()` */
   readonly startedAt: number;
@@ -40,7 +36,7 @@ export function createHotPath(world: ServeWorld, options: HotPathOptions): Reque
     const verdict = judge(asked);
     const head = await headOf(verdict);
     if (head === null) {
-      early.set(request, { verdict, startedAt });
+      early.set(request, { asked, verdict, startedAt });
       return koa(request, response);
     }
     const id = requestIdOf(request.headers['x-request-id']);
@@ -53,8 +49,6 @@ export function createHotPath(world: ServeWorld, options: HotPathOptions): Reque
       source: 'blob',
       format: asked.question.kind === 'question' ? asked.question.format : undefined,
       bytes: 0,
-      broken: undefined,
-      reason: undefined,
       seconds: (performance.now() - startedAt) / 1000,
     };
     observer.count(given);
@@ -64,7 +58,7 @@ export function createHotPath(world: ServeWorld, options: HotPathOptions): Reque
     const [, path = '', name = '', query = ''] = plainTarget.exec(request.url ?? '') ?? [];
     if (name === '' || !isPlain(request)) koa(request, response);
     else {
-      const asked = { name, query, question: parseQuestion(query), caller: whoAsks(world, request.headers) };
+      const asked = readAsked(world, request.headers, name, query);
       answer(request, response, path, asked).catch(() => koa(request, response));
     }
   };
@@ -92,22 +86,6 @@ function createHeads(world: ServeWorld): (verdict: Promise<Verdict>) => Promise<
 async function headOf(world: ServeWorld, judged: Promise<Verdict>): Promise<Head | null> {
   const verdict = await judged;
   if (verdict.kind !== 'allowed' || verdict.blob === null || verdict.blob.withoutRedirect) return null;
-  return redirectHead(world, verdict.blob);
-}
-
-async function redirectHead(world: ServeWorld, fresh: FreshBlob): Promise<Head> {
-  const { config } = world;
-  const { url, signed } = await locationOf(world, fresh);
-  const head = {
-    'X-Content-Type-Options': 'nosniff',
-    'Cache-Control': cacheControlOf(fresh.public && !signed),
-    Vary: variesByOrigin(config) ? `Origin, ${decidedBy(config)}` : decidedBy(config),
-    'X-Dump-Source': 'blob',
-    'X-Dump-Revision': fresh.manifest.revision,
-    Location: url,
-    'Content-Type': redirectType,
-    // else Node would send it in chunks
-    'Content-Length': String(Buffer.byteLength(redirectText)),
-  };
+  const head = { 'X-Content-Type-Options': 'nosniff', ...(await redirectHead(world, verdict.blob)) };
   return Object.entries(head).flat();
 }

@@ -14,6 +14,7 @@
  *
  * Promises P4 (the token is read within this very request), P9 and P11. Only CKAN's order of checks differs by version.
  */
+import type { IncomingHttpHeaders } from 'node:http';
 import type { CkanProfile } from '../ckan-profile.ts';
 import { readColumns } from '../catalogue.ts';
 import { contentDisposition } from '../content-disposition.ts';
@@ -28,7 +29,9 @@ import { fileNameOf, needsName } from './file-name.ts';
 import type { LiveAsk } from './live.ts';
 import { createLookUp } from './look-up.ts';
 import type { Question, Refusal } from './question.ts';
+import { parseQuestion } from './question/parse.ts';
 import { isWhole, isWholeFor } from './question/whole.ts';
+import { whoAsks } from './who-asks.ts';
 import type { ServeWorld } from './world.ts';
 
 export interface Asked {
@@ -39,6 +42,16 @@ export interface Asked {
   /** The same query, read. */
   readonly question: Question | Refusal;
   readonly caller: Caller;
+}
+
+/** A question as a path and headers put it. */
+export function readAsked(
+  world: Pick<ServeWorld, 'config'>,
+  headers: IncomingHttpHeaders,
+  name: string,
+  query: string,
+): Asked {
+  return { name, query, question: parseQuestion(query), caller: whoAsks(world, headers) };
 }
 
 export type Verdict =

@@ -16,8 +16,8 @@ export interface Given {
   /** Of the body, where the dump and blob routes sent one. */
   readonly bytes: number | undefined;
   /** Why it broke off. */
-  readonly broken: string | undefined;
-  readonly reason: string | undefined;
+  readonly broken?: string | undefined;
+  readonly reason?: string | undefined;
   readonly seconds: number;
 }
 

@@ -31,11 +31,6 @@ export function setCaching(ctx: Context, config: Config, isPublic: boolean): voi
   ctx.vary(decidedBy(config));
 }
 
-/** After `setCaching`: not to be kept after all. */
-export function forbidCaching(ctx: Context): void {
-  ctx.set('Cache-Control', nobodys);
-}
-
 export function answerPlain(ctx: Context, config: Config, status: number, message: string): void {
   setCaching(ctx, config, false);
   ctx.remove('Content-Disposition');

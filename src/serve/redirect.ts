@@ -6,7 +6,10 @@
  */
 import type { BlobStore } from '../blob-store.ts';
 import { publicPrefix, type ManifestBlob } from '../dump/manifest.ts';
+import { variesByOrigin } from './cors.ts';
 import { createRecent } from './decisions.ts';
+import type { FreshBlob } from './deliver.ts';
+import { cacheControlOf, decidedBy } from './plain.ts';
 import type { ServeWorld } from './world.ts';
 
 export interface Wanted {
@@ -27,7 +30,28 @@ export interface Location {
 
 /** The body of a redirect, for whoever follows none. */
 export const redirectText = 'The dump is at the address in Location\n';
-export const redirectType = 'text/plain; charset=utf-8';
+
+/**
+ * What a redirect says, but for what every answer does. No entity tag: a cache could renew a stored redirect by it (304)
+ * after the address has ended.
+ */
+export async function redirectHead(
+  world: Pick<ServeWorld, 'config' | 'store'>,
+  fresh: FreshBlob,
+): Promise<Readonly<Record<string, string>>> {
+  const { config } = world;
+  const { url, signed } = await locationOf(world, fresh);
+  return {
+    'Cache-Control': cacheControlOf(fresh.public && !signed),
+    Vary: variesByOrigin(config) ? `Origin, ${decidedBy(config)}` : decidedBy(config),
+    'X-Dump-Source': 'blob',
+    'X-Dump-Revision': fresh.manifest.revision,
+    Location: url,
+    'Content-Type': 'text/plain; charset=utf-8',
+    // else Node would send it in chunks
+    'Content-Length': String(Buffer.byteLength(redirectText)),
+  };
+}
 
 export async function locationOf(
   world: Pick<ServeWorld, 'config' | 'store'>,

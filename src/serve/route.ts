@@ -9,28 +9,29 @@
  * | allowed, with a blob | the blob: 302, 200, 206, 304 or 416 (`deliver.ts`) |
  * | allowed | live, 200; 400 for what Postgres refuses; 503 without a slot (`live.ts`) |
  */
+import type { IncomingMessage } from 'node:http';
 import type { Context } from 'koa';
 import type { ResourceId } from '../table.ts';
 import { deliverBlob, type FreshBlob } from './deliver.ts';
-import type { Asked, Verdict } from './judge.ts';
+import type { Early } from './hot-path.ts';
+import { readAsked, type Judge, type Verdict } from './judge.ts';
 import { answerLive, type LiveAsk } from './live.ts';
 import { answerPlain, answerUnavailable, notFoundMessage, unavailableRetrySeconds } from './plain.ts';
-import { parseQuestion } from './question/parse.ts';
-import { whoAsks } from './who-asks.ts';
 import type { ServeWorld } from './world.ts';
 
 export type AnswerDump = (ctx: Context, name: string, query: string) => Promise<void>;
 
+/** What the hot path found out `early` is not found out again. */
 export function createDumpRoute(
   world: ServeWorld,
-  judge: (ctx: Context, asked: Asked) => Promise<Verdict>,
+  { judge, early }: { readonly judge: Judge; readonly early: WeakMap<IncomingMessage, Early> },
 ): AnswerDump {
   return async (ctx, name, query) => {
-    const question = parseQuestion(query);
-    if (question.kind === 'question') ctx.state['format'] = question.format;
-    const caller = whoAsks(world, ctx.headers);
-    const asked = { name, query, question, caller };
-    return answer(world, ctx, await world.traces.span('judge', {}, () => judge(ctx, asked)));
+    const known = early.get(ctx.req);
+    const asked = known?.asked ?? readAsked(world, ctx.headers, name, query);
+    if (asked.question.kind === 'question') ctx.state['format'] = asked.question.format;
+    const verdict = await world.traces.span('judge', {}, () => known?.verdict ?? judge(asked));
+    return answer(world, ctx, verdict);
   };
 }
 

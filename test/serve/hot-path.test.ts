@@ -24,7 +24,7 @@ interface Line {
   readonly path?: string;
 }
 
-function requestLines({ log }: Serving): Omit<Line, 'time' | 'milliseconds'>[] {
+function requestLines({ log }: Serving): Line[] {
   return log
     .map((line) => JSON.parse(line) as Line & { time: string; milliseconds: number })
     .filter(({ msg }) => msg === 'request')
