@@ -1,5 +1,5 @@
 /** A blob store that only counts: what the way out costs without any store. Bytes were hashed on their way here. */
-import type { BlobSource, BlobStore } from '../src/blob-store.ts';
+import type { BlobSource, BlobStore } from '../src/blob-store/blob-store.ts';
 
 export function hashingStore(): BlobStore {
   const sizes = new Map<string, number>();

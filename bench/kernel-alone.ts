@@ -4,7 +4,7 @@
  *   npx node --cpu-prof bench/kernel-alone.ts [--type jsonb] [--format json]
  */
 import { parseArgs } from 'node:util';
-import { ckanProfile } from '../src/ckan-profile.ts';
+import { ckanProfile } from '../src/ckan/profile.ts';
 import { createFormatter } from '../src/dump/format/formatter.ts';
 import { formats, type Format } from '../src/format.ts';
 import { copyMessages } from '../test/dump/copy-messages.ts';

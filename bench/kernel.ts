@@ -6,14 +6,14 @@
  */
 import { parseArgs } from 'node:util';
 import { Pool } from 'pg';
-import { readColumns } from '../src/catalogue.ts';
-import { ckanProfile } from '../src/ckan-profile.ts';
+import { readColumns } from '../src/postgres/catalogue.ts';
+import { ckanProfile } from '../src/ckan/profile.ts';
 import { copyOut } from '../src/dump/copy.ts';
 import { createFormatter } from '../src/dump/format/formatter.ts';
 import { wholeTable } from '../src/dump/selection.ts';
 import { formats, type Format } from '../src/format.ts';
-import type { PoolClient } from '../src/postgres.ts';
-import { asResourceId } from '../src/table.ts';
+import type { PoolClient } from '../src/postgres/pool.ts';
+import { asResourceId } from '../src/postgres/table.ts';
 import { startPostgres } from '../test/world/postgres-server.ts';
 import { kernelTables } from './kernel-tables.ts';
 

@@ -4,7 +4,7 @@ import { Transform, Writable } from 'node:stream';
 import { format as csvFormat } from 'fast-csv';
 import type pg from 'pg';
 import QueryStream from 'pg-query-stream';
-import { quoteIdentifier } from '../src/table.ts';
+import { quoteIdentifier } from '../src/postgres/table.ts';
 import type { Format } from '../src/format.ts';
 
 type Row = Record<string, unknown>;

@@ -2,11 +2,11 @@
 import pg from 'pg';
 import { installTriggers, removeTriggers } from '../src/change/journal.ts';
 import { sweep, type SweepWorld } from '../src/change/sweep.ts';
-import { ckanProfile } from '../src/ckan-profile.ts';
+import { ckanProfile } from '../src/ckan/profile.ts';
 import { variants } from '../src/format.ts';
 import { createLog } from '../src/log.ts';
-import { allTables, createRestMemory, revisionToken } from '../src/revision.ts';
-import { openState, type State } from '../src/state.ts';
+import { allTables, createRestMemory, revisionToken } from '../src/postgres/revision.ts';
+import { openState, type State } from '../src/state/state.ts';
 import { cpuByProgram, cpuSpent } from './cpu.ts';
 import { spread } from './measure.ts';
 import type { Line } from './report.ts';

@@ -1,6 +1,6 @@
 /** The tables that are measured: shapes of open data, filled by SQL to about the CSV size asked for. */
 import type { Client } from 'pg';
-import { quoteIdentifier } from '../src/table.ts';
+import { quoteIdentifier } from '../src/postgres/table.ts';
 
 export interface Shape {
   readonly name: string;

@@ -6,7 +6,7 @@
  */
 import { Client } from 'pg';
 import { fold, installTriggers } from '../src/change/journal.ts';
-import { allTables, lookUp } from '../src/revision.ts';
+import { allTables, lookUp } from '../src/postgres/revision.ts';
 import { freshDatabase } from '../test/world/postgres.ts';
 import { startPostgres } from '../test/world/postgres-server.ts';
 

@@ -2,7 +2,7 @@
  * Which bytes of a blob a request wants (RFC 9110, sections 13.1.5, 14.1.2 and 14.2). Part of answering a dump that
  * goes through the service itself.
  */
-import type { ByteRange } from './blob-store.ts';
+import type { ByteRange } from './blob-store/blob-store.ts';
 
 export type AskedRange =
   | { readonly kind: 'whole' }

@@ -3,22 +3,22 @@
  * The only reader of `process`: builds the world from the environment, runs one command, and ends with its exit code.
  */
 import { readFileSync } from 'node:fs';
-import { openPermission } from './assembly/permission.ts';
-import { openPublishing, type Publishing } from './assembly/publishing.ts';
-import { startSidecar } from './assembly/sidecar.ts';
-import { openWorld, type World } from './assembly/world.ts';
+import { openPermission } from './app/permission.ts';
+import { openPublishing, type Publishing } from './app/publishing.ts';
+import { startSidecar } from './app/service.ts';
+import { openWorld, type World } from './app/context.ts';
 import { openBlobStore } from './blob-store/open.ts';
 import { runProgram, type Actions, type ExitCode, type Run, type TableOptions } from './cli/program.ts';
-import { doctorCommand } from './commands/doctor.ts';
-import { publishCommand } from './commands/publish.ts';
-import { statusCommand } from './commands/status.ts';
-import { sweepCommand } from './commands/sweep.ts';
-import { installCommand, removeCommand } from './commands/triggers.ts';
-import { verifyCommand } from './commands/verify.ts';
-import { readConfig, type Config, type Need } from './config.ts';
+import { doctorCommand } from './cli/commands/doctor.ts';
+import { publishCommand } from './cli/commands/publish.ts';
+import { statusCommand } from './cli/commands/status.ts';
+import { sweepCommand } from './cli/commands/sweep.ts';
+import { installCommand, removeCommand } from './cli/commands/triggers.ts';
+import { verifyCommand } from './cli/commands/verify.ts';
+import { readConfig, type Config, type Need } from './config/config.ts';
 import { runDemo, type Environment } from './demo/demo.ts';
 import { createLog } from './log.ts';
-import { openState } from './state.ts';
+import { openState } from './state/state.ts';
 import { openTraces } from './traces.ts';
 
 type Variables = Readonly<Record<string, string | undefined>>;

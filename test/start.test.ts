@@ -4,8 +4,8 @@
  */
 import { afterEach, describe, expect, test } from 'vitest';
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
-import { startSidecar, type Sidecar } from '../src/assembly/sidecar.ts';
-import { readConfig } from '../src/config.ts';
+import { startSidecar, type Sidecar } from '../src/app/service.ts';
+import { readConfig } from '../src/config/config.ts';
 import { createLog } from '../src/log.ts';
 import { eventually } from './world/eventually.ts';
 import { asAdmin, freePort, freshDatabase, type Database } from './world/postgres.ts';

@@ -3,7 +3,7 @@
  * what replaces the version just read, and both again when they no longer hold.
  */
 import { randomBytes } from 'node:crypto';
-import type { BlobStore } from '../blob-store.ts';
+import type { BlobStore } from './blob-store.ts';
 import { DumperError } from '../errors.ts';
 
 /**

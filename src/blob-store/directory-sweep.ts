@@ -1,8 +1,8 @@
 /** Listing and clearing away in a directory store, its own affairs left out (promise P7). */
 import { readdir, rm, rmdir, stat } from 'node:fs/promises';
 import path from 'node:path';
-import type { BlobListing } from '../blob-store.ts';
-import { orNull, placeOf } from './directory-file.ts';
+import type { BlobListing } from './blob-store.ts';
+import { orNull, placeOf } from './directory-files.ts';
 import { reservedSegments } from './key.ts';
 
 /** Every blob whose key begins with `under`, folder by folder. */

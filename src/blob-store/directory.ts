@@ -24,7 +24,7 @@ import {
   type PutOptions,
   type SignOptions,
   type SmallObject,
-} from '../blob-store.ts';
+} from './blob-store.ts';
 import { DumperError, isDumperError } from '../errors.ts';
 import { signPath } from '../signed-path.ts';
 import {
@@ -38,7 +38,7 @@ import {
   writeUnfinished,
   type StoredHeaders,
   closed,
-} from './directory-file.ts';
+} from './directory-files.ts';
 import { openLock, type DirectoryLock } from './directory-lock.ts';
 import { abortUnfinished, deleteAll, list } from './directory-sweep.ts';
 import { checkedKey } from './key.ts';

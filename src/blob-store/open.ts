@@ -1,6 +1,6 @@
 /** Opens the blob store that `DUMPER_BLOB_STORE` names. */
 import { fileURLToPath } from 'node:url';
-import type { BlobStore } from '../blob-store.ts';
+import type { BlobStore } from './blob-store.ts';
 import { DumperError } from '../errors.ts';
 import { openDirectory } from './directory.ts';
 import { openS3 } from './s3.ts';

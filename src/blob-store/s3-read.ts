@@ -1,10 +1,10 @@
 /** Reading objects of S3: a stream that is whole or an error, a head, and small objects with their version. */
 import { Readable } from 'node:stream';
 import { GetObjectCommand, HeadObjectCommand, type GetObjectCommandOutput } from '@aws-sdk/client-s3';
-import { smallObjectBytes, type BlobHead, type ByteRange, type SmallObject } from '../blob-store.ts';
+import { smallObjectBytes, type BlobHead, type ByteRange, type SmallObject } from './blob-store.ts';
 import { DumperError } from '../errors.ts';
-import { unavailable } from './s3-fault.ts';
-import { orNull, type Place } from './s3-place.ts';
+import { unavailable } from './s3-errors.ts';
+import { orNull, type Place } from './s3-location.ts';
 import { abortReason } from './s3-upload.ts';
 
 export async function read(

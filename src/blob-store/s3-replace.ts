@@ -3,8 +3,8 @@
  * versitygw; a store that refuses them is compared first and then written (see the port).
  */
 import { HeadObjectCommand, PutObjectCommand, type PutObjectCommandInput } from '@aws-sdk/client-s3';
-import { faultOf, isAbsent, isLostCondition, isNotImplemented } from './s3-fault.ts';
-import { orNull, type Place } from './s3-place.ts';
+import { faultOf, isAbsent, isLostCondition, isNotImplemented } from './s3-errors.ts';
+import { orNull, type Place } from './s3-location.ts';
 import { readSmall } from './s3-read.ts';
 
 type Replacement = 'switched' | 'conflict';

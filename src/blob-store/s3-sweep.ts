@@ -6,8 +6,8 @@ import {
   ListObjectsV2Command,
   type ListMultipartUploadsCommandOutput,
 } from '@aws-sdk/client-s3';
-import type { BlobListing } from '../blob-store.ts';
-import { orNull, said, type Place } from './s3-place.ts';
+import type { BlobListing } from './blob-store.ts';
+import { orNull, said, type Place } from './s3-location.ts';
 
 /** The most keys that one request may delete. */
 const deletionsEach = 1000;

@@ -14,10 +14,10 @@ import {
   type CompletedPart,
   type S3Client,
 } from '@aws-sdk/client-s3';
-import type { BlobSource, PutOptions } from '../blob-store.ts';
+import type { BlobSource, PutOptions } from './blob-store.ts';
 import { DumperError } from '../errors.ts';
 import type { PartBuffers } from './part-buffers.ts';
-import { unavailable } from './s3-fault.ts';
+import { unavailable } from './s3-errors.ts';
 
 const mebibyte = 1024 * 1024;
 const leastPartBytes = 5 * mebibyte;

@@ -5,11 +5,11 @@
 import { randomUUID } from 'node:crypto';
 import { GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3';
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
-import type { BlobStore, SignOptions } from '../blob-store.ts';
+import type { BlobStore, SignOptions } from './blob-store.ts';
 import { checkedKey } from './key.ts';
 import { createPartBuffers } from './part-buffers.ts';
 import { createS3Clients } from './s3-client.ts';
-import { said, type Place } from './s3-place.ts';
+import { said, type Place } from './s3-location.ts';
 import { head, read, readSmall } from './s3-read.ts';
 import { replaceSmall } from './s3-replace.ts';
 import { abortUnfinished, deleteAll, list } from './s3-sweep.ts';

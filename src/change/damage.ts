@@ -3,11 +3,11 @@
  * restore. The listing tells by number and bytes where to look; the objects themselves decide. Such a table is
  * published anew whether it changed or not. That a blob of the right length holds other bytes, `verify` alone finds.
  */
-import type { BlobStore } from '../blob-store.ts';
-import { placeOfKey, type Manifest } from '../dump/manifest.ts';
-import type { TableRecord } from '../state/record.ts';
-import type { ResourceId } from '../table.ts';
-import { eachOf, type Listing, type Reading } from './listing.ts';
+import type { BlobStore } from '../blob-store/blob-store.ts';
+import { placeOfKey, type Manifest } from '../manifest.ts';
+import type { TableRecord } from '../state/publications.ts';
+import type { ResourceId } from '../postgres/table.ts';
+import { eachOf, type Listing, type Reading } from './store-inventory.ts';
 
 /** Tables whose manifest names blobs that are not there; those being published now are left for another time. */
 export async function damagedTables(

@@ -1,6 +1,6 @@
 /** A sweep of thousands of tables must not hold up the end: once the signal aborts, its next step is none (promise P20). */
-import type { BlobStore } from '../blob-store.ts';
-import type { Queryable } from '../postgres.ts';
+import type { BlobStore } from '../blob-store/blob-store.ts';
+import type { Queryable } from '../postgres/pool.ts';
 
 export interface Endable {
   readonly store: BlobStore;

@@ -2,7 +2,7 @@
  * The SQL of the change journal, the source of exact revision tokens (promise P4). It lives in a schema of its own:
  * CKAN 2.11 and before take every table of schema `public` for a resource, and their purge command would drop it.
  */
-import { journal } from '../revision.ts';
+import { journal } from '../postgres/revision.ts';
 
 const { schema, rowTrigger, truncateTrigger, modulus } = journal;
 

@@ -5,9 +5,9 @@
  */
 import type pg from 'pg';
 import { DumperError, reasonOf } from '../errors.ts';
-import type { Queryable } from '../postgres.ts';
-import { allTables, journal } from '../revision.ts';
-import { quoteIdentifier, type ResourceId } from '../table.ts';
+import type { Queryable } from '../postgres/pool.ts';
+import { allTables, journal } from '../postgres/revision.ts';
+import { quoteIdentifier, type ResourceId } from '../postgres/table.ts';
 import { eventObjects, eventTriggers, journalObjects } from './journal.sql.ts';
 
 const schema = journal.schema;

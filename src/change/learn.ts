@@ -2,9 +2,9 @@
  * What the manifests of a listing teach the records: those that are not known yet are read, those that are not there
  * any more are forgotten. The manifest is the truth (promise P5).
  */
-import type { Records } from '../state/record.ts';
-import type { ResourceId } from '../table.ts';
-import { eachOf, type Listing, type Reading } from './listing.ts';
+import type { Records } from '../state/publications.ts';
+import type { ResourceId } from '../postgres/table.ts';
+import { eachOf, type Listing, type Reading } from './store-inventory.ts';
 
 export async function learnFromStore(
   { records, reading }: { readonly records: Records; readonly reading: Pick<Reading, 'published'> },

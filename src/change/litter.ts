@@ -6,11 +6,11 @@
  * it unchanged, or gone, and clears away under the table's fence, when no other publication of it can be under way.
  * Only keys of the layout's own shape count, so that strangers below the same prefix are never touched.
  */
-import { placeOfKey } from '../dump/manifest.ts';
-import { deadKeys } from '../dump/retire.ts';
-import type { TableRecord } from '../state/record.ts';
-import type { ResourceId } from '../table.ts';
-import { eachOf, type ListedRevision, type Listing, type Reading } from './listing.ts';
+import { placeOfKey } from '../manifest.ts';
+import { deadKeys } from '../publish/cleanup.ts';
+import type { TableRecord } from '../state/publications.ts';
+import type { ResourceId } from '../postgres/table.ts';
+import { eachOf, type ListedRevision, type Listing, type Reading } from './store-inventory.ts';
 
 export interface LitterWorld {
   readonly reading: Pick<Reading, 'published'>;

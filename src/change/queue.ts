@@ -9,8 +9,8 @@
 import { PgBoss, type Job } from 'pg-boss';
 import { reasonOf } from '../errors.ts';
 import type { Log } from '../log.ts';
-import type { Appointment } from '../state/record.ts';
-import type { ResourceId } from '../table.ts';
+import type { Appointment } from '../state/publications.ts';
+import type { ResourceId } from '../postgres/table.ts';
 
 export const queueSchema = 'dumper_queue';
 const queueNames = { small: 'publish-small', large: 'publish-large', dead: 'publish-dead' } as const;

@@ -7,19 +7,19 @@
  * is the truth (promises P4 and P5); blobs that nothing names, and such that are missing, are found then too. The
  * sweep itself publishes nothing; it only puts tables into the queue.
  */
-import type { BlobStore } from '../blob-store.ts';
-import type { CkanProfile } from '../ckan-profile.ts';
+import type { BlobStore } from '../blob-store/blob-store.ts';
+import type { CkanProfile } from '../ckan/profile.ts';
 import { reasonOf } from '../errors.ts';
 import type { Variant } from '../format.ts';
 import type { Log } from '../log.ts';
-import type { Queryable } from '../postgres.ts';
-import { allTables, revisionToken, type RestMemory, type TableState } from '../revision.ts';
-import type { Notice, Records, TableRecord } from '../state/record.ts';
-import type { ResourceId } from '../table.ts';
+import type { Queryable } from '../postgres/pool.ts';
+import { allTables, revisionToken, type RestMemory, type TableState } from '../postgres/revision.ts';
+import type { Notice, Records, TableRecord } from '../state/publications.ts';
+import type { ResourceId } from '../postgres/table.ts';
 import { damagedTables } from './damage.ts';
 import { attachMissing, fold, journalStatus } from './journal.ts';
 import { learnFromStore } from './learn.ts';
-import { createReading, listStore, type Listing, type Reading } from './listing.ts';
+import { createReading, listStore, type Listing, type Reading } from './store-inventory.ts';
 import { tablesWithLitter } from './litter.ts';
 
 export interface SweepWorld {

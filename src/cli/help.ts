@@ -1,6 +1,6 @@
 /** What `--help` adds to the list of commands: examples, exit codes and every setting, read from the settings table. */
-import type { Setting } from '../setting.ts';
-import { settings } from '../settings.ts';
+import type { Setting } from '../config/setting.ts';
+import { settings } from '../config/settings.ts';
 
 export const examples = `Examples:
   datastore-dumper demo                                try it, with nothing installed

@@ -3,7 +3,7 @@
  * object an event for machines. All three are fed by the same stream of events.
  */
 import { Listr } from 'listr2';
-import { bytesText, countText, durationText } from '../measure.ts';
+import { bytesText, countText, durationText } from '../units.ts';
 import type { ExitCode, Output } from './program.ts';
 
 /** What a publication tells while it runs; `rows` and `bytes` only grow. */

@@ -1,5 +1,5 @@
 /** `status` as a table: plain columns in a pipe, cut to the width of a terminal; one JSON object a line on request. */
-import { bytesText, countText, durationText } from '../measure.ts';
+import { bytesText, countText, durationText } from '../units.ts';
 import type { Output } from './program.ts';
 
 /** One table's line of `status`. */

@@ -12,7 +12,7 @@ import path from 'node:path';
 import type { Writable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import type { ClientBase, Submittable } from 'pg';
-import { quoteIdentifier, type Sql } from '../table.ts';
+import { quoteIdentifier, type Sql } from '../postgres/table.ts';
 
 const batchBytes = 64 * 1024;
 const newline = 0x0a;

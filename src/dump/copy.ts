@@ -9,9 +9,9 @@
 import type { Socket } from 'node:net';
 import type pg from 'pg';
 import { DumperError, isDumperError, reasonOf } from '../errors.ts';
-import type { PoolClient } from '../postgres.ts';
-import { tapSocket } from '../postgres-socket.ts';
-import type { Sql } from '../table.ts';
+import type { PoolClient } from '../postgres/pool.ts';
+import { tapSocket } from '../postgres/socket.ts';
+import type { Sql } from '../postgres/table.ts';
 
 export interface CopyOptions {
   /**

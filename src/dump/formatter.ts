@@ -4,7 +4,7 @@
  * `format/` holds the implementation (a WebAssembly kernel that scans CopyData messages once). Live answers and blobs
  * use the same one, so their bytes are the same code.
  */
-import type { CkanProfile } from '../ckan-profile.ts';
+import type { CkanProfile } from '../ckan/profile.ts';
 import type { Format } from '../format.ts';
 import type { PythonJson } from '../python-json.ts';
 

@@ -6,9 +6,9 @@
  * knows the versions' spelling), CKAN's `nested` JSON and arrays as JSON text with `null` for NULL. Source of facts:
  * recorded answers of CKAN 2.11.6 and 2.12.0.
  */
-import { readInfo, type CatalogueColumn } from '../catalogue.ts';
-import type { CkanProfile } from '../ckan-profile.ts';
-import { quoteIdentifier, sql, type ResourceId, type Sql } from '../table.ts';
+import { readInfo, type CatalogueColumn } from '../postgres/catalogue.ts';
+import type { CkanProfile } from '../ckan/profile.ts';
+import { quoteIdentifier, sql, type ResourceId, type Sql } from '../postgres/table.ts';
 import type { OutputColumn } from './formatter.ts';
 
 /**

@@ -6,11 +6,11 @@
  * (Postgres manual, "Caveats" of chapter MVCC); LOCK itself takes no snapshot. The wait is bounded.
  */
 import type pg from 'pg';
-import { readColumns, type CatalogueColumn } from '../catalogue.ts';
+import { readColumns, type CatalogueColumn } from '../postgres/catalogue.ts';
 import { DumperError, reasonOf } from '../errors.ts';
-import { isUnavailable, type PoolClient } from '../postgres.ts';
-import { settledState, tableState, type TableState } from '../revision.ts';
-import { quoteIdentifier, type ResourceId } from '../table.ts';
+import { isUnavailable, type PoolClient } from '../postgres/pool.ts';
+import { settledState, tableState, type TableState } from '../postgres/revision.ts';
+import { quoteIdentifier, type ResourceId } from '../postgres/table.ts';
 import { scanSettings } from './selection.ts';
 
 export interface Snapshot {

@@ -8,24 +8,24 @@ import Koa, { type Context, type Next } from 'koa';
 import { redact } from '../log.ts';
 import { blobsRoute } from '../signed-path.ts';
 import { noTraces } from '../traces.ts';
-import { answerBlobPath } from './blobs.ts';
+import { answerBlobPath } from './directory-blobs.ts';
 import { setCrossOrigin } from './cors.ts';
-import { resetSocket } from './departure.ts';
+import { resetSocket } from './client-abort.ts';
 import { answerHealth, createReadiness } from './health.ts';
-import { createHotPath, type Early } from './hot-path.ts';
-import { createJudge } from './judge.ts';
-import { answerNotice } from './notices.ts';
-import { createObserver, requestIdOf, type Given, type Observer } from './observe.ts';
+import { createHotPath, type Early } from './fast-redirect.ts';
+import { createJudge } from './resolve.ts';
+import { answerNotice } from './webhook.ts';
+import { createObserver, requestIdOf, type Given, type Observer } from './request-log.ts';
 import { answerStyle, answerTablePage, answerTablesPage } from './pages.ts';
-import { answerError, answerPlain } from './plain.ts';
+import { answerError, answerPlain } from './errors.ts';
 import { answerProblem } from './problem.ts';
-import { protectOwnRoutes } from './protection.ts';
+import { protectOwnRoutes } from './security-headers.ts';
 import { answerRebuildForm, readForm } from './rebuild-form.ts';
 import { createDumpRoute, type AnswerDump } from './route.ts';
 import { answerRebuild, answerStatus, answerStatusList } from './status.ts';
-import { dumpNameOf, readTarget } from './target.ts';
+import { dumpNameOf, readTarget } from './dump-url.ts';
 import { traceDump } from './trace.ts';
-import type { ServeWorld } from './world.ts';
+import type { ServeWorld } from './context.ts';
 
 /** All that the service answers, as the listener of an HTTP server. */
 export function createService(world: ServeWorld): RequestListener {

@@ -6,7 +6,7 @@
  */
 import { createHmac } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
-import type { CredentialHeaders } from '../ckan.ts';
+import type { CredentialHeaders } from '../ckan/client.ts';
 
 export interface Caller {
   /** `anonymous`, or a keyed hash of the credentials: safe to use as a key, useless to anybody who reads it. */

@@ -4,7 +4,7 @@
  * `set_cors_headers_for_response`).
  */
 import type { Context } from 'koa';
-import type { Config } from '../config.ts';
+import type { Config } from '../config/config.ts';
 
 export function setCrossOrigin(ctx: Context, config: Config): void {
   if (variesByOrigin(config)) ctx.vary('Origin');

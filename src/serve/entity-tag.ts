@@ -1,5 +1,5 @@
 /** Entity tags of blobs: strong, made of the blob's sha256, the same through every way of delivery (RFC 9110, 8.8.3). */
-import type { ManifestBlob } from '../dump/manifest.ts';
+import type { ManifestBlob } from '../manifest.ts';
 
 export function entityTag(blob: Pick<ManifestBlob, 'sha256'>): string {
   return `"sha256-${blob.sha256}"`;

@@ -3,8 +3,8 @@
  * calls the resource; as asked, alias or id, where that is not to be had), `{id}`, `{date}` (UTC, `2026-11-21`) and
  * `{ext}`. What a file system cannot hold, or what makes a name look like another, becomes `_` (promise P17).
  */
-import type { CkanProfile } from '../ckan-profile.ts';
-import type { ResourceId } from '../table.ts';
+import type { CkanProfile } from '../ckan/profile.ts';
+import type { ResourceId } from '../postgres/table.ts';
 import type { Question } from './question.ts';
 import { dumpFileName } from './question/whole.ts';
 

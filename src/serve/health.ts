@@ -8,7 +8,7 @@
 import type { Context } from 'koa';
 import { reasonOf } from '../errors.ts';
 import { redact } from '../log.ts';
-import type { Check, ServeWorld } from './world.ts';
+import type { Check, ServeWorld } from './context.ts';
 
 interface Finding {
   readonly ok: boolean;

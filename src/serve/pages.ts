@@ -3,7 +3,7 @@
  * No script, no inline style, and a policy (`protection.ts`) that allows none (promises P9, P17).
  */
 import type { Context } from 'koa';
-import type { Manifest } from '../dump/manifest.ts';
+import type { Manifest } from '../manifest.ts';
 import { redact } from '../log.ts';
 import { anonymous } from './caller.ts';
 import { pageStyle } from './page/style.ts';
@@ -15,11 +15,11 @@ import {
   renderStatusPage,
   type TableSummary,
 } from './page/tables-page.ts';
-import type { TableRecord } from '../state/record.ts';
-import { answerPlain } from './plain.ts';
+import type { TableRecord } from '../state/publications.ts';
+import { answerPlain } from './errors.ts';
 import { knownRecords, seeTable, seeTables, type Seen, type TableStatus } from './status.ts';
 import { isAdmin, whoAsks } from './who-asks.ts';
-import type { ServeWorld } from './world.ts';
+import type { ServeWorld } from './context.ts';
 
 export async function answerTablesPage(world: ServeWorld, ctx: Context): Promise<void> {
   const query = parsePageQuery(new URLSearchParams(ctx.querystring));

@@ -9,10 +9,11 @@
  * Anonymous is asked first, once for all callers: what it may read, everybody may, as bad tokens are anonymous to CKAN.
  * Whatever is not a plain yes or no is `unavailable`, never a guess.
  */
-import type { Ckan, CkanAnswer } from '../ckan.ts';
+import type { Ckan, CkanAnswer } from '../ckan/client.ts';
 import type { Log } from '../log.ts';
 import { anonymous, type Caller } from './caller.ts';
-import { createRecent, type Decision, type Remembered, type SharedDecisions } from './decisions.ts';
+import { createRecent } from '../lru.ts';
+import type { Decision, Remembered, SharedDecisions } from './decisions.ts';
 
 export type Permit =
   | { readonly kind: 'allowed'; /** Anonymous users may read it too. */ readonly public: boolean }

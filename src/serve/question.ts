@@ -5,13 +5,13 @@
  * (`set_config('dumper.v1', $1, true)`, read back by `current_setting`), since COPY takes no parameters; identifiers
  * come from the catalogue (promise P16).
  */
-import type { CatalogueColumn } from '../catalogue.ts';
+import type { CatalogueColumn } from '../postgres/catalogue.ts';
 import type { Format } from '../format.ts';
 import type { OutputColumn } from '../dump/formatter.ts';
 import type { PythonJson, PythonObject } from '../python-json.ts';
-import type { ResourceId, Sql } from '../table.ts';
+import type { ResourceId, Sql } from '../postgres/table.ts';
 
-export type { CatalogueColumn } from '../catalogue.ts';
+export type { CatalogueColumn } from '../postgres/catalogue.ts';
 
 /** A parameter that CKAN refuses, or that CKAN fails on and we refuse: one plain line naming it. */
 export interface Refusal {

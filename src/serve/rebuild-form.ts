@@ -4,13 +4,13 @@
  */
 import { bodyParser } from '@koa/bodyparser';
 import type { Context } from 'koa';
-import { asking } from '../postgres.ts';
-import { lookUp } from '../revision.ts';
+import { asking } from '../postgres/pool.ts';
+import { lookUp } from '../postgres/revision.ts';
 import { renderWrongToken } from './page/table-page.ts';
 import { sendPage } from './pages.ts';
-import { answerPlain } from './plain.ts';
+import { answerPlain } from './errors.ts';
 import { isAdminToken } from './who-asks.ts';
-import type { ServeWorld } from './world.ts';
+import type { ServeWorld } from './context.ts';
 
 /** Reads a small form; anything else is no body. */
 export const readForm = bodyParser({ enableTypes: ['form'], formLimit: '4kb', onError: () => undefined });

@@ -4,13 +4,13 @@
  *
  * Only configured origins are ever named; nothing of the request is part of a URL but the table it resolved to.
  */
-import type { BlobStore } from '../blob-store.ts';
-import { publicPrefix, type ManifestBlob } from '../dump/manifest.ts';
+import type { BlobStore } from '../blob-store/blob-store.ts';
+import { publicPrefix, type ManifestBlob } from '../manifest.ts';
 import { variesByOrigin } from './cors.ts';
-import { createRecent } from './decisions.ts';
-import type { FreshBlob } from './deliver.ts';
-import { cacheControlOf, decidedBy } from './plain.ts';
-import type { ServeWorld } from './world.ts';
+import { createRecent } from '../lru.ts';
+import type { FreshBlob } from './blob-response.ts';
+import { cacheControlOf, decidedBy } from './errors.ts';
+import type { ServeWorld } from './context.ts';
 
 export interface Wanted {
   readonly blob: ManifestBlob;

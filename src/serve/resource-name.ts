@@ -4,10 +4,10 @@
  * Asked only for who may read the table. Kept under the caller's own key unless everybody may read it, so that nobody is
  * ever told a name by another's right (promise P9). A CKAN that does not answer costs the name, not the dump.
  */
-import type { Ckan } from '../ckan.ts';
-import type { ResourceId } from '../table.ts';
+import type { Ckan } from '../ckan/client.ts';
+import type { ResourceId } from '../postgres/table.ts';
 import { anonymous, type Caller } from './caller.ts';
-import { createRecent } from './decisions.ts';
+import { createRecent } from '../lru.ts';
 
 export interface ResourceNames {
   /** Null where it has none, or CKAN does not tell it. */

@@ -11,13 +11,13 @@
  */
 import type { IncomingMessage } from 'node:http';
 import type { Context } from 'koa';
-import type { ResourceId } from '../table.ts';
-import { deliverBlob, type FreshBlob } from './deliver.ts';
-import type { Early } from './hot-path.ts';
-import { readAsked, type Judge, type Verdict } from './judge.ts';
-import { answerLive, type LiveAsk } from './live.ts';
-import { answerPlain, answerUnavailable, notFoundMessage, unavailableRetrySeconds } from './plain.ts';
-import type { ServeWorld } from './world.ts';
+import type { ResourceId } from '../postgres/table.ts';
+import { deliverBlob, type FreshBlob } from './blob-response.ts';
+import type { Early } from './fast-redirect.ts';
+import { readAsked, type Judge, type Verdict } from './resolve.ts';
+import { answerLive, type LiveAsk } from './live-response.ts';
+import { answerPlain, answerUnavailable, notFoundMessage, unavailableRetrySeconds } from './errors.ts';
+import type { ServeWorld } from './context.ts';
 
 export type AnswerDump = (ctx: Context, name: string, query: string) => Promise<void>;
 

@@ -6,11 +6,11 @@
  */
 import { pipeline } from 'node:stream/promises';
 import type { Context } from 'koa';
-import type { BlobStore, ByteRange } from '../blob-store.ts';
+import type { BlobStore, ByteRange } from '../blob-store/blob-store.ts';
 import { ifRangeHolds, parseRange } from '../byte-range.ts';
 import { isNamed } from './entity-tag.ts';
-import { departure, resetSocket } from './departure.ts';
-import { createWire } from './wire.ts';
+import { departure, resetSocket } from './client-abort.ts';
+import { createWire } from './response-writer.ts';
 
 export interface Sendable {
   readonly key: string;

@@ -6,15 +6,15 @@
  * publication: `fresh`, `building` with the rows done, `failed` with the reason, `pending`, `absent`.
  */
 import type { Context } from 'koa';
-import type { Manifest } from '../dump/manifest.ts';
-import { asking } from '../postgres.ts';
-import { lookUp, type TableState } from '../revision.ts';
-import type { TableRecord } from '../state/record.ts';
+import type { Manifest } from '../manifest.ts';
+import { asking } from '../postgres/pool.ts';
+import { lookUp, type TableState } from '../postgres/revision.ts';
+import type { TableRecord } from '../state/publications.ts';
 import { redact } from '../log.ts';
-import { asResourceId } from '../table.ts';
+import { asResourceId } from '../postgres/table.ts';
 import { answerProblem } from './problem.ts';
 import { isAdmin, whoAsks } from './who-asks.ts';
-import type { ServeWorld } from './world.ts';
+import type { ServeWorld } from './context.ts';
 
 export interface TableStatus {
   readonly id: string;

@@ -3,8 +3,8 @@
  * answer, and says what the log says, without the table's name and the query.
  */
 import type { Context, Next } from 'koa';
-import { dumpNameOf, readTarget } from './target.ts';
-import type { ServeWorld } from './world.ts';
+import { dumpNameOf, readTarget } from './dump-url.ts';
+import type { ServeWorld } from './context.ts';
 
 const route = '/datastore/dump/{id}';
 

@@ -3,7 +3,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Context } from 'koa';
 import { callerOf, type Caller } from './caller.ts';
-import type { ServeWorld } from './world.ts';
+import type { ServeWorld } from './context.ts';
 
 export function whoAsks({ config }: Pick<ServeWorld, 'config'>, headers: IncomingHttpHeaders): Caller {
   return callerOf(headers, {

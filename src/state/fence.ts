@@ -13,9 +13,9 @@
  */
 import type pg from 'pg';
 import { DumperError } from '../errors.ts';
-import { inTransaction } from '../postgres.ts';
-import type { ResourceId } from '../table.ts';
-import { lifeAfter } from '../table-life.ts';
+import { inTransaction } from '../postgres/pool.ts';
+import type { ResourceId } from '../postgres/table.ts';
+import { lifeAfter } from './publication-state.ts';
 
 export type Switched<Value> =
   { readonly kind: 'done'; readonly value: Value } | { readonly kind: 'superseded' };

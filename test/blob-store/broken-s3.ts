@@ -1,7 +1,7 @@
 /** A real S3 server behind a double and a proxy that break the link on demand; a fresh store for each test. */
 import { Readable } from 'node:stream';
 import { afterAll, afterEach, beforeAll, beforeEach, expect } from 'vitest';
-import type { BlobStore } from '../../src/blob-store.ts';
+import type { BlobStore } from '../../src/blob-store/blob-store.ts';
 import { openBlobStore, type OpenOptions } from '../../src/blob-store/open.ts';
 import { startFaultProxy, type FaultProxy } from '../world/fault-proxy.ts';
 import { startS3Faults, type S3FaultServer } from '../world/s3-faults.ts';

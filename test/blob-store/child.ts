@@ -4,7 +4,7 @@
  * peak memory.
  */
 import { Readable } from 'node:stream';
-import type { BlobStore } from '../../src/blob-store.ts';
+import type { BlobStore } from '../../src/blob-store/blob-store.ts';
 import { openBlobStore } from '../../src/blob-store/open.ts';
 import { asPut, signingSecret } from './stores.ts';
 

@@ -7,7 +7,7 @@ import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Readable } from 'node:stream';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import type { BlobStore } from '../../src/blob-store.ts';
+import type { BlobStore } from '../../src/blob-store/blob-store.ts';
 import { openBlobStore } from '../../src/blob-store/open.ts';
 import { eventually } from '../world/eventually.ts';
 import { startS3 } from '../world/s3.ts';

@@ -1,6 +1,6 @@
 /** P6, P18, P23: how S3's answers are understood: switches, wrong credentials, signed URLs, the size of parts. */
 import { expect, test } from 'vitest';
-import type { BlobStore } from '../../src/blob-store.ts';
+import type { BlobStore } from '../../src/blob-store/blob-store.ts';
 import { tryConditions } from '../../src/blob-store/conditions.ts';
 import { openBlobStore } from '../../src/blob-store/open.ts';
 import { partBytesFor } from '../../src/blob-store/s3-upload.ts';

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import type { BlobStore } from '../../src/blob-store.ts';
+import type { BlobStore } from '../../src/blob-store/blob-store.ts';
 import { DumperError } from '../../src/errors.ts';
 import { asPut, bytesOf, keysOf, partBytes, readAll, soon, storeWorlds, type StoreWorld } from './stores.ts';
 

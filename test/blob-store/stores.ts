@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
-import type { BlobStore, PutOptions } from '../../src/blob-store.ts';
+import type { BlobStore, PutOptions } from '../../src/blob-store/blob-store.ts';
 import { openBlobStore, type OpenOptions } from '../../src/blob-store/open.ts';
 import { startS3 } from '../world/s3.ts';
 

@@ -1,8 +1,8 @@
 /** P4, P5, P8, P15: whatever happens to tables, records, manifests and notices, published ends as the table is. */
 import { afterEach, expect, test } from 'vitest';
-import { signNotice, type NoticeRequest } from '../../src/change/notice.ts';
-import { manifestKey } from '../../src/dump/manifest.ts';
-import { asResourceId } from '../../src/table.ts';
+import { signNotice, type NoticeRequest } from '../../src/change/webhook.ts';
+import { manifestKey } from '../../src/manifest.ts';
+import { asResourceId } from '../../src/postgres/table.ts';
 import { eventually } from '../world/eventually.ts';
 import { actWorld, type ActWorld } from './world.ts';
 

@@ -4,9 +4,9 @@
  */
 import { array, assert, asyncProperty, constantFrom } from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { Change } from '../../src/change/act.ts';
-import { manifestKey } from '../../src/dump/manifest.ts';
-import { asResourceId, type ResourceId } from '../../src/table.ts';
+import type { Change } from '../../src/change/change.ts';
+import { manifestKey } from '../../src/manifest.ts';
+import { asResourceId, type ResourceId } from '../../src/postgres/table.ts';
 import { recordCount } from '../world/counts.ts';
 import { eventually } from '../world/eventually.ts';
 import { actWorld, type ActWorld } from './world.ts';

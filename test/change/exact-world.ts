@@ -2,8 +2,8 @@
 import { Client } from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, expect } from 'vitest';
 import { installTriggers, removeTriggers } from '../../src/change/journal.ts';
-import { lookUp } from '../../src/revision.ts';
-import { asResourceId } from '../../src/table.ts';
+import { lookUp } from '../../src/postgres/revision.ts';
+import { asResourceId } from '../../src/postgres/table.ts';
 import { freshDatabase, type Database } from '../world/postgres.ts';
 
 export const id = asResourceId('8f0c2d5e-0000-4000-8000-000000000001');

@@ -1,6 +1,6 @@
 /** Holds a table's fence and, when told, tries to switch under it: to be stopped or killed. */
-import { openState } from '../../src/state.ts';
-import { asResourceId } from '../../src/table.ts';
+import { openState } from '../../src/state/state.ts';
+import { asResourceId } from '../../src/postgres/table.ts';
 
 const [url = '', name = ''] = process.argv.slice(2);
 const id = asResourceId(name);

@@ -4,8 +4,8 @@ import { once } from 'node:events';
 import path from 'node:path';
 import { Client } from 'pg';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { openState, type State } from '../../src/state.ts';
-import { asResourceId } from '../../src/table.ts';
+import { openState, type State } from '../../src/state/state.ts';
+import { asResourceId } from '../../src/postgres/table.ts';
 import { eventually } from '../world/eventually.ts';
 import { freshDatabase, type Database } from '../world/postgres.ts';
 

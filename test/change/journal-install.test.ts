@@ -2,8 +2,8 @@
 import type { Client } from 'pg';
 import { describe, expect, test } from 'vitest';
 import { attachMissing, installTriggers, journalStatus, removeTriggers } from '../../src/change/journal.ts';
-import { lookUp } from '../../src/revision.ts';
-import { asResourceId } from '../../src/table.ts';
+import { lookUp } from '../../src/postgres/revision.ts';
+import { asResourceId } from '../../src/postgres/table.ts';
 import { asSuperuser, connect, exactWorld, id, tokenOf } from './exact-world.ts';
 
 const world = exactWorld();

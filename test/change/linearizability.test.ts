@@ -7,8 +7,8 @@ import { createHash } from 'node:crypto';
 import { Client } from 'pg';
 import { expect, test } from 'vitest';
 import { fold, installTriggers } from '../../src/change/journal.ts';
-import { lookUp, tableState } from '../../src/revision.ts';
-import { asResourceId } from '../../src/table.ts';
+import { lookUp, tableState } from '../../src/postgres/revision.ts';
+import { asResourceId } from '../../src/postgres/table.ts';
 import { recordCount } from '../world/counts.ts';
 import { freshDatabase, startPostgres, type Database, type PostgresServer } from '../world/postgres.ts';
 

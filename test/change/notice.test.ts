@@ -7,7 +7,7 @@ import {
   readNotice,
   signNotice,
   type Notice,
-} from '../../src/change/notice.ts';
+} from '../../src/change/webhook.ts';
 
 const secret = 'a secret';
 const now = new Date('2026-11-21T12:00:00Z');

@@ -1,6 +1,6 @@
 /** P5: whose settings are in force, where processes with different ones share a state database. */
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { openState, type State } from '../../src/state.ts';
+import { openState, type State } from '../../src/state/state.ts';
 import { createPrecedence } from '../../src/state/precedence.ts';
 import { eventually } from '../world/eventually.ts';
 import { freshDatabase, type Database } from '../world/postgres.ts';

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { createLog } from '../../src/log.ts';
 import { openQueue, type HandleJob, type Queue, type QueueOptions } from '../../src/change/queue.ts';
-import { asResourceId, type ResourceId } from '../../src/table.ts';
+import { asResourceId, type ResourceId } from '../../src/postgres/table.ts';
 import { eventually } from '../world/eventually.ts';
 import { freshDatabase, type Database } from '../world/postgres.ts';
 

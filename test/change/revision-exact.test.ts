@@ -1,7 +1,7 @@
 /** P4, exact tier: every way to change a table changes its token, and nothing else does. */
 import { describe, expect, test } from 'vitest';
 import { fold, installTriggers } from '../../src/change/journal.ts';
-import { allTables, lookUp, tableState } from '../../src/revision.ts';
+import { allTables, lookUp, tableState } from '../../src/postgres/revision.ts';
 import { asSuperuser, exactWorld, id, tokenOf } from './exact-world.ts';
 
 const world = exactWorld();

@@ -1,7 +1,7 @@
 /** P4, read-only tier: what rights to read alone can tell, where it lags, and what makes up for it. */
 import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { ckanProfile } from '../../src/ckan-profile.ts';
+import { ckanProfile } from '../../src/ckan/profile.ts';
 import {
   allTables,
   createRestMemory,
@@ -11,8 +11,8 @@ import {
   settledState,
   tableState,
   type TableState,
-} from '../../src/revision.ts';
-import { asResourceId } from '../../src/table.ts';
+} from '../../src/postgres/revision.ts';
+import { asResourceId } from '../../src/postgres/table.ts';
 import { eventually } from '../world/eventually.ts';
 import { freshDatabase, startPostgres, type Database, type PostgresServer } from '../world/postgres.ts';
 

@@ -1,15 +1,15 @@
 /** P4: a setting of the server, the database or the role by which values print otherwise makes another token. */
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { readColumns } from '../../src/catalogue.ts';
-import { ckanProfile } from '../../src/ckan-profile.ts';
+import { readColumns } from '../../src/postgres/catalogue.ts';
+import { ckanProfile } from '../../src/ckan/profile.ts';
 import { copyOut } from '../../src/dump/copy.ts';
 import { createFormatter } from '../../src/dump/format/formatter.ts';
 import { scanSettings, wholeTable } from '../../src/dump/selection.ts';
 import { installTriggers, removeTriggers } from '../../src/change/journal.ts';
-import { createPool } from '../../src/postgres.ts';
-import { allTables, lookUp, tableState } from '../../src/revision.ts';
-import { asResourceId } from '../../src/table.ts';
+import { createPool } from '../../src/postgres/pool.ts';
+import { allTables, lookUp, tableState } from '../../src/postgres/revision.ts';
+import { asResourceId } from '../../src/postgres/table.ts';
 import { freshDatabase, type Database } from '../world/postgres.ts';
 
 const profile = ckanProfile('2.12');

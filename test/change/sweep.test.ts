@@ -1,9 +1,9 @@
 /** P20, P21: a sweep whose surroundings fail, are strange or have no end. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
-import { manifestKey } from '../../src/dump/manifest.ts';
+import { manifestKey } from '../../src/manifest.ts';
 import { DumperError } from '../../src/errors.ts';
-import { asResourceId, type ResourceId } from '../../src/table.ts';
+import { asResourceId, type ResourceId } from '../../src/postgres/table.ts';
 import { eventually } from '../world/eventually.ts';
 import { actWorld, type ActWorld } from './world.ts';
 

@@ -1,7 +1,7 @@
 /** The life of a table's dumps: whatever happens in whatever order, what it says last is so. */
 import { array, assert, constantFrom, property } from 'fast-check';
 import { expect, test } from 'vitest';
-import { lifeEvents, lives, nextLife, type Life, type LifeEvent } from '../../src/table-life.ts';
+import { lifeEvents, lives, nextLife, type Life, type LifeEvent } from '../../src/state/publication-state.ts';
 
 const after = (events: readonly LifeEvent[]): Life =>
   events.reduce<Life>((life, event) => nextLife[life][event], 'absent');

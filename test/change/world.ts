@@ -5,13 +5,13 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { Readable } from 'node:stream';
 import { Client, Pool } from 'pg';
-import type { BlobStore } from '../../src/blob-store.ts';
+import type { BlobStore } from '../../src/blob-store/blob-store.ts';
 import { openDirectory } from '../../src/blob-store/directory.ts';
-import { startChange, type Change } from '../../src/change/act.ts';
-import type { PublishRequest } from '../../src/change/attempt.ts';
+import { startChange, type Change } from '../../src/change/change.ts';
+import type { PublishRequest } from '../../src/change/worker.ts';
 import { installTriggers } from '../../src/change/journal.ts';
-import { ckanProfile } from '../../src/ckan-profile.ts';
-import { readConfig } from '../../src/config.ts';
+import { ckanProfile } from '../../src/ckan/profile.ts';
+import { readConfig } from '../../src/config/config.ts';
 import {
   blobKey,
   manifestKey,
@@ -20,13 +20,13 @@ import {
   revisionPrefix,
   writeManifest,
   type Manifest,
-} from '../../src/dump/manifest.ts';
-import type { PublishOutcome } from '../../src/dump/publish.ts';
+} from '../../src/manifest.ts';
+import type { PublishOutcome } from '../../src/publish/publish.ts';
 import { variants } from '../../src/format.ts';
 import { createLog } from '../../src/log.ts';
-import { revisionToken, settledState, tableState } from '../../src/revision.ts';
-import { openState, type State } from '../../src/state.ts';
-import { asResourceId, type ResourceId } from '../../src/table.ts';
+import { revisionToken, settledState, tableState } from '../../src/postgres/revision.ts';
+import { openState, type State } from '../../src/state/state.ts';
+import { asResourceId, type ResourceId } from '../../src/postgres/table.ts';
 import { freshDatabase, type Database } from '../world/postgres.ts';
 
 export const profile = ckanProfile('2.12');

@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterEach, expect, test } from 'vitest';
-import { openWorld } from '../../src/assembly/world.ts';
-import { doctorCommand } from '../../src/commands/doctor.ts';
-import { readConfig } from '../../src/config.ts';
+import { openWorld } from '../../src/app/context.ts';
+import { doctorCommand } from '../../src/cli/commands/doctor.ts';
+import { readConfig } from '../../src/config/config.ts';
 import { createLog } from '../../src/log.ts';
 import { asAdmin, freshDatabase } from '../world/postgres.ts';
 

@@ -1,9 +1,9 @@
 /** The command line: what it parses, what it refuses, and which exit code each outcome has. */
 import { describe, expect, it } from 'vitest';
 import { runProgram, type Actions, type Run } from '../../src/cli/program.ts';
-import { readConfig } from '../../src/config.ts';
+import { readConfig } from '../../src/config/config.ts';
 import { DumperError } from '../../src/errors.ts';
-import { settings } from '../../src/settings.ts';
+import { settings } from '../../src/config/settings.ts';
 
 interface Ran {
   readonly code: number;

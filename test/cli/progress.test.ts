@@ -1,6 +1,6 @@
 /** Progress in a pipe, for machines, and the numbers it prints. */
 import { describe, expect, it } from 'vitest';
-import { bytesText, countText, durationText } from '../../src/measure.ts';
+import { bytesText, countText, durationText } from '../../src/units.ts';
 import { barText, showProgress, type Progress } from '../../src/cli/progress.ts';
 import { showStatus } from '../../src/cli/table.ts';
 

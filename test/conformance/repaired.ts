@@ -2,7 +2,7 @@
  * Promise P22: a repaired answer judged cell by cell: its rows are those of the same question answered the obvious way,
  * where that is known, and each cell is what the obvious formatter makes of the same question's CSV.
  */
-import { ckanProfile } from '../../src/ckan-profile.ts';
+import { ckanProfile } from '../../src/ckan/profile.ts';
 import { slowRows, type SlowColumn } from '../dump/slow-formatter.ts';
 import { readSeparated, readXml, type Rows } from './answer-rows.ts';
 import { answerObviously, type WholeTable } from './obvious.ts';

@@ -1,13 +1,13 @@
 /** What is published, read again as a stranger would: blobs against manifests, and what nothing refers to. */
 import { createHash } from 'node:crypto';
 import { buffer } from 'node:stream/consumers';
-import type { BlobStore } from '../../src/blob-store.ts';
-import { createReading, listStore } from '../../src/change/listing.ts';
+import type { BlobStore } from '../../src/blob-store/blob-store.ts';
+import { createReading, listStore } from '../../src/change/store-inventory.ts';
 import { tablesWithLitter } from '../../src/change/litter.ts';
-import { readPublished, type Manifest } from '../../src/dump/manifest.ts';
+import { readPublished, type Manifest } from '../../src/manifest.ts';
 import { formatOf, type Format, type Variant } from '../../src/format.ts';
 import { createLog } from '../../src/log.ts';
-import { asResourceId } from '../../src/table.ts';
+import { asResourceId } from '../../src/postgres/table.ts';
 
 const signal = new AbortController().signal;
 

@@ -2,8 +2,8 @@
  * The service in a process of its own, from the environment, telling each step of its publications; killed by itself
  * at `CRASH_AT=<step>:<how many times before>`.
  */
-import { startSidecar } from '../../src/assembly/sidecar.ts';
-import { readConfig } from '../../src/config.ts';
+import { startSidecar } from '../../src/app/service.ts';
+import { readConfig } from '../../src/config/config.ts';
 import { createLog } from '../../src/log.ts';
 
 const [crashStep, times = '0'] = (process.env['CRASH_AT'] ?? '').split(':');

@@ -2,12 +2,12 @@
  * P1: the links of a publication broken in every way, and what is published afterwards. Each function runs `rounds`
  * publications and returns how many met their fault; it throws at the first one that leaves something wrong.
  */
-import { createPool } from '../../src/postgres.ts';
+import { createPool } from '../../src/postgres/pool.ts';
 import { openBlobStore } from '../../src/blob-store/open.ts';
-import type { BlobStore } from '../../src/blob-store.ts';
-import { publish, type PublishWorld } from '../../src/dump/publish.ts';
+import type { BlobStore } from '../../src/blob-store/blob-store.ts';
+import { publish, type PublishWorld } from '../../src/publish/publish.ts';
 import { formats, type Format } from '../../src/format.ts';
-import { asResourceId } from '../../src/table.ts';
+import { asResourceId } from '../../src/postgres/table.ts';
 import { openPublishing, plainly, publishedVariants, type Publishing } from '../dump/publishing.ts';
 import { startFaultProxy } from '../world/fault-proxy.ts';
 import { asAdmin } from '../world/postgres.ts';

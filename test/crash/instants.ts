@@ -5,9 +5,9 @@
 import type { Client } from 'pg';
 import { isDumperError } from '../../src/errors.ts';
 import { installTriggers } from '../../src/change/journal.ts';
-import { publish } from '../../src/dump/publish.ts';
+import { publish } from '../../src/publish/publish.ts';
 import { formatOf, type Variant } from '../../src/format.ts';
-import { asResourceId } from '../../src/table.ts';
+import { asResourceId } from '../../src/postgres/table.ts';
 import { openPublishing, plainly, type Publishing } from '../dump/publishing.ts';
 import { asAdmin } from '../world/postgres.ts';
 import { blobBytes, manifestOf, readRows } from './audit.ts';

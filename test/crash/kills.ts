@@ -3,7 +3,7 @@
  * through another process; afterwards it converges, and one sweep leaves no litter (P7).
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Step } from '../../src/dump/publish.ts';
+import type { Step } from '../../src/publish/publish.ts';
 import type { S3Server } from '../world/s3.ts';
 import { eventually } from '../world/eventually.ts';
 import { faultsOf, manifestOf } from './audit.ts';

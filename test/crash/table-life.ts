@@ -3,17 +3,17 @@
  * a publication that ends at a named step without another word, its fence still held.
  */
 import type { Pool } from 'pg';
-import { createPool } from '../../src/postgres.ts';
+import { createPool } from '../../src/postgres/pool.ts';
 import { installTriggers } from '../../src/change/journal.ts';
-import { attempt, type AttemptWorld } from '../../src/change/attempt.ts';
+import { attempt, type AttemptWorld } from '../../src/change/worker.ts';
 import { sweep } from '../../src/change/sweep.ts';
-import { publish, type PublishWorld, type Step } from '../../src/dump/publish.ts';
-import { retire, withdraw } from '../../src/dump/retire.ts';
+import { publish, type PublishWorld, type Step } from '../../src/publish/publish.ts';
+import { retire, withdraw } from '../../src/publish/cleanup.ts';
 import { createLog } from '../../src/log.ts';
-import { createRestMemory, revisionToken, tableState } from '../../src/revision.ts';
-import { openState, type State } from '../../src/state.ts';
-import type { Notice } from '../../src/state/record.ts';
-import { asResourceId, type ResourceId } from '../../src/table.ts';
+import { createRestMemory, revisionToken, tableState } from '../../src/postgres/revision.ts';
+import { openState, type State } from '../../src/state/state.ts';
+import type { Notice } from '../../src/state/publications.ts';
+import { asResourceId, type ResourceId } from '../../src/postgres/table.ts';
 import { openPublishing, plainly, type Publishing } from '../dump/publishing.ts';
 import { asAdmin } from '../world/postgres.ts';
 import { blobBytes, keysIn, manifestOf, namedKeys, readRows } from './audit.ts';

@@ -1,8 +1,8 @@
 /** P1, P14: blobs that share memory which is used again are whole, whatever the pace of their uploads. */
 import { createHash, randomBytes, randomInt } from 'node:crypto';
 import { expect, test } from 'vitest';
-import { createChunkPool, gatherFor, type ChunkPool } from '../../src/dump/blob-chunks.ts';
-import { BlobSink } from '../../src/dump/blob-sink.ts';
+import { createChunkPool, gatherFor, type ChunkPool } from '../../src/dump/chunk-pool.ts';
+import { BlobSink } from '../../src/publish/blob-sink.ts';
 
 /** A pool that counts, and spoils what is given back, as the next user would. */
 function spoilingPool(): { pool: ChunkPool; made: () => number; out: () => number } {

@@ -1,10 +1,10 @@
 /** Promise P10 at the publication itself: where blobs lie follows who may read, whenever that changes. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { conceal } from '../../src/dump/conceal.ts';
-import { readPublished } from '../../src/dump/manifest.ts';
-import { publish, type PublishOutcome, type PublishWorld } from '../../src/dump/publish.ts';
+import { conceal } from '../../src/publish/conceal.ts';
+import { readPublished } from '../../src/manifest.ts';
+import { publish, type PublishOutcome, type PublishWorld } from '../../src/publish/publish.ts';
 import { installTriggers } from '../../src/change/journal.ts';
-import { asResourceId, type ResourceId } from '../../src/table.ts';
+import { asResourceId, type ResourceId } from '../../src/postgres/table.ts';
 import { asAdmin } from '../world/postgres.ts';
 import { clearAway, openPublishing, plainly, type Publishing } from './publishing.ts';
 

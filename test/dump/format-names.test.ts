@@ -1,7 +1,7 @@
 /** Element names of XML: as each CKAN writes them where that is well-formed, repaired where it is not (promise P22). */
 import { SaxesParser } from 'saxes';
 import { expect, test } from 'vitest';
-import { ckanProfile } from '../../src/ckan-profile.ts';
+import { ckanProfile } from '../../src/ckan/profile.ts';
 import { xmlNames } from '../../src/dump/format/xml-names.ts';
 
 const raw = ckanProfile('2.11');

@@ -4,13 +4,13 @@
  */
 import { Client, Pool } from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { readColumns } from '../../src/catalogue.ts';
-import { ckanProfile } from '../../src/ckan-profile.ts';
+import { readColumns } from '../../src/postgres/catalogue.ts';
+import { ckanProfile } from '../../src/ckan/profile.ts';
 import { copyOut } from '../../src/dump/copy.ts';
 import { createFormatter } from '../../src/dump/format/formatter.ts';
 import { wholeTable } from '../../src/dump/selection.ts';
 import { formats, type Format } from '../../src/format.ts';
-import { asResourceId } from '../../src/table.ts';
+import { asResourceId } from '../../src/postgres/table.ts';
 import { freshDatabase, startPostgres, type Database, type PostgresServer } from '../world/postgres.ts';
 import { slowRows, type Cell } from './slow-formatter.ts';
 import { typedValues, ownTypes } from './typed-values.ts';

@@ -2,7 +2,7 @@
 import * as fc from 'fast-check';
 import { SaxesParser } from 'saxes';
 import { describe, expect, test } from 'vitest';
-import { ckanProfile, type CkanProfile } from '../../src/ckan-profile.ts';
+import { ckanProfile, type CkanProfile } from '../../src/ckan/profile.ts';
 import { createFormatter, largestRowBytes } from '../../src/dump/format/formatter.ts';
 import { formats, type Format } from '../../src/format.ts';
 import { copyMessages, message } from './copy-messages.ts';

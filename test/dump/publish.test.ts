@@ -2,11 +2,11 @@
 import { createHash } from 'node:crypto';
 import { buffer } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { readPublished, type Manifest } from '../../src/dump/manifest.ts';
-import { publish, type Fence } from '../../src/dump/publish.ts';
-import { retire, withdraw } from '../../src/dump/retire.ts';
-import { verify } from '../../src/dump/verify.ts';
-import { asResourceId } from '../../src/table.ts';
+import { readPublished, type Manifest } from '../../src/manifest.ts';
+import { publish, type Fence } from '../../src/publish/publish.ts';
+import { retire, withdraw } from '../../src/publish/cleanup.ts';
+import { verify } from '../../src/publish/verify.ts';
+import { asResourceId } from '../../src/postgres/table.ts';
 import { asAdmin } from '../world/postgres.ts';
 import { clearAway, openPublishing, plainly, publishedVariants, type Publishing } from './publishing.ts';
 

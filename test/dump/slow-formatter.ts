@@ -2,7 +2,7 @@
  * The obvious formatter that the kernel must agree with: values in, one string out, a rule a line, written from CKAN's
  * recorded answers and the Postgres and Python manuals, not from the kernel.
  */
-import type { CkanProfile } from '../../src/ckan-profile.ts';
+import type { CkanProfile } from '../../src/ckan/profile.ts';
 import type { Format } from '../../src/format.ts';
 import { parsePythonJson, pythonFloat, writePythonJson, type PythonJson } from '../../src/python-json.ts';
 

@@ -2,8 +2,8 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type pg from 'pg';
 import { withSnapshot } from '../../src/dump/snapshot.ts';
-import { createPool } from '../../src/postgres.ts';
-import { asResourceId } from '../../src/table.ts';
+import { createPool } from '../../src/postgres/pool.ts';
+import { asResourceId } from '../../src/postgres/table.ts';
 import { startFaultProxy, type FaultProxy } from '../world/fault-proxy.ts';
 import { freshDatabase, type Database } from '../world/postgres.ts';
 

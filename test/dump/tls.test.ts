@@ -4,11 +4,11 @@ import path from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Client, type Pool } from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { ckanProfile } from '../../src/ckan-profile.ts';
+import { ckanProfile } from '../../src/ckan/profile.ts';
 import { copyOut } from '../../src/dump/copy.ts';
 import { createFormatter } from '../../src/dump/format/formatter.ts';
-import { createPool } from '../../src/postgres.ts';
-import { sql } from '../../src/table.ts';
+import { createPool } from '../../src/postgres/pool.ts';
+import { sql } from '../../src/postgres/table.ts';
 import { eventually } from '../world/eventually.ts';
 import { startPostgres, type PostgresServer } from '../world/postgres-server.ts';
 

@@ -2,8 +2,8 @@
 import { spawnSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
-import type { Setting } from '../../src/setting.ts';
-import { settings } from '../../src/settings.ts';
+import type { Setting } from '../../src/config/setting.ts';
+import { settings } from '../../src/config/settings.ts';
 import { createMetrics } from '../../src/metrics.ts';
 import { textOf } from '../house/tree.ts';
 import { chart, helm, named, podsOf, refused, rendered, type Resource } from './rendered.ts';

@@ -1,6 +1,6 @@
 /** The chart's `values.schema.json`: the chart's own values by hand, the settings from the program's table. */
 import { z } from 'zod';
-import type { Setting } from '../../src/setting.ts';
+import type { Setting } from '../../src/config/setting.ts';
 
 type Schema = Record<string, unknown>;
 

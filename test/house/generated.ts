@@ -3,8 +3,8 @@
  * of repairs, promises with their counts. `npm run generate` writes them; a test holds them equal.
  */
 import path from 'node:path';
-import type { Setting } from '../../src/setting.ts';
-import { settings } from '../../src/settings.ts';
+import type { Setting } from '../../src/config/setting.ts';
+import { settings } from '../../src/config/settings.ts';
 import { recordedCounts } from '../world/counts.ts';
 import { repairs } from '../conformance/repairs.ts';
 import { chartSchema } from './chart-schema.ts';

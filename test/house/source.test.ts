@@ -8,31 +8,29 @@ const source = checkoutFiles(/^src\/.*\.ts$/).filter((file) => !file.endsWith('.
 const all = checkoutFiles(/^(src|test|bench)\/.*\.ts$/);
 const written = all.filter((file) => !file.endsWith('.as.ts'));
 
-type Place = 'change' | 'dump' | 'serve' | 'edge' | 'noun';
+type Place = 'change' | 'publish' | 'serve' | 'dump' | 'edge' | 'noun';
 
 /** Which part of the house a file belongs to: an act of the story, the edge that people and processes meet, a noun. */
 function placeOf(file: string): Place {
   const [, folder = ''] = file.split('/');
-  if (folder === 'change' || folder === 'dump' || folder === 'serve') return folder;
-  return /^(main\.ts|assembly|commands|cli|demo)$/.test(folder) ? 'edge' : 'noun';
+  if (/^(change|publish|serve|dump)$/.test(folder)) return folder as Place;
+  return /^(main\.ts|app|cli|demo)$/.test(folder) ? 'edge' : 'noun';
 }
 
 const mayImport: Readonly<Record<Place, readonly Place[]>> = {
-  change: ['change', 'dump', 'noun'],
-  dump: ['dump', 'noun'],
+  change: ['change', 'publish', 'noun'],
+  publish: ['publish', 'dump', 'noun'],
   serve: ['serve', 'dump', 'noun'],
-  edge: ['change', 'dump', 'serve', 'edge', 'noun'],
+  dump: ['dump', 'noun'],
+  edge: ['change', 'publish', 'serve', 'dump', 'edge', 'noun'],
   noun: ['noun'],
 };
 
-/** Ports whose files stand in an act but say only what a noun is. */
-const isPort = (file: string): boolean => ['src/dump/manifest.ts', 'src/dump/formatter.ts'].includes(file);
-
 describe('the house', () => {
-  it('arrows point from the story to the nouns, and serve never imports change', () => {
+  it('arrows point from the story to the nouns, and serve imports neither change nor publish', () => {
     const wrong = source.flatMap((file) =>
       importsOf(file)
-        .filter((imported) => imported.startsWith('src/') && !isPort(imported))
+        .filter((imported) => imported.startsWith('src/'))
         .filter((imported) => !mayImport[placeOf(file)].includes(placeOf(imported)))
         .map((imported) => `${file} imports ${imported}`),
     );
@@ -59,9 +57,9 @@ describe('the house', () => {
     expect(readers).toEqual([]);
   });
 
-  it('no file is longer than 250 lines, no function longer than 60', () => {
+  it('no file is longer than 400 lines, no function longer than 60', () => {
     const files = all.map((file) => [file, textOf(file).trimEnd().split('\n').length] as const);
-    expect(files.filter(([, lines]) => lines > 250)).toEqual([]);
+    expect(files.filter(([, lines]) => lines > 400)).toEqual([]);
     const functions = written.filter((file) => !file.endsWith('.test.ts')).flatMap(functionLengths);
     expect(functions.length).toBeGreaterThan(100);
     expect(functions.filter(({ lines }) => lines > 60)).toEqual([]);
@@ -72,7 +70,7 @@ describe('the house', () => {
   });
 
   it('no file has a name that says nothing', () => {
-    const empty = /^(utils?|helpers?|common|lib|types?|manager|service|misc|index)\.ts$/;
+    const empty = /^(utils?|helpers?|common|lib|types?|manager|misc|index)\.ts$/;
     expect(
       all.filter(
         (file) => empty.test(path.basename(file)) || /\/(utils?|helpers?|common|lib|types?)\//.test(file),

@@ -3,11 +3,11 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { startSidecar, type Sidecar, type SidecarOptions } from '../../src/assembly/sidecar.ts';
+import { startSidecar, type Sidecar, type SidecarOptions } from '../../src/app/service.ts';
 import { openDirectory } from '../../src/blob-store/directory.ts';
 import { installTriggers } from '../../src/change/journal.ts';
-import { readConfig } from '../../src/config.ts';
-import { readPublished, type Manifest } from '../../src/dump/manifest.ts';
+import { readConfig } from '../../src/config/config.ts';
+import { readPublished, type Manifest } from '../../src/manifest.ts';
 import { createLog } from '../../src/log.ts';
 import { asAdmin, freshDatabase, type Database } from '../world/postgres.ts';
 

@@ -4,10 +4,10 @@
  * left alone.
  */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { createCkan } from '../../src/ckan.ts';
-import { readConfig } from '../../src/config.ts';
+import { createCkan } from '../../src/ckan/client.ts';
+import { readConfig } from '../../src/config/config.ts';
 import { createLog } from '../../src/log.ts';
-import { createProfileSource } from '../../src/profile-source.ts';
+import { createProfileSource } from '../../src/ckan/detect-version.ts';
 import { startCkan } from '../world/ckan.ts';
 import { eventually } from '../world/eventually.ts';
 import { asAdmin } from '../world/postgres.ts';

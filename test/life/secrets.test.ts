@@ -3,8 +3,8 @@
  * talkative, asked every route with every fault; no canary in what it writes, answers, measures or keeps as a reason.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { Setting } from '../../src/setting.ts';
-import { settings } from '../../src/settings.ts';
+import type { Setting } from '../../src/config/setting.ts';
+import { settings } from '../../src/config/settings.ts';
 import { startCkan, type StandInCkan } from '../world/ckan.ts';
 import { recordCount } from '../world/counts.ts';
 import { eventually } from '../world/eventually.ts';

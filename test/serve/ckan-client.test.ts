@@ -2,13 +2,13 @@
 import http from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
-import { createCkan, type Ckan } from '../../src/ckan.ts';
-import { createReport, type Report, type Word } from '../../src/dump/report.ts';
+import { createCkan, type Ckan } from '../../src/ckan/client.ts';
+import { createReport, type Report, type Word } from '../../src/ckan/task-status.ts';
 import { createLog } from '../../src/log.ts';
-import { publicResources } from '../../src/public-resources.ts';
+import { publicResources } from '../../src/ckan/public-resources.ts';
 import { anonymous } from '../../src/serve/caller.ts';
 import { createPermission } from '../../src/serve/permission.ts';
-import { asResourceId } from '../../src/table.ts';
+import { asResourceId } from '../../src/postgres/table.ts';
 import { recordCount } from '../world/counts.ts';
 import { eventually } from '../world/eventually.ts';
 import { linesInto } from './serving.ts';

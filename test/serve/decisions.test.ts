@@ -3,7 +3,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createRecent } from '../../src/serve/decisions.ts';
+import { createRecent } from '../../src/lru.ts';
 import { ask, startServing, type Serving } from './serving.ts';
 
 const tables = {

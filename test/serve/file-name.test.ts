@@ -3,11 +3,11 @@ import { validateHeaderValue } from 'node:http';
 import { parse } from 'content-disposition';
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
-import { ckanProfile } from '../../src/ckan-profile.ts';
+import { ckanProfile } from '../../src/ckan/profile.ts';
 import { contentDisposition } from '../../src/content-disposition.ts';
 import { fileNameOf } from '../../src/serve/file-name.ts';
 import { parseQuestion } from '../../src/serve/question/parse.ts';
-import { asResourceId } from '../../src/table.ts';
+import { asResourceId } from '../../src/postgres/table.ts';
 import { recordCount } from '../world/counts.ts';
 import { ask, startServing, type Serving } from './serving.ts';
 

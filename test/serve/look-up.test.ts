@@ -1,7 +1,7 @@
 /** P4: requests that share a look-up never share one that began before them. */
 import { expect, test } from 'vitest';
-import type { Queryable } from '../../src/postgres.ts';
-import { createLookUp } from '../../src/serve/look-up.ts';
+import type { Queryable } from '../../src/postgres/pool.ts';
+import { createLookUp } from '../../src/serve/batched-lookup.ts';
 
 interface Asked {
   readonly name: unknown;

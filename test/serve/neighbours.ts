@@ -5,14 +5,14 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Pool } from 'pg';
-import type { BlobStore } from '../../src/blob-store.ts';
+import type { BlobStore } from '../../src/blob-store/blob-store.ts';
 import { openBlobStore } from '../../src/blob-store/open.ts';
-import { createCkan, type Ckan } from '../../src/ckan.ts';
-import { ckanProfile, type CkanProfile, type CkanVersion } from '../../src/ckan-profile.ts';
-import { readConfig, type Config } from '../../src/config.ts';
-import { createPool } from '../../src/postgres.ts';
-import type { ServeWorld } from '../../src/serve/world.ts';
-import { openState, type State } from '../../src/state.ts';
+import { createCkan, type Ckan } from '../../src/ckan/client.ts';
+import { ckanProfile, type CkanProfile, type CkanVersion } from '../../src/ckan/profile.ts';
+import { readConfig, type Config } from '../../src/config/config.ts';
+import { createPool } from '../../src/postgres/pool.ts';
+import type { ServeWorld } from '../../src/serve/context.ts';
+import { openState, type State } from '../../src/state/state.ts';
 import {
   rightsOver,
   startCkan,

@@ -4,7 +4,7 @@
  */
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { allTables } from '../../src/revision.ts';
+import { allTables } from '../../src/postgres/revision.ts';
 import { ckanOfCorpus, type Rights } from '../world/ckan.ts';
 import { recordCount } from '../world/counts.ts';
 import { startNginx } from '../world/nginx.ts';

@@ -1,6 +1,6 @@
 /** Replicas that share decisions through Redis: asked once, ended at once, and right without it (promises P9 to P11). */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { createCkan } from '../../src/ckan.ts';
+import { createCkan } from '../../src/ckan/client.ts';
 import { createLog } from '../../src/log.ts';
 import { anonymous, type Caller } from '../../src/serve/caller.ts';
 import { shareDecisions, type SharedDecisions } from '../../src/serve/decisions.ts';

@@ -1,6 +1,6 @@
 /** P6: a signed URL may be given to several who ask within a moment, and never outlives the life that was asked for. */
 import { expect, test } from 'vitest';
-import type { SignOptions } from '../../src/blob-store.ts';
+import type { SignOptions } from '../../src/blob-store/blob-store.ts';
 import { rememberSignatures } from '../../src/serve/redirect.ts';
 
 function numbered(): {

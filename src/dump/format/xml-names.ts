@@ -5,7 +5,7 @@
  * Facts from recorded answers of CKAN 2.11.6 and 2.12.0; XML 1.0 (5th edition) productions 4 and 4a, Namespaces in
  * XML 1.0 production 7 (no colon but behind a bound prefix).
  */
-import type { CkanProfile } from '../../ckan-profile.ts';
+import type { CkanProfile } from '../../ckan/profile.ts';
 import { escapeAttribute } from './xml-text.ts';
 
 const nameStart =

@@ -1,5 +1,5 @@
 /** What every page has: head, skip link, title, foot; and how moments, sizes and states are written. */
-import { bytesText, countText } from '../../measure.ts';
+import { bytesText, countText } from '../../units.ts';
 import { html, type Html } from './html.ts';
 
 export type TableState = 'fresh' | 'pending' | 'building' | 'failed' | 'absent';

@@ -4,10 +4,10 @@
  * Rows are compared by what the answer shows: timestamps to the digits of the version, without era, the infinities as
  * NULL; JSON by its text.
  */
-import type { CatalogueColumn } from '../../catalogue.ts';
-import type { CkanProfile } from '../../ckan-profile.ts';
+import type { CatalogueColumn } from '../../postgres/catalogue.ts';
+import type { CkanProfile } from '../../ckan/profile.ts';
 import { cell, rowColumn } from '../../dump/selection.ts';
-import { sql, type Sql } from '../../table.ts';
+import { sql, type Sql } from '../../postgres/table.ts';
 
 /** Types without equality or order in Postgres (manual, chapters 8 and 9); nor have their arrays. */
 const unordered = new Set(

@@ -6,7 +6,7 @@
  * Differences from CKAN, all repairs: one query instead of pages, `limit=0` as for an empty table, `distinct` over all
  * rows, rows with equal sort keys in `_id` order.
  */
-import type { CkanProfile } from '../../ckan-profile.ts';
+import type { CkanProfile } from '../../ckan/profile.ts';
 import {
   cell,
   commaList,
@@ -18,7 +18,7 @@ import {
   tableName,
 } from '../../dump/selection.ts';
 import type { OutputColumn } from '../../dump/formatter.ts';
-import { sql, type Sql } from '../../table.ts';
+import { sql, type Sql } from '../../postgres/table.ts';
 import type { AskedTable, CatalogueColumn, LivePlan, Question, Refusal } from '../question.ts';
 import { distinctCell, isSortable } from './distinct.ts';
 import { readFilters, type Columns } from './filters.ts';

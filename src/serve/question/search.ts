@@ -2,10 +2,10 @@
  * Full-text search: what `q`, `plain` and `language` mean. Each query is computed once, beside the table in FROM, and
  * adds a column of ranks: `rank` for a text, `rank <column>` for each column of an object.
  */
-import type { CkanProfile } from '../../ckan-profile.ts';
+import type { CkanProfile } from '../../ckan/profile.ts';
 import type { OutputColumn } from '../../dump/formatter.ts';
 import { rowColumn } from '../../dump/selection.ts';
-import { sql, type Sql } from '../../table.ts';
+import { sql, type Sql } from '../../postgres/table.ts';
 import type { AskedTable, Question } from '../question.ts';
 import type { Columns } from './filters.ts';
 import { Refused } from './refusal.ts';

@@ -6,10 +6,10 @@
  *
  * `current_setting` is STABLE, so an index on the column still serves the comparison.
  */
-import type { CatalogueColumn } from '../../catalogue.ts';
+import type { CatalogueColumn } from '../../postgres/catalogue.ts';
 import { isPythonList, isPythonNumber, type PythonJson } from '../../python-json.ts';
 import { commaList } from '../../dump/selection.ts';
-import { sql, type Sql } from '../../table.ts';
+import { sql, type Sql } from '../../postgres/table.ts';
 import { rowColumn } from '../../dump/selection.ts';
 import { pythonString } from './python-text.ts';
 import { Refused, type Parameter } from './refusal.ts';

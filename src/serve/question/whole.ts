@@ -4,8 +4,8 @@
  */
 import { isPythonObject } from '../../python-json.ts';
 import { shownColumns } from '../../dump/selection.ts';
-import type { CkanProfile } from '../../ckan-profile.ts';
-import type { ResourceId } from '../../table.ts';
+import type { CkanProfile } from '../../ckan/profile.ts';
+import type { ResourceId } from '../../postgres/table.ts';
 import type { Question } from '../question.ts';
 import { Refused } from './refusal.ts';
 import { isIdOrder, readSort } from './sorting.ts';

@@ -1,0 +1,76 @@
+/** The first act with the parts of this process: its publisher, its pools, its metrics, its standing among others. */
+import type pg from 'pg';
+import { startChange, type Change } from '../change/change.ts';
+import type { SweepReport } from '../change/sweep.ts';
+import { DumperError } from '../errors.ts';
+import type { RestMemory } from '../postgres/revision.ts';
+import type { Publishing } from './publishing.ts';
+import { takeStand, type StandingOptions } from './settings-leader.ts';
+import type { World } from './context.ts';
+
+export interface FirstActParts extends StandingOptions {
+  /** Shared with the answers, which see tables at rest as the sweep does. */
+  readonly rest: RestMemory;
+  readonly writePool: pg.Pool | null;
+}
+
+/** Open the queue and begin to hear and to work; rejects while the state database cannot be asked. */
+export async function startFirstAct(
+  world: World,
+  publishing: Publishing,
+  parts: FirstActParts,
+): Promise<Change> {
+  if (world.config.DUMPER_ROLE === 'serve') return startAct(world, publishing, parts);
+  const standing = await takeStand(world, publishing, parts);
+  try {
+    const change = await startAct(world, { ...publishing, ...standing }, parts);
+    standing.follow((inForce) => change.rest(!inForce));
+    return {
+      ...change,
+      stop: async (graceSeconds) => {
+        standing.stop();
+        await change.stop(graceSeconds);
+      },
+    };
+  } catch (error) {
+    standing.stop();
+    throw error;
+  }
+}
+
+function startAct(
+  world: World,
+  { state, store, publisher, rights }: Pick<Publishing, 'state' | 'store' | 'publisher' | 'rights'>,
+  { rest, writePool }: FirstActParts,
+): Promise<Change> {
+  const { config, log, profiles, readPool, metrics, now } = world;
+  return startChange({
+    config,
+    log,
+    read: readPool,
+    write: writePool,
+    state,
+    store,
+    rights,
+    profile: () => {
+      const profile = profiles.current();
+      if (profile === null) throw new DumperError('CKAN_UNAVAILABLE', 'the version of CKAN is not known yet');
+      return profile;
+    },
+    now,
+    rest,
+    working: config.DUMPER_ROLE !== 'serve',
+    publish: (id, request) =>
+      publisher.publish(id, { ...request, onProgress: (rows) => request.onProgress(rows) }),
+    withdraw: publisher.withdraw,
+    onSweep: (report) => tellSweep(world, report),
+    onLag: (seconds) => metrics.publicationLagSeconds.observe(seconds),
+  });
+}
+
+function tellSweep({ metrics, now }: World, report: SweepReport): void {
+  for (const [state, tables] of Object.entries(report.states)) metrics.tables.set({ state }, tables);
+  metrics.oldestStaleSeconds.set(report.oldestStaleSeconds);
+  metrics.sweepSeconds.set(report.seconds);
+  metrics.sweepTimestamp.set(now().getTime() / 1000);
+}

@@ -1,0 +1,69 @@
+/**
+ * The kinds of settings: what their text in the environment may be, and what it becomes; faults name what is expected.
+ * What a JSON Schema can say of a kind is its `meta`; the chart's schema is made from it.
+ */
+import { z } from 'zod';
+import { cronFault } from './cron.ts';
+import { variants, type Variant } from '../format.ts';
+
+export const flag = z
+  .string()
+  .regex(/^(true|false|yes|no|on|off|1|0)$/i, 'expected true or false')
+  .transform((text) => /^(true|yes|on|1)$/i.test(text));
+export const count = (least: number, most: number) =>
+  z
+    .string()
+    .regex(/^\d+$/, 'expected a whole number')
+    .meta({ minimum: least, maximum: most })
+    .transform(Number)
+    .refine((value) => value >= least && value <= most, `expected ${least} to ${most}`);
+export const httpUrl = z
+  .string()
+  .refine(
+    (text) => URL.canParse(text) && /^https?:$/.test(new URL(text).protocol),
+    'expected an http or https URL',
+  )
+  .meta({ pattern: '^https?://.' })
+  .transform((text) => text.replace(/\/+$/, ''));
+export const postgresUrl = z
+  .string()
+  .refine((text) => /^postgres(ql)?:\/\//.test(text) && URL.canParse(text), 'expected a postgresql:// URL')
+  // SQLAlchemy's spelling in CKAN's own settings
+  .or(
+    z
+      .string()
+      .regex(/^postgresql\+\w+:\/\//)
+      .transform((text) => text.replace(/^postgresql\+\w+:/, 'postgresql:')),
+  );
+export const redisUrl = z.string().regex(/^(rediss?|unix):\/\//, 'expected a redis:// URL');
+export const blobStore = z
+  .string()
+  .refine(
+    (text) => URL.canParse(text) && /^(s3:\/\/[^/]+|file:\/\/\/)/.test(text),
+    'expected s3://bucket/prefix or file:///directory',
+  )
+  .meta({ pattern: '^(s3://[^/]|file:///)' });
+export const cron = z.string().superRefine((text, context) => {
+  const fault = cronFault(text);
+  if (fault !== null) context.addIssue({ code: 'custom', message: fault });
+});
+export const words = z.string().transform((text) => text.split(/[\s,]+/).filter((word) => word !== ''));
+export const publishedVariants = words.pipe(
+  z.array(z.enum(variants as [Variant, ...Variant[]], `expected some of ${variants.join(', ')}`)).min(1),
+);
+
+export interface Setting {
+  readonly kind: z.ZodType;
+  /** As it would be written in the environment; null: none. */
+  readonly default: string | null;
+  readonly meaning: string;
+  readonly secret?: true;
+}
+
+/** One row of the table of settings. */
+export const setting = <Kind extends z.ZodType, Default extends string | null>(
+  kind: Kind,
+  fallback: Default,
+  meaning: string,
+  secret?: true,
+) => ({ kind, default: fallback, meaning, ...(secret ? { secret } : {}) });

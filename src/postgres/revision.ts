@@ -1,0 +1,195 @@
+/**
+ * A table's revision token: equal tokens mean equal bytes. Promise P4, no stale blob is called fresh.
+ *
+ * Two tiers, told apart per table:
+ * - `exact`: the change journal covers the table. All parts (oid, filenode, identity of the triggers, sum of the
+ *   journal's rows, columns with comments) are read with the caller's snapshot, so that the token belongs to the data
+ *   that the same snapshot shows. Take the table's ACCESS SHARE lock first: TRUNCATE and rewrites are not MVCC-safe
+ *   (Postgres manual, "Caveats" of concurrency control).
+ * - `read-only`: statistics counters instead of the journal. They move some time after the commit, and no snapshot
+ *   holds them, hence the margin in `freshness` and the two readings in `settledState`.
+ *
+ * What neither covers (partitioned and inherited tables) has a token that any transaction changes: always exact, never
+ * at rest on a busy server. On a standby, counters stand still, so the replayed position takes their place.
+ */
+import { createHash, randomUUID } from 'node:crypto';
+import { profileFingerprint, type CkanProfile } from '../ckan/profile.ts';
+import type { Queryable } from './pool.ts';
+import {
+  exactSelect,
+  isResource,
+  journalInstalled,
+  lookUpNames,
+  lookUps,
+  readOnlySelect,
+  type StateRow,
+} from './revision.sql.ts';
+import { asResourceId, type ResourceId } from './table.ts';
+
+export { journal } from './revision.sql.ts';
+
+export type Tier = 'exact' | 'read-only';
+
+export interface TableState {
+  readonly id: ResourceId;
+  readonly tier: Tier;
+  /** Opaque; compared for equality only, and only after `revisionToken`. */
+  readonly token: string;
+  /** Estimated size of table and TOAST, without indexes; reading it takes no lock. */
+  readonly bytes: number;
+}
+
+/** Whether a table is, or is asked as, its own name. */
+export type FoundTable = TableState & { readonly byAlias: boolean };
+
+/** What a manifest says of its dump, as far as freshness asks. */
+export interface Published {
+  readonly token: string;
+  readonly tier: Tier;
+  readonly published_at: string;
+}
+
+/** What was last known of a database: a hint only, put right by the next answer. */
+interface Hint {
+  shape: 'exact' | 'readOnly';
+  prepare: boolean;
+}
+const hints = new WeakMap<Queryable, Hint>();
+
+/**
+ * Resolve an id or alias as a client wrote it and read its token: the hot path of every redirect, one statement.
+ * Null where the DataStore has no such table. Throws what the driver throws.
+ */
+export async function lookUp(db: Queryable, name: string): Promise<FoundTable | null> {
+  if (name.includes('\0') || Buffer.byteLength(name) > 63) return null;
+  const hint: Hint = hints.get(db) ?? { shape: 'exact', prepare: true };
+  hints.set(db, hint);
+  const row = await askForTable(db, hint, name);
+  return row === undefined ? null : { ...stateOf(row), byAlias: row.id !== name };
+}
+
+async function askForTable(
+  db: Queryable,
+  hint: Hint,
+  name: string,
+  tries = 4,
+): Promise<StateRow | undefined> {
+  const { shape, prepare } = hint;
+  const query = { text: lookUps[shape], values: [name], ...(prepare ? { name: lookUpNames[shape] } : {}) };
+  try {
+    const { rows } = await db.query<StateRow>(query);
+    if (shape === 'exact' || rows[0]?.journal !== true || tries === 1) return rows[0];
+    hint.shape = 'exact';
+  } catch (error) {
+    if (tries === 1 || !correct(hint, shape, prepare, (error as { code?: unknown }).code)) throw error;
+  }
+  return askForTable(db, hint, name, tries - 1);
+}
+
+/** The journal is not there or not ours to read; or a transaction-pooling proxy that keeps no prepared statements. */
+function correct(hint: Hint, shape: Hint['shape'], prepared: boolean, code: unknown): boolean {
+  if (shape === 'exact' && (code === '42P01' || code === '3F000' || code === '42501'))
+    hint.shape = 'readOnly';
+  else if (prepared && (code === '26000' || code === '42P05')) hint.prepare = false;
+  else return false;
+  return true;
+}
+
+/**
+ * One table's state, for use inside the publishing transaction: every part but the counters is read with the
+ * caller's snapshot. Null where the table is not there.
+ */
+export async function tableState(db: Queryable, id: ResourceId): Promise<TableState | null> {
+  const select = (await journalReadable(db)) ? exactSelect : readOnlySelect;
+  const { rows } = await db.query<StateRow>(`${select} AND c.relname = $1::text`, [id]);
+  return rows[0] === undefined ? null : stateOf(rows[0]);
+}
+
+/** The state of every DataStore table, in two queries whatever their number. */
+export async function allTables(db: Queryable): Promise<Map<ResourceId, TableState>> {
+  const select = (await journalReadable(db)) ? exactSelect : readOnlySelect;
+  const { rows } = await db.query<StateRow>(`${select} ${isResource}`);
+  return new Map(rows.map((row) => [asResourceId(row.id), stateOf(row)]));
+}
+
+async function journalReadable(db: Queryable): Promise<boolean> {
+  const { rows } = await db.query<{ installed: boolean }>(`SELECT ${journalInstalled} AS installed`);
+  return rows[0]?.installed === true;
+}
+
+function stateOf(row: StateRow): TableState {
+  return {
+    id: asResourceId(row.id),
+    tier: row.exact ? 'exact' : 'read-only',
+    token: row.token,
+    bytes: Number(row.bytes),
+  };
+}
+
+/** What a manifest holds as its token: tier, token and everything else that shapes the bytes, as 32 hex digits. */
+export function revisionToken(state: TableState, profile: CkanProfile): string {
+  const known = tokens.get(state);
+  if (known?.profile === profile) return known.token;
+  const text = JSON.stringify([state.tier, state.token, profileFingerprint(profile)]);
+  const token = createHash('sha256').update(text).digest('hex').slice(0, 32);
+  tokens.set(state, { profile, token });
+  return token;
+}
+
+/** Of states that several requests share. */
+const tokens = new WeakMap<TableState, { readonly profile: CkanProfile; readonly token: string }>();
+
+/**
+ * The state that a publication may put in its manifest. Counters are not part of a snapshot: they may already count a
+ * commit that the snapshot does not show. So read-only states are read twice, `before` the snapshot was taken (on any
+ * connection) and `inside` its transaction; when they differ, the result equals no state ever read again, and the
+ * dump is published but never called fresh.
+ */
+export function settledState(before: TableState | null, inside: TableState): TableState {
+  if (inside.tier === 'exact' || before?.token === inside.token) return inside;
+  return { ...inside, token: `unsettled.${randomUUID()}` };
+}
+
+export type Freshness = 'fresh' | 'stale' | 'unsettled';
+
+/**
+ * Whether a published dump is the table as it is. In the read-only tier equal counters prove rest since the dump was
+ * published, and `restedSince` may know of longer; before the margin has passed the answer is `unsettled`: serve live,
+ * publish nothing. Pure; needs no memory, so a restart is no danger.
+ */
+export function freshness(
+  state: TableState,
+  published: Published | null,
+  profile: CkanProfile,
+  now: Date,
+  marginSeconds: number,
+  restedSince?: Date,
+): Freshness {
+  if (published === null || published.token !== revisionToken(state, profile)) return 'stale';
+  if (state.tier === 'exact') return 'fresh';
+  const since = Math.min(Date.parse(published.published_at), restedSince?.getTime() ?? Infinity);
+  return now.getTime() - since >= marginSeconds * 1000 ? 'fresh' : 'unsettled';
+}
+
+/** Since when each read-only table's token has been seen unchanged by this process; fed by look-ups and the sweep. */
+export interface RestMemory {
+  /** Note a state that was just read; returns since when it rests, as far as this process has seen. */
+  saw(state: TableState, now: Date): Date;
+  /** Forget tables that are gone. */
+  keepOnly(ids: ReadonlySet<ResourceId> | ReadonlyMap<ResourceId, unknown>): void;
+}
+
+export function createRestMemory(): RestMemory {
+  const seen = new Map<ResourceId, { token: string; since: Date }>();
+  return {
+    saw: (state, now) => {
+      const last = seen.get(state.id);
+      if (last?.token === state.token) return last.since;
+      if (state.tier === 'read-only') seen.set(state.id, { token: state.token, since: now });
+      return now;
+    },
+    keepOnly: (ids) => {
+      for (const id of seen.keys()) if (!ids.has(id)) seen.delete(id);
+    },
+  };
+}

@@ -1,0 +1,66 @@
+/**
+ * All that answering needs, as arguments: built by `main.ts`, replaced piece by piece in tests. Nothing here reads the
+ * environment or opens a connection.
+ */
+import type pg from 'pg';
+import type { BlobStore } from '../blob-store/blob-store.ts';
+import type { CkanProfile } from '../ckan/profile.ts';
+import type { Config } from '../config/config.ts';
+import type { Log } from '../log.ts';
+import type { Metrics } from '../metrics.ts';
+import type { Records } from '../state/publications.ts';
+import type { ResourceId } from '../postgres/table.ts';
+import type { Traces } from '../traces.ts';
+import type { Manifests } from './manifest-cache.ts';
+import type { Permission } from './permission.ts';
+import type { ResourceNames } from './resource-name.ts';
+import type { Slots } from './slots.ts';
+
+/** One dependency's readiness: resolves with a remark for people, rejects with why it cannot be used. */
+export interface Check {
+  readonly name: string;
+  /** No dump can be answered without it. */
+  readonly needed: boolean;
+  readonly check: (signal: AbortSignal) => Promise<string>;
+}
+
+/** What became of a notice, judged by `change`: its raw body and headers go in, a status comes out. */
+export type NoticeVerdict =
+  | { readonly kind: 'queued'; readonly tables: number }
+  | { readonly kind: 'refused'; readonly status: 400 | 401 | 413; readonly reason: string };
+
+export interface ServeWorld {
+  readonly config: Config;
+  /** Null until CKAN has told its version. */
+  readonly profile: () => CkanProfile | null;
+  readonly readPool: pg.Pool;
+  /** As many connections as there are live slots. */
+  readonly livePool: pg.Pool;
+  readonly slots: Slots;
+  /** Null where nothing is published. */
+  readonly store: BlobStore | null;
+  readonly manifests: Manifests;
+  /** Signs and checks the paths of a directory store. */
+  readonly blobSecret: string;
+  readonly permission: Permission;
+  /** For the names of files. */
+  readonly resourceNames: ResourceNames;
+  /** What is known of publications; null without a state database. */
+  readonly records: Pick<Records, 'get' | 'all'> | null;
+  /** Queue a publication, whether the table changed or not; null where nothing publishes. */
+  readonly rebuild: ((id: ResourceId) => Promise<void>) | null;
+  /** An answer found the published dump stale or missing: a hint to look, dropped where nothing publishes. */
+  readonly noticeStale: (id: ResourceId) => void;
+  /** Null where no secret is set: the route is then not there. */
+  readonly takeNotice:
+    ((headers: NodeJS.Dict<string | string[]>, body: Buffer) => Promise<NoticeVerdict>) | null;
+  readonly checks: readonly Check[];
+  /** The text of `openapi.yaml`, or null. */
+  readonly openapi: string | null;
+  readonly metrics: Metrics;
+  readonly traces: Traces;
+  readonly log: Log;
+  readonly now: () => Date;
+  /** Aborts when live answers have had their grace after SIGTERM. */
+  readonly ending: AbortSignal;
+}

@@ -1,0 +1,244 @@
+/**
+ * A dump given live: one COPY of the table as it is now, filtered and ordered as asked, through the same formatters
+ * that write the blobs (promises P12, P13, P19, P22).
+ *
+ * What fails before the first byte becomes an answer; what fails after it resets the socket. A result that fits into
+ * the first piece is held until the COPY has ended well, so that small answers have a length and never break off. The
+ * connection of an answer that did not end well is destroyed, for its backend would keep its snapshot.
+ */
+import type { Socket } from 'node:net';
+import type { Context } from 'koa';
+import type { CkanProfile } from '../ckan/profile.ts';
+import { readColumns } from '../postgres/catalogue.ts';
+import { createChunkPool, inChunks, ownChunk, type Chunk } from '../dump/chunk-pool.ts';
+import { copyOut } from '../dump/copy.ts';
+import { createFormatter } from '../dump/format/formatter.ts';
+import type { Formatter } from '../dump/formatter.ts';
+import { scanSettings } from '../dump/selection.ts';
+import { lockTable } from '../dump/snapshot.ts';
+import { DumperError, isDumperError, reasonOf } from '../errors.ts';
+import { byteOrderMark, contentTypes } from '../format.ts';
+import { isUnavailable, type PoolClient } from '../postgres/pool.ts';
+import type { ResourceId } from '../postgres/table.ts';
+import { departure, resetSocket } from './client-abort.ts';
+import { answerPlain, answerUnavailable, busyRetrySeconds, notFoundMessage, setCaching } from './errors.ts';
+import type { LivePlan, Question, Refusal } from './question.ts';
+import { planLive } from './question/plan.ts';
+import { refusalOfPostgresError } from './question/refusal.ts';
+import { createWire, encodeAsWanted, type Wire } from './response-writer.ts';
+import type { ServeWorld } from './context.ts';
+
+export interface LiveAsk {
+  readonly id: ResourceId;
+  readonly question: Question;
+  readonly profile: CkanProfile;
+  readonly public: boolean;
+  readonly disposition: string;
+}
+
+export type LiveOutcome =
+  | { readonly kind: 'answered'; readonly bytes: number }
+  | { readonly kind: 'broken'; readonly cause: 'client' | 'stall' | 'postgres'; readonly reason: string };
+
+export async function answerLive(world: ServeWorld, ctx: Context, ask: LiveAsk): Promise<LiveOutcome> {
+  const release = await world.slots.take();
+  if (release === null) {
+    answerUnavailable(
+      ctx,
+      world.config,
+      'Too many live dumps at once; try again in a moment',
+      busyRetrySeconds,
+    );
+    return { kind: 'answered', bytes: 0 };
+  }
+  const wire = createWire(ctx.res, world.config.DUMPER_STALL_SECONDS);
+  const signal = AbortSignal.any([departure(ctx.res), world.ending]);
+  try {
+    const last = await scan(world, ctx, ask, wire, signal).finally(release);
+    if (last === null) return { kind: 'answered', bytes: 0 };
+    await finish(ctx, wire, last);
+    return { kind: 'answered', bytes: wire.bytes };
+  } catch (error) {
+    return breakOff(world, ctx, ask, wire, error);
+  }
+}
+
+/**
+ * Answer as an error while that is possible, else make the break visible. What counts is what the wire was given: an
+ * encoder may hold the first bytes while the headers are not out yet.
+ */
+function breakOff(
+  world: ServeWorld,
+  ctx: Context,
+  { question }: LiveAsk,
+  wire: Wire,
+  error: unknown,
+): LiveOutcome {
+  if (wire.bytes > 0 || ctx.res.headersSent || ctx.res.destroyed) {
+    resetSocket(ctx.req);
+    return { kind: 'broken', cause: causeOf(error), reason: reasonOf(error) };
+  }
+  ctx.respond = true;
+  const refusal = refusalOfPostgresError(sourceOf(error), question);
+  if (refusal === null) throw unavailableOr(error);
+  answerPlain(ctx, world.config, refusal.status, refusal.message);
+  return { kind: 'answered', bytes: 0 };
+}
+
+function causeOf(error: unknown): 'client' | 'stall' | 'postgres' {
+  if (isDumperError(error, 'ABORTED')) return 'client';
+  return isDumperError(error, 'COPY_STALLED') ? 'stall' : 'postgres';
+}
+
+function sourceOf(error: unknown): unknown {
+  return isDumperError(error, 'COPY_BROKEN') && error.cause !== undefined ? error.cause : error;
+}
+
+function unavailableOr(error: unknown): unknown {
+  const source = sourceOf(error);
+  if (isDumperError(source) && !isDumperError(source, 'COPY_STALLED')) return source;
+  if (!isUnavailable(source) && !isDumperError(source)) return source;
+  return new DumperError('POSTGRES_UNAVAILABLE', `the live dump failed: ${reasonOf(source)}`, {
+    cause: error,
+  });
+}
+
+/** Run the transaction; returns the bytes still to be sent, or null when the answer is complete without a body. */
+async function scan(
+  world: ServeWorld,
+  ctx: Context,
+  ask: LiveAsk,
+  wire: Wire,
+  signal: AbortSignal,
+): Promise<Chunk[] | null> {
+  const client = await connect(world);
+  const onError = (): void => undefined;
+  client.on('error', onError);
+  const destroy = (): void => void socketOf(client).destroy();
+  signal.addEventListener('abort', destroy, { once: true });
+  /** Postgres says nothing on its own while it is asked: its silence has a deadline. */
+  const answered = <Answer>(asking: Promise<Answer>): Promise<Answer> => {
+    const patience = setTimeout(destroy, world.config.DUMPER_STALL_SECONDS * 1000);
+    return asking.finally(() => clearTimeout(patience));
+  };
+  let clean = false;
+  try {
+    signal.throwIfAborted();
+    const plan = await answered(prepare(world, client, ask));
+    if (plan.kind === 'refused') answerPlain(ctx, world.config, plan.status, plan.message);
+    const last = plan.kind === 'plan' ? await answer(world, ctx, ask, { client, plan, wire, signal }) : null;
+    await answered(client.query('COMMIT'));
+    clean = true;
+    return last;
+  } finally {
+    signal.removeEventListener('abort', destroy);
+    client.release(!clean || signal.aborted);
+    if (clean) client.removeListener('error', onError);
+  }
+}
+
+async function connect(world: ServeWorld): Promise<PoolClient> {
+  try {
+    return await world.livePool.connect();
+  } catch (error) {
+    throw new DumperError('POSTGRES_UNAVAILABLE', `the DataStore cannot be asked: ${reasonOf(error)}`, {
+      cause: error,
+    });
+  }
+}
+
+function socketOf(client: PoolClient): Socket {
+  return (client as unknown as { connection: { stream: Socket } }).connection.stream;
+}
+
+/**
+ * Lock, then look (the lock takes no snapshot, so what is read behind it is of one instant, as for blobs), then set the
+ * caller's values and let Postgres judge them before the first byte.
+ */
+async function prepare(world: ServeWorld, client: PoolClient, ask: LiveAsk): Promise<LivePlan | Refusal> {
+  const { config } = world;
+  await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY');
+  await client.query(`SET LOCAL lock_timeout = ${config.DUMPER_LOCK_SECONDS * 1000}`);
+  // Views take no lock: what they rest on is read as it is.
+  if (!ask.id.startsWith('_') && !(await lockTable(client, ask.id)))
+    return { kind: 'refused', status: 404, message: notFoundMessage };
+  const table = { id: ask.id, columns: await readColumns(client, ask.id) };
+  const plan = planLive(ask.question, table, ask.profile, {
+    ftsLanguage: config.CKAN__DATASTORE__DEFAULT_FTS_LANG,
+  });
+  if (plan.kind === 'refused') return plan;
+  const settings = [...scanSettings, ...plan.settings];
+  await client.query(
+    'SELECT set_config(name, value, true) FROM unnest($1::text[], $2::text[]) AS given(name, value)',
+    [settings.map(({ name }) => name), settings.map(({ value }) => value)],
+  );
+  if (plan.probe !== null) await client.query(plan.probe);
+  return plan;
+}
+
+interface Running {
+  readonly client: PoolClient;
+  readonly plan: LivePlan;
+  readonly wire: Wire;
+  readonly signal: AbortSignal;
+}
+
+async function answer(
+  world: ServeWorld,
+  ctx: Context,
+  ask: LiveAsk,
+  { client, plan, wire, signal }: Running,
+): Promise<Chunk[] | null> {
+  const { format, bom } = ask.question;
+  describe(ctx, world, ask);
+  if (ctx.method === 'HEAD') return null;
+  const formatter = createFormatter({ columns: plan.columns, formats: [format], profile: ask.profile });
+  const pool = createChunkPool();
+  const keep = (bytes: Uint8Array): Iterable<Chunk> =>
+    wire.bytes > 0 ? inChunks(bytes, pool) : [ownChunk(bytes)];
+  // Copies: what the formatter gives is valid during the call only.
+  let held: Chunk[] = [...(bom ? [ownChunk(byteOrderMark)] : []), ownChunk(headOf(plan, formatter, ask))];
+  const { rows } = await copyOut(client, plan.copy, {
+    onBytes: (chunk) => {
+      const before = formatter.rows;
+      const rest = formatter.feed(chunk, (_format, bytes) => held.push(...keep(bytes)));
+      if (rest !== null || formatter.rows === before) return rest;
+      if (wire.bytes === 0) encodeAsWanted(wire, ctx, world.config);
+      ctx.respond = false;
+      for (const { bytes, release } of held) wire.write(bytes, release);
+      held = [];
+      return null;
+    },
+    whenReady: (progress) => wire.ready(progress),
+    signal,
+    stallSeconds: world.config.DUMPER_STALL_SECONDS,
+  });
+  if (rows !== formatter.rows) {
+    throw new DumperError('COPY_BROKEN', `Postgres sent ${rows} rows, ${formatter.rows} were written`);
+  }
+  return [...held, ownChunk(formatter.tail(format))];
+}
+
+/** Of CKAN's `fields=`, the head names no column although every row has them all. */
+function headOf(plan: LivePlan, formatter: Formatter, { question, profile }: LiveAsk): Uint8Array {
+  const { format } = question;
+  if (plan.head.length === plan.columns.length) return formatter.head(format);
+  return createFormatter({ columns: plan.head, formats: [format], profile }).head(format);
+}
+
+function describe(ctx: Context, { config }: ServeWorld, ask: LiveAsk): void {
+  ctx.status = 200;
+  ctx.set('Content-Type', contentTypes[ask.question.format]);
+  ctx.set('Content-Disposition', ask.disposition);
+  ctx.set('X-Dump-Source', 'live');
+  setCaching(ctx, config, ask.public);
+  if (config.DUMPER_COMPRESS === 'on') ctx.vary('Accept-Encoding');
+}
+
+/** The last piece; an answer of which nothing was sent yet gets its length. */
+async function finish(ctx: Context, wire: Wire, last: readonly Chunk[]): Promise<void> {
+  ctx.respond = false;
+  if (wire.bytes === 0) ctx.length = last.reduce((sum, { bytes }) => sum + bytes.length, 0);
+  for (const { bytes, release } of last) if (bytes.length > 0) wire.write(bytes, release);
+  await wire.end();
+}

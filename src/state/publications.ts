@@ -1,0 +1,206 @@
+/**
+ * What is remembered of each table's publications: for the status page, for pacing, and as the sweep's copy of what
+ * the manifests say. All of it can be learned again.
+ */
+import type pg from 'pg';
+import type { Tier } from '../postgres/revision.ts';
+import { asResourceId, type ResourceId } from '../postgres/table.ts';
+import { lifeAfter, type Life, type LifeEvent } from './publication-state.ts';
+import type { Manifest } from '../manifest.ts';
+import { broke, due, found, learned, lost, noticed, recordColumns } from './publications.sql.ts';
+
+export interface TableRecord {
+  readonly id: ResourceId;
+  readonly life: Life;
+  readonly generation: number;
+  /** Someone is publishing it now and has shown a heartbeat within the lease. */
+  readonly held: boolean;
+  readonly beganAt: Date | null;
+  readonly rowsDone: number;
+  readonly noticedAt: Date | null;
+  /** The first word of a change that no publication has answered yet. */
+  readonly staleSince: Date | null;
+  /** Failures since the last success. */
+  readonly attempts: number;
+  readonly lastError: string | null;
+  readonly lastErrorAt: Date | null;
+  readonly revision: string | null;
+  /** The published manifest's token, tier and time, as last learned. */
+  readonly token: string | null;
+  readonly tier: Tier | null;
+  readonly rows: number | null;
+  readonly blobBytes: number | null;
+  readonly tableBytes: number | null;
+  readonly publishedAt: Date | null;
+  readonly buildSeconds: number | null;
+  /** The manifest's entry in the blob store's listing when it was last read. */
+  readonly listed: string | null;
+  /** The published variants, sorted and joined by commas; and whether anonymous users could read the table then. */
+  readonly variants: string | null;
+  readonly public: boolean | null;
+}
+
+export interface Notice {
+  readonly id: ResourceId;
+  /** The table's size, where it is known. */
+  readonly bytes?: number;
+  /** Publish it even if nothing changed. */
+  readonly rebuild?: boolean;
+  /** A reader met the stale dump: no word of a new change, so a table that waits for quiet waits no longer. */
+  readonly fromReader?: boolean;
+}
+
+/** How long a table's job waits, in seconds, and which slots it belongs to. */
+export interface Appointment {
+  readonly id: ResourceId;
+  readonly waitSeconds: number;
+  readonly tableBytes: number;
+}
+
+export interface Due extends Appointment {
+  readonly rebuild: boolean;
+  /** For how long a change has been known that no publication has answered. */
+  readonly staleSeconds: number;
+}
+
+export interface Pace {
+  readonly quietSeconds: number;
+  /** A table that never rests is published once in this many of its own build times. */
+  readonly hotTableFactor: number;
+}
+
+export interface Records {
+  /** Someone said look. A table that was spoken of in several ways has as many appointments. */
+  noticed(notices: readonly Notice[], pace: Pace): Promise<Appointment[]>;
+  /** When a job of this table may begin, and whether it is to publish whatever the token says. */
+  due(id: ResourceId, pace: Pace, isRetry: boolean): Promise<Due>;
+  /** The manifest as it is now: published by us, or the table as it is. */
+  learned(id: ResourceId, event: 'switched' | 'confirmed', manifest: Manifest): Promise<void>;
+  /** A manifest that the listing of the blob store showed, with its entry there: perhaps of long ago. */
+  found(id: ResourceId, manifest: Manifest, listed: string): Promise<void>;
+  broke(id: ResourceId, reason: string): Promise<void>;
+  /** The table is not there any more, or its manifest is not. */
+  lost(ids: readonly ResourceId[], event: 'dropped' | 'missed'): Promise<void>;
+  get(id: ResourceId): Promise<TableRecord | null>;
+  all(): Promise<Map<ResourceId, TableRecord>>;
+}
+
+interface AppointmentRow {
+  id: string;
+  bytes: string;
+  wait: number;
+}
+
+type DueRow = AppointmentRow & { rebuild: boolean; stale: number };
+
+export function createRecords(pool: pg.Pool): Records {
+  const column = (event: LifeEvent): string => JSON.stringify(lifeAfter(event));
+  return {
+    noticed: async (notices, { quietSeconds, hotTableFactor }) => {
+      const said = ({ rebuild, fromReader }: Notice): string => `${rebuild === true}/${fromReader === true}`;
+      const appointments: Appointment[] = [];
+      for (const alike of Map.groupBy(notices, said).values()) {
+        const { rebuild = false, fromReader = false } = alike[0] ?? {};
+        const sizes = new Map(alike.map(({ id, bytes }) => [id, bytes ?? null]));
+        const tables = [[...sizes.keys()], [...sizes.values()], column('noticed')];
+        const how = [rebuild, quietSeconds, hotTableFactor, !fromReader];
+        const { rows } = await pool.query<AppointmentRow>(noticed, [...tables, ...how]);
+        appointments.push(...rows.map(appointment));
+      }
+      return appointments;
+    },
+    due: async (id, pace, isRetry) => {
+      const { rows } = await pool.query<DueRow>(due, [id, pace.quietSeconds, pace.hotTableFactor, isRetry]);
+      const row = rows[0] ?? { id, bytes: '0', wait: 0, rebuild: false, stale: 0 };
+      return { ...appointment(row), rebuild: row.rebuild, staleSeconds: row.stale };
+    },
+    learned: async (id, event, manifest) => {
+      const values = [id, column(event), ...factsOf(manifest, null), event === 'switched'];
+      await pool.query(learned, values);
+    },
+    found: async (id, manifest, listed) => {
+      await pool.query(found, [id, column('found'), ...factsOf(manifest, listed)]);
+    },
+    broke: async (id, reason) => {
+      await pool.query(broke, [id, column('broke'), reason]);
+    },
+    lost: async (ids, event) => {
+      await pool.query(lost, [ids, column(event), event === 'dropped']);
+    },
+    get: async (id) => {
+      const { rows } = await pool.query<RecordRow>(
+        `SELECT ${recordColumns} FROM dumper.publication WHERE id = $1`,
+        [id],
+      );
+      return rows[0] === undefined ? null : record(rows[0]);
+    },
+    all: async () => {
+      const { rows } = await pool.query<RecordRow>(`SELECT ${recordColumns} FROM dumper.publication`);
+      return new Map(rows.map((row) => [asResourceId(row.id), record(row)]));
+    },
+  };
+}
+
+function factsOf(manifest: Manifest, listed: string | null): unknown[] {
+  const blobBytes = Object.values(manifest.blobs).reduce((sum, blob) => sum + blob.bytes, 0);
+  const { revision, token, tier, rows, published_at, build_seconds } = manifest;
+  const facts = [revision, token, tier, rows, blobBytes, published_at, build_seconds, listed];
+  return [...facts, Object.keys(manifest.blobs).sort().join(','), manifest.public];
+}
+
+function appointment(row: AppointmentRow): Appointment {
+  return { id: asResourceId(row.id), waitSeconds: row.wait, tableBytes: Number(row.bytes) };
+}
+
+interface RecordRow {
+  id: string;
+  life: Life;
+  generation: string;
+  held: boolean;
+  began_at: Date | null;
+  rows_done: string;
+  noticed_at: Date | null;
+  stale_since: Date | null;
+  attempts: number;
+  last_error: string | null;
+  last_error_at: Date | null;
+  revision: string | null;
+  token: string | null;
+  tier: Tier | null;
+  rows: string | null;
+  blob_bytes: string | null;
+  table_bytes: string | null;
+  published_at: Date | null;
+  build_seconds: number | null;
+  listed: string | null;
+  variants: string | null;
+  public: boolean | null;
+}
+
+function record(row: RecordRow): TableRecord {
+  const number = (text: string | null): number | null => (text === null ? null : Number(text));
+  return {
+    id: asResourceId(row.id),
+    life: row.life,
+    generation: Number(row.generation),
+    held: row.held,
+    beganAt: row.began_at,
+    rowsDone: Number(row.rows_done),
+    noticedAt: row.noticed_at,
+    staleSince: row.stale_since,
+    attempts: row.attempts,
+    lastError: row.last_error,
+    lastErrorAt: row.last_error_at,
+    revision: row.revision,
+    token: row.token,
+    tier: row.tier,
+    rows: number(row.rows),
+    blobBytes: number(row.blob_bytes),
+    tableBytes: number(row.table_bytes),
+    publishedAt: row.published_at,
+    buildSeconds: row.build_seconds,
+    listed: row.listed,
+    variants: row.variants,
+    public: row.public,
+  };
+}
