@@ -17,7 +17,7 @@ import { openBlobStore } from '../src/blob-store/open.ts';
 import { readColumns } from '../src/postgres/catalogue.ts';
 import { ckanProfile } from '../src/ckan/profile.ts';
 import { copyOut } from '../src/dump/copy.ts';
-import { publish, type Fence } from '../src/publish/publish.ts';
+import { publish, type PublishFence } from '../src/publish/publish.ts';
 import { wholeTable } from '../src/dump/selection.ts';
 import { formats, variants, type Format, type Variant } from '../src/format.ts';
 import { createPool } from '../src/postgres/pool.ts';
@@ -117,7 +117,7 @@ async function publishInto(input: SideInput, store: BlobStore): Promise<Work> {
         fence: lonelyFence,
         profile: () => profile,
         variants: published as readonly Variant[],
-        visibility: async () => ({ public: true, exposed: false }),
+        visibility: async () => ({ public: true, underPublicPrefix: false }),
         now: () => new Date(),
         lockSeconds: 5,
         stallSeconds: 600,
@@ -138,7 +138,7 @@ async function publishInto(input: SideInput, store: BlobStore): Promise<Work> {
 }
 
 /** One process, one table: nobody to fence off. */
-const lonelyFence: Fence = {
+const lonelyFence: PublishFence = {
   take: async (_id, generation) => generation + 1,
   switchUnder: async (_id, _generation, action) => ({ kind: 'done', value: await action() }),
 };

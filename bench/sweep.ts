@@ -1,11 +1,11 @@
 /** The sweep over many tables of which none has changed: wall time, and what it costs the database. */
 import pg from 'pg';
 import { installTriggers, removeTriggers } from '../src/change/journal.ts';
-import { sweep, type SweepWorld } from '../src/change/sweep.ts';
+import { sweep, type SweepDeps } from '../src/change/sweep.ts';
 import { ckanProfile } from '../src/ckan/profile.ts';
 import { variants } from '../src/format.ts';
 import { createLog } from '../src/log.ts';
-import { allTables, createRestMemory, revisionToken } from '../src/postgres/revision.ts';
+import { allTables, createStabilityTracker, revisionToken } from '../src/postgres/revision.ts';
 import { openState, type State } from '../src/state/state.ts';
 import { cpuByProgram, cpuSpent } from './cpu.ts';
 import { spread } from './measure.ts';
@@ -37,7 +37,7 @@ interface Cost {
 }
 
 async function measured(read: pg.Pool, state: State, runs: number): Promise<Cost[]> {
-  const world: SweepWorld = {
+  const world: SweepDeps = {
     read,
     write: null,
     store: {
@@ -46,11 +46,11 @@ async function measured(read: pg.Pool, state: State, runs: number): Promise<Cost
       readSmall: async () => null,
       abortUnfinished: async () => 0,
     },
-    records: state.records,
+    publications: state.publications,
     profile: () => profile,
     variants: published,
-    rest: createRestMemory(),
-    look: async (notices) => {
+    stability: createStabilityTracker(),
+    enqueue: async (notices) => {
       if (notices.length > 0) throw new Error(`${notices.length} tables were found changed`);
     },
     now: () => new Date(),
@@ -75,7 +75,7 @@ async function measured(read: pg.Pool, state: State, runs: number): Promise<Cost
 async function remember(state: State, read: pg.Pool): Promise<void> {
   const tables = [...(await allTables(read)).values()];
   const tokens = tables.map((table) => revisionToken(table, profile));
-  await state.records.noticed(tables, { quietSeconds: 0, hotTableFactor: 0 });
+  await state.publications.recordChanges(tables, { quietSeconds: 0, hotTableFactor: 0 });
   await state.pool.query(
     `UPDATE dumper.publication SET token = given.token, life = 'published', variants = $3
      FROM unnest($1::text[], $2::text[]) AS given(id, token) WHERE publication.id = given.id`,

@@ -6,7 +6,7 @@
  */
 import { Client } from 'pg';
 import { fold, installTriggers } from '../src/change/journal.ts';
-import { allTables, lookUp } from '../src/postgres/revision.ts';
+import { allTables, lookUpTable } from '../src/postgres/revision.ts';
 import { freshDatabase } from '../test/world/postgres.ts';
 import { startPostgres } from '../test/world/postgres-server.ts';
 
@@ -53,7 +53,7 @@ try {
   for (const catalog of ['class', 'attribute', 'description', 'trigger'])
     await admin.query(`ANALYZE pg_${catalog}`);
   const readOnly = await timed(5, () => allTables(read));
-  const readOnlyOne = await timed(2000, (turn) => lookUp(read, idOf(turn)));
+  const readOnlyOne = await timed(2000, (turn) => lookUpTable(read, idOf(turn)));
   const start = performance.now();
   await installTriggers(write, { readRole: 'datastore_default', lockSeconds: 5 });
   const install = performance.now() - start;
@@ -62,7 +62,7 @@ try {
   for (const catalog of ['class', 'attribute', 'description', 'trigger'])
     await admin.query(`ANALYZE pg_${catalog}`);
   const exact = await timed(5, () => allTables(read));
-  const exactOne = await timed(2000, (turn) => lookUp(read, idOf(turn)));
+  const exactOne = await timed(2000, (turn) => lookUpTable(read, idOf(turn)));
   const folding = await timed(1, () => fold(read));
   console.log(
     JSON.stringify({

@@ -4,20 +4,20 @@
  */
 import type { ByteRange } from './blob-store/blob-store.ts';
 
-export type AskedRange =
+export type RequestedRange =
   | { readonly kind: 'whole' }
   | { readonly kind: 'part'; readonly range: ByteRange }
   /** Answer 416 with `Content-Range` naming the length only. */
   | { readonly kind: 'unsatisfiable' };
 
-const whole: AskedRange = { kind: 'whole' };
+const whole: RequestedRange = { kind: 'whole' };
 const one = /^bytes=\s*(?:(\d+)\s*)?-\s*(?:(\d+)\s*)?$/i;
 
 /**
  * Read a `Range` header against a representation of `bytes` bytes. What is malformed, of another unit, or asks for
  * several ranges is answered whole, which section 14.2 allows.
  */
-export function parseRange(header: string | undefined, bytes: number): AskedRange {
+export function parseRange(header: string | undefined, bytes: number): RequestedRange {
   const match = one.exec(header ?? '');
   if (match === null) return whole;
   const [, first = '', last = ''] = match;
@@ -29,7 +29,7 @@ export function parseRange(header: string | undefined, bytes: number): AskedRang
   return { kind: 'part', range: { start, end: Math.min(end, bytes - 1) } };
 }
 
-function suffix(length: number, bytes: number): AskedRange {
+function suffix(length: number, bytes: number): RequestedRange {
   if (length === 0 || bytes === 0) return { kind: 'unsatisfiable' };
   return { kind: 'part', range: { start: Math.max(0, bytes - length), end: bytes - 1 } };
 }

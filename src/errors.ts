@@ -47,8 +47,8 @@ export function isDumperError(error: unknown, code?: ErrorCode): error is Dumper
 }
 
 /** One line of any thrown value, for logs and status; never a stack. */
-export function reasonOf(error: unknown): string {
-  if (error instanceof AggregateError && error.errors.length > 0) return reasonOf(error.errors[0]);
+export function errorMessage(error: unknown): string {
+  if (error instanceof AggregateError && error.errors.length > 0) return errorMessage(error.errors[0]);
   const text = error instanceof Error ? error.message || error.name : String(error);
   return text.replaceAll(/\s+/g, ' ').slice(0, 500);
 }

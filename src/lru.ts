@@ -12,7 +12,7 @@ interface Entry<Value> {
 }
 
 /** Least recently used entries go first, so that a flood of callers cannot fill the memory. */
-export function createRecent<Value>(
+export function createLruCache<Value>(
   limit: number,
   { most, weigh }: Weight<Value> = { most: Infinity, weigh: () => 0 },
 ): {

@@ -5,8 +5,8 @@
 import { readFileSync } from 'node:fs';
 import { openPermission } from './app/permission.ts';
 import { openPublishing, type Publishing } from './app/publishing.ts';
-import { startSidecar } from './app/service.ts';
-import { openWorld, type World } from './app/context.ts';
+import { startService } from './app/service.ts';
+import { openContext, type AppContext } from './app/context.ts';
 import { openBlobStore } from './blob-store/open.ts';
 import { runProgram, type Actions, type ExitCode, type Run, type TableOptions } from './cli/program.ts';
 import { doctorCommand } from './cli/commands/doctor.ts';
@@ -32,16 +32,16 @@ const quietly = (variables: Variables): Variables => ({ DUMPER_LOG_LEVEL: 'warn'
 async function withWorld(
   variables: Variables,
   needs: readonly Need[],
-  work: (world: World, config: Config) => Promise<ExitCode>,
+  work: (context: AppContext, config: Config) => Promise<ExitCode>,
 ): Promise<ExitCode> {
   const config = readConfig(variables, needs);
   const log = createLog(config.DUMPER_LOG_LEVEL);
   const traces = await openTraces(variables, log);
-  const world = openWorld({ config, log, environment: variables, traces, patienceSeconds });
+  const context = openContext({ config, log, environment: variables, traces, patienceSeconds });
   try {
-    return await work(world, config);
+    return await work(context, config);
   } finally {
-    await world.close();
+    await context.close();
   }
 }
 
@@ -49,10 +49,10 @@ async function withPublishing(
   variables: Variables,
   work: (publishing: Publishing) => Promise<ExitCode>,
 ): Promise<ExitCode> {
-  return withWorld(quietly(variables), ['read', 'site', 'publish'], async (world) => {
-    await world.profiles.known();
-    const permission = await openPermission(world);
-    const publishing = await openPublishing(world, { permission });
+  return withWorld(quietly(variables), ['read', 'site', 'publish'], async (context) => {
+    await context.profiles.known();
+    const permission = await openPermission(context);
+    const publishing = await openPublishing(context, { permission });
     try {
       return await work(publishing);
     } finally {
@@ -91,7 +91,7 @@ async function verify(variables: Variables, { id }: TableOptions, run: Run): Pro
 
 function createActions(variables: Variables): Actions {
   const serve = async (run: Run): Promise<ExitCode> => {
-    const sidecar = await startSidecar(variables, readConfig(variables, serveNeeds(variables)));
+    const sidecar = await startService(variables, readConfig(variables, serveNeeds(variables)));
     await untilAborted(run.signal);
     await sidecar.stop();
     return 0;
@@ -117,7 +117,8 @@ function createActions(variables: Variables): Actions {
     removeTriggers: (options, run) =>
       removeCommand(readConfig(variables, options.print ? ['read'] : ['read', 'write']), options, run),
     demo: (options, run) => runDemo(options, run, demoParts()),
-    doctor: (run) => withWorld(quietly(variables), ['read', 'site'], (world) => doctorCommand(world, run)),
+    doctor: (run) =>
+      withWorld(quietly(variables), ['read', 'site'], (context) => doctorCommand(context, run)),
   };
 }
 
@@ -140,7 +141,7 @@ function demoParts(): Parameters<typeof runDemo>[2] {
         { ids: [], all: true, concurrency: undefined, tablesPerMinute: undefined },
         run,
       ),
-    startService: (environment) => startSidecar(environment, readConfig(environment, ['read', 'publish'])),
+    startService: (environment) => startService(environment, readConfig(environment, ['read', 'publish'])),
   };
 }
 

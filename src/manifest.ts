@@ -8,7 +8,7 @@
 import { z } from 'zod';
 import { variants, type Variant } from './format.ts';
 import { smallObjectBytes, type BlobStore } from './blob-store/blob-store.ts';
-import { DumperError, isDumperError, reasonOf } from './errors.ts';
+import { DumperError, isDumperError, errorMessage } from './errors.ts';
 import { asResourceId, type ResourceId } from './postgres/table.ts';
 
 export const manifestVersion = 1;
@@ -55,7 +55,7 @@ export function manifestKey(resourceId: string): string {
 export const publicPrefix = 'public/';
 
 /** Are the manifest's blobs where a CDN can reach them? */
-export function isExposed({ blobs }: Pick<Manifest, 'blobs'>): boolean {
+export function isUnderPublicPrefix({ blobs }: Pick<Manifest, 'blobs'>): boolean {
   return Object.values(blobs).some(({ key }) => key.startsWith(publicPrefix));
 }
 
@@ -73,16 +73,18 @@ export function blobKey(prefix: string, resourceId: string, variant: Variant): s
 /** A blob's key, `[public/]<id>/<revision>/[bom/]<id>.<ext>`: the layout's own shape, whatever else a bucket holds. */
 const keyShape = /^(public\/)?(.+)\/([0-9a-f]{20}-[0-9a-f]{8})\/(?:bom\/)?\2\.[a-z]+$/s;
 
-export interface KeyPlace {
+export interface BlobKeyParts {
   readonly id: ResourceId;
   readonly revision: string;
-  readonly exposed: boolean;
+  readonly underPublicPrefix: boolean;
 }
 
 /** Whose blob a key names; null for manifests and for whatever this service did not write. */
-export function placeOfKey(key: string): KeyPlace | null {
+export function parseBlobKey(key: string): BlobKeyParts | null {
   const [match, exposed, id = '', revision = ''] = keyShape.exec(key) ?? [];
-  return match === undefined ? null : { id: asResourceId(id), revision, exposed: exposed !== undefined };
+  return match === undefined
+    ? null
+    : { id: asResourceId(id), revision, underPublicPrefix: exposed !== undefined };
 }
 
 /** Throws `MANIFEST_INVALID` for one that could never be read again. */
@@ -93,7 +95,7 @@ export function writeManifest(manifest: Manifest): Uint8Array {
 }
 
 /** A stored manifest and its version in the store, for compare-and-swap. */
-export interface Published {
+export interface StoredManifest {
   /** Null where what is stored cannot be read: never served, replaced by the next publication. */
   readonly manifest: Manifest | null;
   readonly version: string;
@@ -102,7 +104,7 @@ export interface Published {
 export async function readPublished(
   store: Pick<BlobStore, 'readSmall'>,
   resourceId: string,
-): Promise<Published | null> {
+): Promise<StoredManifest | null> {
   const stored = await store.readSmall(manifestKey(resourceId));
   if (stored === null) return null;
   try {
@@ -126,7 +128,7 @@ export function readManifest(body: Uint8Array): Manifest {
   try {
     return manifestSchema.parse(JSON.parse(Buffer.from(body).toString('utf8')));
   } catch (error) {
-    throw new DumperError('MANIFEST_INVALID', `manifest cannot be read: ${reasonOf(error)}`, {
+    throw new DumperError('MANIFEST_INVALID', `manifest cannot be read: ${errorMessage(error)}`, {
       cause: error,
     });
   }

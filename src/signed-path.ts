@@ -18,7 +18,7 @@ export interface SignedAnswer {
   readonly contentDisposition?: string;
 }
 
-export type Verdict =
+export type SignedPathResult =
   | ({ readonly kind: 'valid'; readonly expiresAt: Date } & SignedAnswer)
   | { readonly kind: 'expired' }
   | { readonly kind: 'forged' };
@@ -34,7 +34,7 @@ export function signPath(secret: string, answer: SignedAnswer, expiresAt: Date):
 }
 
 /** Judge the target of a request, `/blobs/…?…` as it stands in the request line. */
-export function verifyPath(secret: string, target: string, now: Date): Verdict {
+export function verifyPath(secret: string, target: string, now: Date): SignedPathResult {
   const forged = { kind: 'forged' } as const;
   const mark = target.indexOf('?');
   const key = keyOf(mark === -1 ? target : target.slice(0, mark));

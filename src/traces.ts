@@ -10,7 +10,7 @@ import type * as OpenTelemetry from '@opentelemetry/api';
 import type { Context, Span } from '@opentelemetry/api';
 import type * as TraceSdk from '@opentelemetry/sdk-trace';
 import type { Sampler } from '@opentelemetry/sdk-trace';
-import { isDumperError, reasonOf } from './errors.ts';
+import { isDumperError, errorMessage } from './errors.ts';
 import { redact, type Log } from './log.ts';
 
 export type Attributes = Readonly<Record<string, string | number | boolean | undefined>>;
@@ -61,7 +61,7 @@ export async function openTraces(environment: Variables, log: Log): Promise<Trac
   try {
     return await connect(url, environment, log);
   } catch (error) {
-    log.warn({ reason: redact(reasonOf(error)) }, 'traces are off: OpenTelemetry cannot be loaded');
+    log.warn({ reason: redact(errorMessage(error)) }, 'traces are off: OpenTelemetry cannot be loaded');
     return noTraces;
   }
 }
@@ -146,7 +146,7 @@ function tracesOf(
       try {
         return await here.run(inside, work);
       } catch (error) {
-        for (const failed of [span, inside.step]) if (failed !== null) fail(failed, reasonOf(error));
+        for (const failed of [span, inside.step]) if (failed !== null) fail(failed, errorMessage(error));
         span.setAttribute('error.type', kindOf(error));
         throw error;
       } finally {

@@ -8,7 +8,7 @@ import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Client } from 'pg';
 import { afterEach, describe, expect, it } from 'vitest';
-import { startSidecar, type Sidecar } from '../src/app/service.ts';
+import { startService, type Service } from '../src/app/service.ts';
 import { installTriggers } from '../src/change/journal.ts';
 import { readConfig } from '../src/config/config.ts';
 import { createLog } from '../src/log.ts';
@@ -37,7 +37,7 @@ interface Told {
 
 interface Portal {
   readonly url: string;
-  readonly sidecar: Sidecar;
+  readonly sidecar: Service;
   readonly ckan: StandInCkan;
   readonly rights: TableRights;
   readonly told: Told[];
@@ -94,7 +94,7 @@ async function startPortal(environment: Readonly<Record<string, string>> = {}): 
     DUMPER_PORT: String(port),
     ...environment,
   };
-  const sidecar = await startSidecar(settings, readConfig(settings, ['read', 'site', 'publish']), {
+  const sidecar = await startService(settings, readConfig(settings, ['read', 'site', 'publish']), {
     log: createLog('silent'),
   });
   ending.push(() => sidecar.stop());

@@ -4,7 +4,7 @@
  */
 import { afterEach, describe, expect, test } from 'vitest';
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
-import { startSidecar, type Sidecar } from '../src/app/service.ts';
+import { startService, type Service } from '../src/app/service.ts';
 import { readConfig } from '../src/config/config.ts';
 import { createLog } from '../src/log.ts';
 import { eventually } from './world/eventually.ts';
@@ -37,7 +37,7 @@ async function started(parts: Record<string, string>): Promise<string> {
     DUMPER_QUIET_SECONDS: '0',
     ...parts,
   };
-  const sidecar: Sidecar = await startSidecar(environment, readConfig(environment, ['read', 'publish']), {
+  const sidecar: Service = await startService(environment, readConfig(environment, ['read', 'publish']), {
     log: createLog('silent'),
   });
   undo.push(() => sidecar.stop());

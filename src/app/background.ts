@@ -5,57 +5,57 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Change } from '../change/change.ts';
-import { DumperError, reasonOf } from '../errors.ts';
-import { untilDone } from '../async/retry.ts';
-import { startFirstAct, type FirstActParts } from './first-act.ts';
-import type { OpenPermission } from './permission.ts';
+import { DumperError, errorMessage } from '../errors.ts';
+import { retry } from '../async/retry.ts';
+import { startElectedChange, type ChangeParts } from './first-act.ts';
+import type { AppPermission } from './permission.ts';
 import { openPublishing, type Publishing, type PublishingOptions } from './publishing.ts';
-import type { World } from './context.ts';
+import type { AppContext } from './context.ts';
 
 /** Null until it is there. */
-export interface Late {
+export interface Background {
   publishing: Publishing | null;
   change: Change | null;
   /** Why not, as of the last attempt. */
   fault: string;
 }
 
-export interface LateOptions extends FirstActParts {
+export interface BackgroundOptions extends ChangeParts {
   readonly onStep?: PublishingOptions['onStep'];
   readonly signal: AbortSignal;
 }
 
 /** Publish until the signal aborts; resolves then, with what is up left for the caller to stop. Never rejects. */
-export async function keepPublishing(
-  world: World,
-  permission: OpenPermission,
-  late: Late,
-  options: LateOptions,
+export async function runBackground(
+  context: AppContext,
+  permission: AppPermission,
+  late: Background,
+  options: BackgroundOptions,
 ): Promise<void> {
-  const { config, log } = world;
-  if (config.DUMPER_STATE_URL === undefined || world.store === null) return;
+  const { config, log } = context;
+  if (config.DUMPER_STATE_URL === undefined || context.store === null) return;
   try {
     for (;;) {
-      const publishing = await start(world, permission, late, options);
+      const publishing = await start(context, permission, late, options);
       await untilLost(publishing, options.signal);
       log.error('the state database was made anew; starting again on it');
       late.fault = 'it was made anew; starting again';
       await letGo(late);
     }
   } catch (error) {
-    if (!options.signal.aborted) log.error({ reason: reasonOf(error) }, 'publishing did not start');
+    if (!options.signal.aborted) log.error({ reason: errorMessage(error) }, 'publishing did not start');
   }
 }
 
 async function start(
-  world: World,
-  permission: OpenPermission,
-  late: Late,
-  options: LateOptions,
+  context: AppContext,
+  permission: AppPermission,
+  late: Background,
+  options: BackgroundOptions,
 ): Promise<Publishing> {
-  const { log, profiles } = world;
+  const { log, profiles } = context;
   const { signal } = options;
-  const publishing = await untilDone(() => openPublishing(world, { permission, ...options }), {
+  const publishing = await retry(() => openPublishing(context, { permission, ...options }), {
     what: 'the state database',
     log,
     signal,
@@ -65,13 +65,13 @@ async function start(
   });
   late.publishing = publishing;
   await Promise.race([profiles.known(), aborted(signal)]);
-  const change = await untilDone(() => startFirstAct(world, publishing, options), {
+  const change = await retry(() => startElectedChange(context, publishing, options), {
     what: 'the queue',
     log,
     signal,
   });
   late.change = change;
-  world.metrics.sources.queueDepth = () => change.depth();
+  context.metrics.sources.queueDepth = () => change.depth();
   return publishing;
 }
 
@@ -93,7 +93,7 @@ async function untilLost({ state }: Publishing, signal: AbortSignal): Promise<vo
 }
 
 /** Running publications are given up: their fences are gone. */
-async function letGo(late: Late): Promise<void> {
+async function letGo(late: Background): Promise<void> {
   const { change, publishing } = late;
   late.change = null;
   late.publishing = null;

@@ -10,15 +10,15 @@ import type { BlobStore } from '../blob-store/blob-store.ts';
 import { openBlobStore } from '../blob-store/open.ts';
 import { createCkan, type Ckan } from '../ckan/client.ts';
 import type { Config } from '../config/config.ts';
-import { reasonOf } from '../errors.ts';
+import { errorMessage } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { createMetrics, type Metrics } from '../metrics.ts';
 import { createPool } from '../postgres/pool.ts';
-import { createProfileSource, type ProfileSource } from '../ckan/detect-version.ts';
+import { createProfileDetector, type ProfileDetector } from '../ckan/detect-version.ts';
 import { noTraces, type Traces } from '../traces.ts';
 import { tracedCkan } from './tracing.ts';
 
-export interface World {
+export interface AppContext {
   readonly config: Config;
   readonly log: Log;
   readonly metrics: Metrics;
@@ -32,12 +32,12 @@ export interface World {
   readonly store: BlobStore | null;
   readonly blobSecret: string;
   readonly ckan: Ckan | null;
-  readonly profiles: ProfileSource;
+  readonly profiles: ProfileDetector;
   readonly now: () => Date;
   close(): Promise<void>;
 }
 
-export interface WorldOptions {
+export interface AppContextOptions {
   readonly config: Config;
   readonly log: Log;
   /** Where the AWS SDK's variables are looked up. */
@@ -48,7 +48,13 @@ export interface WorldOptions {
   readonly patienceSeconds?: number;
 }
 
-export function openWorld({ config, log, environment, traces = noTraces, ...patience }: WorldOptions): World {
+export function openContext({
+  config,
+  log,
+  environment,
+  traces = noTraces,
+  ...patience
+}: AppContextOptions): AppContext {
   const ending = new AbortController();
   const metrics = createMetrics();
   const blobSecret = config.DUMPER_BLOB_URL_SECRET ?? derivedSecret(config);
@@ -69,7 +75,7 @@ export function openWorld({ config, log, environment, traces = noTraces, ...pati
     store,
     blobSecret,
     ckan,
-    profiles: createProfileSource(config, ckan, log, { signal: ending.signal, ...patience }),
+    profiles: createProfileDetector(config, ckan, log, { signal: ending.signal, ...patience }),
     now: () => new Date(),
     close: async () => {
       ending.abort();
@@ -81,7 +87,7 @@ export function openWorld({ config, log, environment, traces = noTraces, ...pati
   };
 }
 
-function openPools(config: Config, log: Log): Pick<World, 'readPool' | 'livePool' | 'publishPool'> {
+function openPools(config: Config, log: Log): Pick<AppContext, 'readPool' | 'livePool' | 'publishPool'> {
   const url = config.CKAN_DATASTORE_READ_URL ?? '';
   const open = (purpose: string, size: number, queryTimeoutSeconds?: number): pg.Pool =>
     createPool({
@@ -89,7 +95,8 @@ function openPools(config: Config, log: Log): Pick<World, 'readPool' | 'livePool
       applicationName: `datastore-dumper ${purpose}`,
       size,
       ...(queryTimeoutSeconds === undefined ? {} : { queryTimeoutSeconds }),
-      onIdleError: (error) => log.debug({ reason: reasonOf(error), purpose }, 'an idle connection was lost'),
+      onIdleError: (error) =>
+        log.debug({ reason: errorMessage(error), purpose }, 'an idle connection was lost'),
     });
   return {
     readPool: open('read', config.DUMPER_READ_POOL, 30),
@@ -100,7 +107,7 @@ function openPools(config: Config, log: Log): Pick<World, 'readPool' | 'livePool
 
 function openStore(
   config: Config,
-  environment: WorldOptions['environment'],
+  environment: AppContextOptions['environment'],
   signingSecret: string,
 ): BlobStore | null {
   if (config.DUMPER_BLOB_STORE === undefined) return null;

@@ -3,28 +3,28 @@ import type pg from 'pg';
 import { startChange, type Change } from '../change/change.ts';
 import type { SweepReport } from '../change/sweep.ts';
 import { DumperError } from '../errors.ts';
-import type { RestMemory } from '../postgres/revision.ts';
+import type { StabilityTracker } from '../postgres/revision.ts';
 import type { Publishing } from './publishing.ts';
-import { takeStand, type StandingOptions } from './settings-leader.ts';
-import type { World } from './context.ts';
+import { electSettingsLeader, type StandingOptions } from './settings-leader.ts';
+import type { AppContext } from './context.ts';
 
-export interface FirstActParts extends StandingOptions {
+export interface ChangeParts extends StandingOptions {
   /** Shared with the answers, which see tables at rest as the sweep does. */
-  readonly rest: RestMemory;
+  readonly stability: StabilityTracker;
   readonly writePool: pg.Pool | null;
 }
 
 /** Open the queue and begin to hear and to work; rejects while the state database cannot be asked. */
-export async function startFirstAct(
-  world: World,
+export async function startElectedChange(
+  context: AppContext,
   publishing: Publishing,
-  parts: FirstActParts,
+  parts: ChangeParts,
 ): Promise<Change> {
-  if (world.config.DUMPER_ROLE === 'serve') return startAct(world, publishing, parts);
-  const standing = await takeStand(world, publishing, parts);
+  if (context.config.DUMPER_ROLE === 'serve') return startAct(context, publishing, parts);
+  const standing = await electSettingsLeader(context, publishing, parts);
   try {
-    const change = await startAct(world, { ...publishing, ...standing }, parts);
-    standing.follow((inForce) => change.rest(!inForce));
+    const change = await startAct(context, { ...publishing, ...standing }, parts);
+    standing.follow((inForce) => change.setPaused(!inForce));
     return {
       ...change,
       stop: async (graceSeconds) => {
@@ -39,11 +39,11 @@ export async function startFirstAct(
 }
 
 function startAct(
-  world: World,
+  context: AppContext,
   { state, store, publisher, rights }: Pick<Publishing, 'state' | 'store' | 'publisher' | 'rights'>,
-  { rest, writePool }: FirstActParts,
+  { stability, writePool }: ChangeParts,
 ): Promise<Change> {
-  const { config, log, profiles, readPool, metrics, now } = world;
+  const { config, log, profiles, readPool, metrics, now } = context;
   return startChange({
     config,
     log,
@@ -58,17 +58,17 @@ function startAct(
       return profile;
     },
     now,
-    rest,
+    stability,
     working: config.DUMPER_ROLE !== 'serve',
     publish: (id, request) =>
       publisher.publish(id, { ...request, onProgress: (rows) => request.onProgress(rows) }),
-    withdraw: publisher.withdraw,
-    onSweep: (report) => tellSweep(world, report),
+    unpublish: publisher.unpublish,
+    onSweep: (report) => tellSweep(context, report),
     onLag: (seconds) => metrics.publicationLagSeconds.observe(seconds),
   });
 }
 
-function tellSweep({ metrics, now }: World, report: SweepReport): void {
+function tellSweep({ metrics, now }: AppContext, report: SweepReport): void {
   for (const [state, tables] of Object.entries(report.states)) metrics.tables.set({ state }, tables);
   metrics.oldestStaleSeconds.set(report.oldestStaleSeconds);
   metrics.sweepSeconds.set(report.seconds);

@@ -4,18 +4,18 @@
  */
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { DumperError, reasonOf } from '../errors.ts';
+import { DumperError, errorMessage } from '../errors.ts';
 
-export interface Listening {
+export interface HttpServer {
   readonly port: number;
   /** Drain for at most `graceSeconds`; `onGraceOver` then breaks off what is left. */
   drain(graceSeconds: number, onGraceOver: () => void): Promise<void>;
 }
 
-export async function listen(
+export async function listenHttp(
   handler: http.RequestListener,
   { host, port }: { readonly host: string; readonly port: number },
-): Promise<Listening> {
+): Promise<HttpServer> {
   // Longer than a proxy keeps its idle connections, so that it is the proxy who closes.
   const server = http.createServer({
     keepAliveTimeout: 75_000,
@@ -33,7 +33,7 @@ export async function listen(
   } catch (error) {
     throw new DumperError(
       'CONFIGURATION',
-      `DUMPER_PORT: cannot listen on ${host}:${port}: ${reasonOf(error)}`,
+      `DUMPER_PORT: cannot listen on ${host}:${port}: ${errorMessage(error)}`,
       {
         cause: error,
       },

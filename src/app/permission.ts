@@ -5,30 +5,30 @@ import { anonymous } from '../serve/caller.ts';
 import { shareDecisions, type SharedDecisions } from '../serve/decisions.ts';
 import { createPermission, openToAll, type Permission } from '../serve/permission.ts';
 import { asResourceId, type ResourceId } from '../postgres/table.ts';
-import type { World } from './context.ts';
+import type { AppContext } from './context.ts';
 
 /** CKAN's default of `ckan.datastore.public_table_search` (2.12), and what 2.11 gives to anyone. */
 const publicByDefault: readonly string[] = ['_table_metadata'];
 
-export interface OpenPermission extends AnonymousRights {
+export interface AppPermission extends AnonymousRights {
   readonly permission: Permission;
   /** Calls this whenever CKAN has said whether anonymous users may read a table; one listener. */
-  onReaders(listener: (id: ResourceId, anyone: boolean) => void): void;
+  onVisibility(listener: (id: ResourceId, anyone: boolean) => void): void;
   close(): Promise<void>;
 }
 
-export async function openPermission(world: World): Promise<OpenPermission> {
-  const { config, ckan, metrics } = world;
+export async function openPermission(context: AppContext): Promise<AppPermission> {
+  const { config, ckan, metrics } = context;
   if (config.DUMPER_AUTHORIZE === 'off' || ckan === null) {
     return {
       permission: openToAll,
-      mayAnyoneRead: async () => true,
+      isPublic: async () => true,
       publicResources: null,
-      onReaders: () => undefined,
+      onVisibility: () => undefined,
       close: async () => undefined,
     };
   }
-  const shared = await openShared(world);
+  const shared = await openShared(context);
   const publicTables = config.CKAN__DATASTORE__PUBLIC_TABLE_SEARCH ?? publicByDefault;
   let listener: (id: ResourceId, anyone: boolean) => void = () => undefined;
   const permission = createPermission({
@@ -37,24 +37,24 @@ export async function openPermission(world: World): Promise<OpenPermission> {
     publicTables,
     shared,
     now: Date.now,
-    log: world.log,
+    log: context.log,
     onDecision: (from, outcome) => metrics.permissionDecisions.inc({ from, outcome }),
-    onReaders: (id, anyone) => listener(asResourceId(id), anyone),
+    onVisibility: (id, anyone) => listener(asResourceId(id), anyone),
   });
   return {
     permission,
-    mayAnyoneRead: async (id) => {
+    isPublic: async (id) => {
       const permit = await permission.mayRead(id, anonymous);
       return permit.kind === 'unavailable' ? null : permit.kind === 'allowed' && permit.public;
     },
     publicResources: () => publicResources(ckan),
-    onReaders: (next) => {
+    onVisibility: (next) => {
       listener = next;
     },
     close: async () => shared?.close(),
   };
 }
 
-async function openShared({ config, log }: World): Promise<SharedDecisions | null> {
+async function openShared({ config, log }: AppContext): Promise<SharedDecisions | null> {
   return config.CKAN_REDIS_URL === undefined ? null : shareDecisions(config.CKAN_REDIS_URL, log);
 }

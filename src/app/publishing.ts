@@ -1,20 +1,20 @@
 /** What publishing needs beyond the world: the state database and CKAN's word on who may read. */
 import type { AnonymousRights } from '../change/visibility.ts';
-import { attempt, type AttemptWorld } from '../change/worker.ts';
-import type { PublishOptions, PublishOutcome, PublishWorld } from '../publish/publish.ts';
+import { publishAndRecord, type WorkerDeps } from '../change/worker.ts';
+import type { PublishOptions, PublishOutcome, PublishDeps } from '../publish/publish.ts';
 import { createPublisher, type Publisher } from '../publish/publisher.ts';
-import { DumperError, reasonOf } from '../errors.ts';
+import { DumperError, errorMessage } from '../errors.ts';
 import type { BlobStore } from '../blob-store/blob-store.ts';
 import { openState, type State } from '../state/state.ts';
 import { tableState } from '../postgres/revision.ts';
 import type { ResourceId } from '../postgres/table.ts';
-import type { OpenPermission } from './permission.ts';
-import { openReport, reported } from './reporting.ts';
+import type { AppPermission } from './permission.ts';
+import { openTaskStatus, withTaskStatus } from './reporting.ts';
 import { tracedPublisher, tracedSteps } from './tracing.ts';
-import type { World } from './context.ts';
+import type { AppContext } from './context.ts';
 
 export interface Publishing {
-  readonly world: World;
+  readonly context: AppContext;
   readonly store: BlobStore;
   readonly state: State;
   /** What CKAN says of anonymous users. */
@@ -27,43 +27,44 @@ export interface Publishing {
 }
 
 export interface PublishingOptions {
-  readonly permission: OpenPermission;
-  readonly onStep?: PublishWorld['onStep'];
+  readonly permission: AppPermission;
+  readonly onStep?: PublishDeps['onStep'];
 }
 
 /** How long the end waits until CKAN has heard the last outcomes. */
 const reportGraceSeconds = 5;
 
 /** Connect to the state database; rejects with `STATE_UNAVAILABLE` when it cannot be asked. */
-export async function openPublishing(world: World, options: PublishingOptions): Promise<Publishing> {
-  const { config, log, store } = world;
+export async function openPublishing(context: AppContext, options: PublishingOptions): Promise<Publishing> {
+  const { config, log, store } = context;
   if (store === null) throw new DumperError('CONFIGURATION', 'DUMPER_BLOB_STORE: required');
   const opened = await openState({
     url: config.DUMPER_STATE_URL ?? '',
-    onIdleError: (error) => log.warn({ reason: reasonOf(error) }, 'the state database'),
+    onIdleError: (error) => log.warn({ reason: errorMessage(error) }, 'the state database'),
   });
-  const report = openReport(world, options.permission);
-  const state = { ...opened, records: reported(opened.records, report) };
+  const report = openTaskStatus(context, options.permission);
+  const state = { ...opened, records: withTaskStatus(opened.publications, report) };
   const plain = createPublisher({
     config,
-    pool: world.publishPool,
+    pool: context.publishPool,
     store,
     fence: state.fence,
-    profile: () => world.profiles.known(),
-    mayAnyoneRead: options.permission.mayAnyoneRead,
-    metrics: world.metrics,
+    profile: () => context.profiles.known(),
+    mayAnyoneRead: options.permission.isPublic,
+    metrics: context.metrics,
     log,
-    now: world.now,
-    onStep: tracedSteps(world.traces, options.onStep),
+    now: context.now,
+    onStep: tracedSteps(context.traces, options.onStep),
   });
-  const publisher = tracedPublisher(world.traces, plain);
+  const publisher = tracedPublisher(context.traces, plain);
   return {
-    world,
+    context: context,
     store,
     state,
     rights: options.permission,
     publisher,
-    publishNow: (id, published) => attempt(foreground(world, state, publisher, published), id, published),
+    publishNow: (id, published) =>
+      publishAndRecord(foreground(context, state, publisher, published), id, published),
     close: async () => {
       await report?.close(reportGraceSeconds);
       await state.close();
@@ -73,14 +74,14 @@ export async function openPublishing(world: World, options: PublishingOptions): 
 
 /** An attempt's world whose progress is also told to whoever watches. */
 function foreground(
-  { config, readPool }: World,
+  { config, readPool }: AppContext,
   state: State,
   publisher: Publisher,
   { onProgress }: PublishOptions,
-): AttemptWorld {
+): WorkerDeps {
   return {
     fence: state.fence,
-    records: state.records,
+    publications: state.publications,
     publish: (id, request) =>
       publisher.publish(id, {
         ...request,
@@ -89,8 +90,8 @@ function foreground(
           onProgress(rows, bytes);
         },
       }),
-    withdraw: publisher.withdraw,
-    pace: { quietSeconds: 0, hotTableFactor: 0 },
+    unpublish: publisher.unpublish,
+    timing: { quietSeconds: 0, hotTableFactor: 0 },
     smallTableBytes: config.DUMPER_SMALL_TABLE_MIB * 1024 * 1024,
     sizeOf: async (id) => (await tableState(readPool, id))?.bytes ?? null,
   };

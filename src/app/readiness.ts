@@ -1,27 +1,27 @@
 /** What `/readyz` asks, dependency by dependency; only what dumps cannot be answered without is marked as needed. */
-import type { Check } from '../serve/context.ts';
+import type { ReadinessCheck } from '../serve/context.ts';
 import { DumperError } from '../errors.ts';
 import type { Publishing } from './publishing.ts';
-import type { World } from './context.ts';
+import type { AppContext } from './context.ts';
 
 /** `publishing`: what is open, or why it is not; `how`: the action by which CKAN is asked for permission. */
 export function readinessChecks(
-  world: World,
+  context: AppContext,
   publishing: () => Publishing | string,
   how: () => string,
-): Check[] {
-  const { config, store } = world;
-  const checks: Check[] = [
+): ReadinessCheck[] {
+  const { config, store } = context;
+  const checks: ReadinessCheck[] = [
     {
       name: 'datastore',
       needed: true,
       check: async () => {
-        await world.readPool.query('SELECT');
+        await context.readPool.query('SELECT');
         return 'answers';
       },
     },
   ];
-  if (config.DUMPER_AUTHORIZE === 'ckan') checks.push(ckanCheck(world, how));
+  if (config.DUMPER_AUTHORIZE === 'ckan') checks.push(ckanCheck(context, how));
   if (store !== null) {
     checks.push({
       name: 'blob store',
@@ -47,7 +47,7 @@ export function readinessChecks(
   return checks;
 }
 
-function ckanCheck({ ckan, profiles }: World, how: () => string): Check {
+function ckanCheck({ ckan, profiles }: AppContext, how: () => string): ReadinessCheck {
   return {
     name: 'ckan',
     needed: true,

@@ -9,30 +9,30 @@ import { readFile } from 'node:fs/promises';
 import type pg from 'pg';
 import type { Change } from '../change/change.ts';
 import type { Config } from '../config/config.ts';
-import { DumperError, reasonOf } from '../errors.ts';
+import { DumperError, errorMessage } from '../errors.ts';
 import { createLog, standardError, type Log } from '../log.ts';
 import { createPool } from '../postgres/pool.ts';
-import { createRestMemory } from '../postgres/revision.ts';
-import { createService } from '../serve/app.ts';
-import { createManifests, nothingPublished } from '../serve/manifest-cache.ts';
-import { createResourceNames, nameless } from '../serve/resource-name.ts';
-import { createSlots } from '../serve/slots.ts';
-import type { ServeWorld } from '../serve/context.ts';
+import { createStabilityTracker } from '../postgres/revision.ts';
+import { createApp } from '../serve/app.ts';
+import { createManifestCache, nothingPublished } from '../serve/manifest-cache.ts';
+import { createResourceNames, noResourceNames } from '../serve/resource-name.ts';
+import { createSemaphore } from '../serve/slots.ts';
+import type { ServeDeps } from '../serve/context.ts';
 import type { ResourceId } from '../postgres/table.ts';
 import { openTraces } from '../traces.ts';
 import { readinessChecks } from './readiness.ts';
-import { listen } from './http-server.ts';
-import { keepPublishing, type Late } from './background.ts';
-import { openPermission, type OpenPermission } from './permission.ts';
+import { listenHttp } from './http-server.ts';
+import { runBackground, type Background } from './background.ts';
+import { openPermission, type AppPermission } from './permission.ts';
 import type { Publishing, PublishingOptions } from './publishing.ts';
-import { openWorld, type World } from './context.ts';
+import { openContext, type AppContext } from './context.ts';
 
-export interface Sidecar {
+export interface Service {
   readonly port: number;
   stop(): Promise<void>;
 }
 
-export interface SidecarOptions {
+export interface ServiceOptions {
   readonly log?: Log;
   /** Called at each named step of a publication. */
   readonly onStep?: PublishingOptions['onStep'];
@@ -41,33 +41,33 @@ export interface SidecarOptions {
 }
 
 /** Start from settings; resolves when the port listens. Rejects only for settings that cannot work. */
-export async function startSidecar(
+export async function startService(
   environment: Readonly<Record<string, string | undefined>>,
   config: Config,
-  options: SidecarOptions = {},
-): Promise<Sidecar> {
+  options: ServiceOptions = {},
+): Promise<Service> {
   const log = options.log ?? createLog(config.DUMPER_LOG_LEVEL, standardError());
-  const world = openWorld({ config, log, environment, traces: await openTraces(environment, log) });
-  const permission = await openPermission(world);
+  const context = openContext({ config, log, environment, traces: await openTraces(environment, log) });
+  const permission = await openPermission(context);
   const stopping = new AbortController();
   const ending = new AbortController();
-  const rest = createRestMemory();
-  const late: Late = { publishing: null, change: null, fault: 'not connected yet' };
-  const served = await serveWorld(world, permission, late, rest, ending.signal);
-  permission.onReaders((id, anyone) => {
+  const stability = createStabilityTracker();
+  const late: Background = { publishing: null, change: null, fault: 'not connected yet' };
+  const served = await openServeDeps(context, permission, late, stability, ending.signal);
+  permission.onVisibility((id, anyone) => {
     if (!anyone) served.manifests.forget(id);
-    void late.change?.readersHeard(id, anyone);
+    void late.change?.onVisibility(id, anyone);
   });
-  const listening = await listen(createService(served), {
+  const listening = await listenHttp(createApp(served), {
     host: config.DUMPER_HOST,
     port: config.DUMPER_PORT,
   }).catch(async (error: unknown) => {
-    await Promise.all([permission.close(), world.close()]);
+    await Promise.all([permission.close(), context.close()]);
     throw error;
   });
   const writePool = openWritePool(config, log);
-  const publishing = keepPublishing(world, permission, late, {
-    rest,
+  const publishing = runBackground(context, permission, late, {
+    stability,
     writePool,
     signal: stopping.signal,
     ...options,
@@ -82,7 +82,7 @@ export async function startSidecar(
       publishing.then(() => late.change?.stop(grace)),
     ]);
     await late.publishing?.close();
-    await Promise.all([permission.close(), writePool?.end(), world.close()]);
+    await Promise.all([permission.close(), writePool?.end(), context.close()]);
     log.info('stopped');
   };
   return { port: listening.port, stop };
@@ -96,63 +96,63 @@ function openWritePool(config: Config, log: Log): pg.Pool | null {
     size: 1,
     // folding a journal that was left alone for long takes its time
     queryTimeoutSeconds: 300,
-    onIdleError: (error) => log.debug({ reason: reasonOf(error) }, 'an idle connection was lost'),
+    onIdleError: (error) => log.debug({ reason: errorMessage(error) }, 'an idle connection was lost'),
   });
 }
 
-async function serveWorld(
-  world: World,
-  permission: OpenPermission,
-  late: Late,
-  rest: ReturnType<typeof createRestMemory>,
+async function openServeDeps(
+  context: AppContext,
+  permission: AppPermission,
+  late: Background,
+  stability: ReturnType<typeof createStabilityTracker>,
   ending: AbortSignal,
-): Promise<ServeWorld> {
-  const { config, store, metrics, log, now } = world;
+): Promise<ServeDeps> {
+  const { config, store, metrics, log, now } = context;
   const changeOrBusy = (): Change => {
     if (late.change !== null) return late.change;
     throw new DumperError('STATE_UNAVAILABLE', 'the queue cannot be reached yet');
   };
-  const recordsOrBusy = (): Publishing['state']['records'] => {
-    if (late.publishing !== null) return late.publishing.state.records;
+  const recordsOrBusy = (): Publishing['state']['publications'] => {
+    if (late.publishing !== null) return late.publishing.state.publications;
     throw new DumperError('STATE_UNAVAILABLE', 'the state database cannot be reached yet');
   };
   const publishes = config.DUMPER_STATE_URL !== undefined && store !== null;
   metrics.liveSlots.set(config.DUMPER_LIVE_SLOTS);
   return {
     config,
-    profile: () => world.profiles.current(),
-    readPool: world.readPool,
-    livePool: world.livePool,
-    slots: createSlots(config.DUMPER_LIVE_SLOTS, { onChange: (busy) => metrics.liveSlotsBusy.set(busy) }),
+    profile: () => context.profiles.current(),
+    readPool: context.readPool,
+    livePool: context.livePool,
+    slots: createSemaphore(config.DUMPER_LIVE_SLOTS, { onChange: (busy) => metrics.liveSlotsBusy.set(busy) }),
     store,
     manifests:
       store === null
         ? nothingPublished
-        : createManifests({
+        : createManifestCache({
             store,
-            rest,
+            stability,
             marginSeconds: config.DUMPER_COUNTER_MARGIN_SECONDS,
             retireMarginSeconds: config.DUMPER_RETIRE_MARGIN_SECONDS,
             now,
             log,
             onRead: (from) => metrics.manifestReads.inc({ from }),
           }),
-    blobSecret: world.blobSecret,
+    blobSecret: context.blobSecret,
     permission: permission.permission,
-    resourceNames: world.ckan === null ? nameless : createResourceNames(world.ckan, Date.now),
-    records: publishes
+    resourceNames: context.ckan === null ? noResourceNames : createResourceNames(context.ckan, Date.now),
+    publications: publishes
       ? { get: async (id) => recordsOrBusy().get(id), all: async () => recordsOrBusy().all() }
       : null,
-    noticeStale: hintRarely((id) => late.change?.stale(id), log),
+    enqueueStale: hintRarely((id) => late.change?.enqueueStale(id), log),
     rebuild: publishes ? async (id) => changeOrBusy().rebuild([id]) : null,
-    takeNotice:
+    receiveWebhook:
       config.DUMPER_NOTICE_SECRET === undefined || !publishes
         ? null
         : (headers, body) => takeNotice(changeOrBusy(), headers, body),
-    checks: readinessChecks(world, () => late.publishing ?? late.fault, permission.permission.how),
+    checks: readinessChecks(context, () => late.publishing ?? late.fault, permission.permission.how),
     openapi: await readOpenapi(),
     metrics,
-    traces: world.traces,
+    traces: context.traces,
     log,
     now,
     ending,
@@ -171,7 +171,7 @@ function hintRarely(look: (id: ResourceId) => Promise<void> | undefined, log: Lo
     if (hintedAt.size >= hintsRemembered) hintedAt.clear();
     hintedAt.set(id, now);
     look(id)?.catch((error: unknown) => {
-      log.debug({ table: id, reason: reasonOf(error) }, 'a hint was lost; the sweep finds it');
+      log.debug({ table: id, reason: errorMessage(error) }, 'a hint was lost; the sweep finds it');
     });
   };
 }
@@ -180,8 +180,8 @@ async function takeNotice(
   change: Change,
   headers: NodeJS.Dict<string | string[]>,
   body: Buffer,
-): ReturnType<NonNullable<ServeWorld['takeNotice']>> {
-  const notice = await change.notice({
+): ReturnType<NonNullable<ServeDeps['receiveWebhook']>> {
+  const notice = await change.receiveWebhook({
     timestamp: headers['x-dumper-timestamp'],
     signature: headers['x-dumper-signature'],
     body,

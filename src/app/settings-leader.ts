@@ -3,11 +3,11 @@
  * are in force, so that two versions side by side settle instead of publishing against each other (promise P5).
  */
 import { profileFingerprint } from '../ckan/profile.ts';
-import { reasonOf } from '../errors.ts';
-import { createPrecedence } from '../state/precedence.ts';
+import { errorMessage } from '../errors.ts';
+import { createSettingsLeader } from '../state/precedence.ts';
 import type { Publisher } from '../publish/publisher.ts';
 import type { State } from '../state/state.ts';
-import type { World } from './context.ts';
+import type { AppContext } from './context.ts';
 
 export interface Standing {
   /** Publishes only while in force; else the table is left to the others. */
@@ -24,13 +24,13 @@ export interface StandingOptions {
   readonly silentSeconds?: number;
 }
 
-export async function takeStand(
-  world: Pick<World, 'config' | 'profiles' | 'log'>,
+export async function electSettingsLeader(
+  context: Pick<AppContext, 'config' | 'profiles' | 'log'>,
   { state, publisher }: { readonly state: State; readonly publisher: Publisher },
   { silentSeconds = 60 }: StandingOptions = {},
 ): Promise<Standing> {
-  const { config, profiles, log } = world;
-  const precedence = createPrecedence(state.pool, silentSeconds);
+  const { config, profiles, log } = context;
+  const precedence = createSettingsLeader(state.pool, silentSeconds);
   let declared = { fingerprint: '', at: '' };
   let standsAside = false;
   let tell = async (_inForce: boolean): Promise<void> => undefined;
@@ -39,8 +39,8 @@ export async function takeStand(
   const inForce = oneAtATime(async (): Promise<boolean> => {
     const fingerprint = `${[...config.DUMPER_FORMATS].sort().join()}|${profileFingerprint(await profiles.known())}`;
     if (fingerprint !== declared.fingerprint)
-      declared = { fingerprint, at: await precedence.declare(fingerprint) };
-    const kept = await precedence.keep(fingerprint, declared.at);
+      declared = { fingerprint, at: await precedence.acquire(fingerprint) };
+    const kept = await precedence.renew(fingerprint, declared.at);
     if (kept === standsAside) {
       standsAside = !kept;
       const what = standsAside
@@ -58,7 +58,7 @@ export async function takeStand(
 
   await inForce();
   const beat = setInterval(() => {
-    inForce().catch((error: unknown) => log.debug({ reason: reasonOf(error) }, 'settings in force'));
+    inForce().catch((error: unknown) => log.debug({ reason: errorMessage(error) }, 'settings in force'));
   }, silentSeconds * 250);
   return {
     publisher: {
@@ -68,10 +68,10 @@ export async function takeStand(
     },
     state: {
       ...state,
-      turns: {
-        ...state.turns,
+      scheduleLocks: {
+        ...state.scheduleLocks,
         run: async (name, occasion, work) =>
-          (await inForce()) ? state.turns.run(name, occasion, work) : false,
+          (await inForce()) ? state.scheduleLocks.run(name, occasion, work) : false,
       },
     },
     follow: (onChange) => {

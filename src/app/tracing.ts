@@ -1,11 +1,11 @@
 /** Publications and questions to CKAN, each inside a span of its own, around parts that know nothing of traces. */
 import type { Ckan } from '../ckan/client.ts';
-import type { PublishWorld, Step } from '../publish/publish.ts';
+import type { PublishDeps, PublishStep } from '../publish/publish.ts';
 import type { Publisher } from '../publish/publisher.ts';
 import type { Traces } from '../traces.ts';
 
 /** What begins at each named step of a publication. One scan feeds every upload, so the two are one step. */
-const begins: Readonly<Record<Step, string>> = {
+const begins: Readonly<Record<PublishStep, string>> = {
   fenced: 'snapshot',
   snapshot: 'compare revisions',
   scanning: 'scan and upload',
@@ -17,8 +17,8 @@ const begins: Readonly<Record<Step, string>> = {
 /** Steps become children of the publication's span; whoever else listens hears them too. */
 export function tracedSteps(
   traces: Traces,
-  onStep: PublishWorld['onStep'],
-): NonNullable<PublishWorld['onStep']> {
+  onStep: PublishDeps['onStep'],
+): NonNullable<PublishDeps['onStep']> {
   return (id, step) => {
     traces.step(begins[step]);
     onStep?.(id, step);
@@ -38,7 +38,7 @@ export function tracedPublisher(traces: Traces, publisher: Publisher): Publisher
   };
   return {
     publish: (id, options) => traces.span('publish', {}, () => publish(id, options)),
-    withdraw: (id) => traces.span('withdraw', {}, () => publisher.withdraw(id)),
+    unpublish: (id) => traces.span('withdraw', {}, () => publisher.unpublish(id)),
   };
 }
 

@@ -5,7 +5,7 @@ export interface EventQueue<Event> extends AsyncIterable<Event> {
   end(): void;
 }
 
-export function eventQueue<Event>(): EventQueue<Event> {
+export function createEventQueue<Event>(): EventQueue<Event> {
   const waiting: Event[] = [];
   let ended = false;
   let wake: (() => void) | null = null;

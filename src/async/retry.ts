@@ -1,9 +1,9 @@
 /** What must be had before a part can work, asked for until it is there: the service starts before its neighbours. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { reasonOf } from '../errors.ts';
+import { errorMessage } from '../errors.ts';
 import type { Log } from '../log.ts';
 
-export interface UntilDoneOptions {
+export interface RetryOptions {
   /** What is waited for, for the log. */
   readonly what: string;
   readonly log: Log;
@@ -15,10 +15,7 @@ export interface UntilDoneOptions {
 }
 
 /** Try until it works; rejects only when the signal aborts. A fault is logged when its reason changes. */
-export async function untilDone<Value>(
-  work: () => Promise<Value>,
-  options: UntilDoneOptions,
-): Promise<Value> {
+export async function retry<Value>(work: () => Promise<Value>, options: RetryOptions): Promise<Value> {
   let pauseSeconds = 0.5;
   let lastReason = '';
   for (;;) {
@@ -26,7 +23,7 @@ export async function untilDone<Value>(
     try {
       return await work();
     } catch (error) {
-      const reason = reasonOf(error);
+      const reason = errorMessage(error);
       options.onFault?.(reason);
       if (reason !== lastReason) options.log.warn({ reason }, `${options.what}: not yet; trying again`);
       lastReason = reason;

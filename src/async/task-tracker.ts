@@ -1,12 +1,12 @@
 /** Work that whoever began it does not wait for: the end does, before what the work needs is closed. */
-export interface UnderWay {
+export interface TaskTracker {
   /** The same promise, remembered until it settles. */
   add<Value>(work: Promise<Value>): Promise<Value>;
   /** Resolves when nothing is under way, whatever became of it. */
   settled(): Promise<void>;
 }
 
-export function createUnderWay(): UnderWay {
+export function createTaskTracker(): TaskTracker {
   const works = new Set<Promise<unknown>>();
   return {
     add: (work) => {

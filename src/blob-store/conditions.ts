@@ -10,7 +10,7 @@ import { DumperError } from '../errors.ts';
  * `hold`; `ignored`: whatever is written is taken, so that the fence in the state database alone keeps workers apart.
  * Throws `BLOB_STORE_UNAVAILABLE` where a condition that holds is refused: then nothing could ever be published.
  */
-export async function tryConditions(
+export async function probeConditionalWrites(
   store: Pick<BlobStore, 'readSmall' | 'replaceSmall' | 'delete'>,
 ): Promise<'hold' | 'ignored'> {
   const key = `.doctor/${randomBytes(8).toString('hex')}.json`;

@@ -5,7 +5,7 @@ import { randomUUID } from 'node:crypto';
 import type { WriteStream } from 'node:fs';
 import { mkdir, open, rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { DumperError, isDumperError, reasonOf } from '../errors.ts';
+import { DumperError, isDumperError, errorMessage } from '../errors.ts';
 import { checkedKey } from './key.ts';
 
 /** What `.headers/<key>.json` holds. */
@@ -16,7 +16,7 @@ export interface StoredHeaders {
   readonly metadata?: Readonly<Record<string, string>>;
 }
 
-export function placeOf(directory: string, key: string): { bytes: string; headers: string } {
+export function pathOfKey(directory: string, key: string): { bytes: string; headers: string } {
   const name = checkedKey(key);
   return { bytes: path.join(directory, name), headers: path.join(directory, '.headers', `${name}.json`) };
 }
@@ -36,7 +36,7 @@ export async function writeUnfinished(directory: string, body: string | Uint8Arr
 }
 
 /** Move a finished file to its place; a deletion may take the emptied folder away meanwhile. */
-export async function appear(unfinished: string, file: string): Promise<void> {
+export async function moveIntoPlace(unfinished: string, file: string): Promise<void> {
   const folder = path.dirname(file);
   for (let attempt = 1; ; attempt += 1) {
     await mkdir(folder, { recursive: true });
@@ -78,7 +78,7 @@ export async function orNull<Answer>(asking: Promise<Answer>): Promise<Answer | 
 /** What the file system threw, as the catalogue's error. */
 export function unavailable(error: unknown): DumperError {
   if (isDumperError(error)) return error;
-  const message = `the blob store cannot be used: ${reasonOf(error)}`;
+  const message = `the blob store cannot be used: ${errorMessage(error)}`;
   return new DumperError('BLOB_STORE_UNAVAILABLE', message, { cause: error });
 }
 

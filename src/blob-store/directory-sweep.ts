@@ -2,7 +2,7 @@
 import { readdir, rm, rmdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { BlobListing } from './blob-store.ts';
-import { orNull, placeOf } from './directory-files.ts';
+import { orNull, pathOfKey } from './directory-files.ts';
 import { reservedSegments } from './key.ts';
 
 /** Every blob whose key begins with `under`, folder by folder. */
@@ -29,7 +29,7 @@ async function* keysIn(directory: string, folder: string): AsyncGenerator<string
 /** Bytes first: headers without bytes are no blob. */
 export async function deleteAll(directory: string, keys: readonly string[]): Promise<void> {
   for (const key of keys) {
-    const { bytes, headers } = placeOf(directory, key);
+    const { bytes, headers } = pathOfKey(directory, key);
     for (const file of [bytes, headers]) {
       await orNull(rm(file));
       await removeEmpty(path.dirname(file), directory);

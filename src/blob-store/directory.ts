@@ -28,10 +28,10 @@ import {
 import { DumperError, isDumperError } from '../errors.ts';
 import { signPath } from '../signed-path.ts';
 import {
-  appear,
+  moveIntoPlace,
   isMissing,
   orNull,
-  placeOf,
+  pathOfKey,
   syncFolder,
   unavailable,
   unfinishedFile,
@@ -91,7 +91,7 @@ async function put(directory: string, key: string, source: BlobSource, options: 
     cacheControl,
     ...(metadata ? { metadata } : {}),
   };
-  const place = placeOf(directory, key);
+  const place = pathOfKey(directory, key);
   const files: string[] = [];
   try {
     const bytes = await unfinishedFile(directory);
@@ -100,8 +100,8 @@ async function put(directory: string, key: string, source: BlobSource, options: 
     const headers = await writeUnfinished(directory, JSON.stringify(stored));
     files.push(headers);
     signal.throwIfAborted();
-    await appear(headers, place.headers);
-    await appear(bytes, place.bytes);
+    await moveIntoPlace(headers, place.headers);
+    await moveIntoPlace(bytes, place.bytes);
   } catch (error) {
     source.destroy();
     for (const file of files) await rm(file, { force: true });
@@ -154,7 +154,7 @@ async function read(
   signal: AbortSignal,
   range?: ByteRange,
 ): Promise<Readable | null> {
-  const handle = await orNull(open(placeOf(directory, key).bytes, 'r'));
+  const handle = await orNull(open(pathOfKey(directory, key).bytes, 'r'));
   if (handle === null) return null;
   if (!(await handle.stat()).isFile()) {
     await handle.close();
@@ -164,7 +164,7 @@ async function read(
 }
 
 async function head(directory: string, key: string): Promise<BlobHead | null> {
-  const place = placeOf(directory, key);
+  const place = pathOfKey(directory, key);
   const seen = await orNull(stat(place.bytes));
   if (!seen?.isFile()) return null;
   const stored = await orNull(readFile(place.headers, 'utf8'));
@@ -178,7 +178,7 @@ async function head(directory: string, key: string): Promise<BlobHead | null> {
 }
 
 async function readSmall(directory: string, key: string): Promise<SmallObject | null> {
-  const place = placeOf(directory, key);
+  const place = pathOfKey(directory, key);
   const seen = await orNull(stat(place.bytes));
   if (!seen?.isFile()) return null;
   if (seen.size > smallObjectBytes)
@@ -203,11 +203,11 @@ async function replaceSmall(
   lock: DirectoryLock,
   { key, body, contentType, expected }: Replacement,
 ): Promise<'switched' | 'conflict'> {
-  const place = placeOf(directory, key);
+  const place = pathOfKey(directory, key);
   const stored: StoredHeaders = { contentType, contentDisposition: 'inline', cacheControl: 'no-cache' };
   const unfinished = await writeUnfinished(directory, body);
   try {
-    await appear(await writeUnfinished(directory, JSON.stringify(stored)), place.headers);
+    await moveIntoPlace(await writeUnfinished(directory, JSON.stringify(stored)), place.headers);
     const switched = await lock.exclusive(() => {
       if (versionNow(place.bytes) !== expected) return false;
       mkdirSync(path.dirname(place.bytes), { recursive: true });

@@ -2,7 +2,7 @@
  * S3's errors as this service says them: what is meant by them, and one plain reason without credentials, signatures
  * or addresses that could be replayed (promise P18).
  */
-import { DumperError, isDumperError, reasonOf } from '../errors.ts';
+import { DumperError, isDumperError, errorMessage } from '../errors.ts';
 import { redact } from '../log.ts';
 
 interface SdkFault {
@@ -11,7 +11,7 @@ interface SdkFault {
   readonly attempts: number;
 }
 
-export function faultOf(error: unknown): SdkFault {
+export function toStoreError(error: unknown): SdkFault {
   const { name, $metadata } = error as {
     name?: unknown;
     $metadata?: { httpStatusCode?: number; attempts?: number };
@@ -28,18 +28,18 @@ export function faultOf(error: unknown): SdkFault {
  * too, and must never look like an object that is absent.
  */
 export function isAbsent(error: unknown): boolean {
-  return ['NoSuchKey', 'NotFound', 'NoSuchUpload'].includes(faultOf(error).name);
+  return ['NoSuchKey', 'NotFound', 'NoSuchUpload'].includes(toStoreError(error).name);
 }
 
 /** A conditional write that lost: 412, or 409 while two were under way (S3 API, PutObject, "Errors"). */
 export function isLostCondition(error: unknown): boolean {
-  const { name, status } = faultOf(error);
+  const { name, status } = toStoreError(error);
   return name === 'PreconditionFailed' || name === 'ConditionalRequestConflict' || status === 412;
 }
 
 /** A store that has no conditional writes says so with 501. */
 export function isNotImplemented(error: unknown): boolean {
-  const { name, status } = faultOf(error);
+  const { name, status } = toStoreError(error);
   return name === 'NotImplemented' || status === 501;
 }
 
@@ -48,12 +48,12 @@ export function unavailable(error: unknown, bucket: string): DumperError {
   if (isDumperError(error)) return error;
   const reason = reasonFor(error, bucket);
   // the SDK's own error holds the request with its signature: keep name and message only
-  const cause = new Error(`${faultOf(error).name}: ${redact(reasonOf(error))}`);
+  const cause = new Error(`${toStoreError(error).name}: ${redact(errorMessage(error))}`);
   return new DumperError('BLOB_STORE_UNAVAILABLE', `the blob store cannot be used: ${reason}`, { cause });
 }
 
 function reasonFor(error: unknown, bucket: string): string {
-  const { name, status } = faultOf(error);
+  const { name, status } = toStoreError(error);
   switch (name) {
     case 'NoSuchBucket':
       return `bucket "${bucket}" does not exist`;
@@ -72,6 +72,6 @@ function reasonFor(error: unknown, bucket: string): string {
     case 'TimeoutError':
       return 'no answer in time';
     default:
-      return `${redact(reasonOf(error))}${status === undefined ? '' : ` (status ${status})`}`;
+      return `${redact(errorMessage(error))}${status === undefined ? '' : ` (status ${status})`}`;
   }
 }

@@ -3,7 +3,7 @@ import { isAbsent, unavailable } from './s3-errors.ts';
 import type { S3Clients } from './s3-client.ts';
 
 /** One bucket and prefix with its clients; every request about a single object begins here. */
-export interface Place extends S3Clients {
+export interface S3Location extends S3Clients {
   readonly Bucket: string;
   /** Empty, or ends in a slash. */
   readonly prefix: string;
@@ -14,7 +14,7 @@ export interface Place extends S3Clients {
 }
 
 /** Run `ask`; what the SDK throws is said as the catalogue's error. */
-export async function said<Answer>(bucket: string, ask: () => Promise<Answer>): Promise<Answer> {
+export async function mapS3Errors<Answer>(bucket: string, ask: () => Promise<Answer>): Promise<Answer> {
   try {
     return await ask();
   } catch (error) {

@@ -4,11 +4,11 @@ import { GetObjectCommand, HeadObjectCommand, type GetObjectCommandOutput } from
 import { smallObjectBytes, type BlobHead, type ByteRange, type SmallObject } from './blob-store.ts';
 import { DumperError } from '../errors.ts';
 import { unavailable } from './s3-errors.ts';
-import { orNull, type Place } from './s3-location.ts';
+import { orNull, type S3Location } from './s3-location.ts';
 import { abortReason } from './s3-upload.ts';
 
 export async function read(
-  place: Place,
+  place: S3Location,
   key: string,
   signal: AbortSignal,
   range?: ByteRange,
@@ -36,7 +36,7 @@ export async function read(
 async function* bytesOf(
   body: Readable,
   expected: number | undefined,
-  { Bucket, idleSeconds }: Place,
+  { Bucket, idleSeconds }: S3Location,
   signal: AbortSignal,
 ): AsyncGenerator<Buffer> {
   const silent = (): void => void body.destroy(new Error(`no byte for ${idleSeconds} s`));
@@ -57,7 +57,7 @@ async function* bytesOf(
   }
 }
 
-export async function head(place: Place, key: string): Promise<BlobHead | null> {
+export async function head(place: S3Location, key: string): Promise<BlobHead | null> {
   const answer = await orNull(place.client.send(new HeadObjectCommand(place.at(key)), place.deadline()));
   if (answer === null) return null;
   return {
@@ -68,7 +68,7 @@ export async function head(place: Place, key: string): Promise<BlobHead | null> 
   };
 }
 
-export async function readSmall(place: Place, key: string): Promise<SmallObject | null> {
+export async function readSmall(place: S3Location, key: string): Promise<SmallObject | null> {
   const answer = await orNull(place.client.send(new GetObjectCommand(place.at(key)), place.deadline()));
   if (answer === null) return null;
   const body = answer.Body as NonNullable<GetObjectCommandOutput['Body']>;

@@ -3,14 +3,14 @@
  * versitygw; a store that refuses them is compared first and then written (see the port).
  */
 import { HeadObjectCommand, PutObjectCommand, type PutObjectCommandInput } from '@aws-sdk/client-s3';
-import { faultOf, isAbsent, isLostCondition, isNotImplemented } from './s3-errors.ts';
-import { orNull, type Place } from './s3-location.ts';
+import { toStoreError, isAbsent, isLostCondition, isNotImplemented } from './s3-errors.ts';
+import { orNull, type S3Location } from './s3-location.ts';
 import { readSmall } from './s3-read.ts';
 
 type Replacement = 'switched' | 'conflict';
 
 export async function replaceSmall(
-  place: Place,
+  place: S3Location,
   key: string,
   body: Uint8Array,
   contentType: string,
@@ -29,7 +29,7 @@ export async function replaceSmall(
   } catch (error) {
     if (isNotImplemented(error)) return replaceUnconditionally(place, key, put, expected);
     if (!isLostCondition(error) && !isAbsent(error)) throw error;
-    const { name, attempts } = faultOf(error);
+    const { name, attempts } = toStoreError(error);
     // the first attempt may have won and only its answer been lost: then ours is what is there
     if (attempts > 1 && (await holds(place, key, body))) return 'switched';
     // or it may be under way still: nobody knows how it ends
@@ -40,7 +40,7 @@ export async function replaceSmall(
 
 /** For stores without conditional writes: compare, then write. The fence in the state database closes the gap. */
 async function replaceUnconditionally(
-  place: Place,
+  place: S3Location,
   key: string,
   put: PutObjectCommandInput,
   expected: string | null,
@@ -51,7 +51,7 @@ async function replaceUnconditionally(
   return 'switched';
 }
 
-async function holds(place: Place, key: string, body: Uint8Array): Promise<boolean> {
+async function holds(place: S3Location, key: string, body: Uint8Array): Promise<boolean> {
   const there = await readSmall(place, key);
   return there !== null && Buffer.compare(there.body, body) === 0;
 }

@@ -7,17 +7,17 @@ import {
   type ListMultipartUploadsCommandOutput,
 } from '@aws-sdk/client-s3';
 import type { BlobListing } from './blob-store.ts';
-import { orNull, said, type Place } from './s3-location.ts';
+import { orNull, mapS3Errors, type S3Location } from './s3-location.ts';
 
 /** The most keys that one request may delete. */
 const deletionsEach = 1000;
 
-export async function* list(place: Place, under: string): AsyncGenerator<BlobListing> {
+export async function* list(place: S3Location, under: string): AsyncGenerator<BlobListing> {
   const { Bucket, prefix } = place;
   let ContinuationToken: string | undefined;
   do {
     const asked = { Bucket, Prefix: prefix + under, ...(ContinuationToken ? { ContinuationToken } : {}) };
-    const page = await said(Bucket, () =>
+    const page = await mapS3Errors(Bucket, () =>
       place.client.send(new ListObjectsV2Command(asked), place.deadline()),
     );
     for (const { Key, Size, LastModified } of page.Contents ?? []) {
@@ -28,7 +28,7 @@ export async function* list(place: Place, under: string): AsyncGenerator<BlobLis
   } while (ContinuationToken !== undefined);
 }
 
-export async function deleteAll(place: Place, keys: readonly string[]): Promise<void> {
+export async function deleteAll(place: S3Location, keys: readonly string[]): Promise<void> {
   const { Bucket } = place;
   for (let first = 0; first < keys.length; first += deletionsEach) {
     const Objects = keys.slice(first, first + deletionsEach).map((key) => ({ Key: place.at(key).Key }));
@@ -40,7 +40,7 @@ export async function deleteAll(place: Place, keys: readonly string[]): Promise<
   }
 }
 
-export async function abortUnfinished(place: Place, before: Date): Promise<number> {
+export async function abortUnfinished(place: S3Location, before: Date): Promise<number> {
   const { Bucket, prefix } = place;
   let aborted = 0;
   let marker: { KeyMarker?: string; UploadIdMarker?: string } | null = {};

@@ -9,7 +9,7 @@ import type { BlobStore, SignOptions } from './blob-store.ts';
 import { checkedKey } from './key.ts';
 import { createPartBuffers } from './part-buffers.ts';
 import { createS3Clients } from './s3-client.ts';
-import { said, type Place } from './s3-location.ts';
+import { mapS3Errors, type S3Location } from './s3-location.ts';
 import { head, read, readSmall } from './s3-read.ts';
 import { replaceSmall } from './s3-replace.ts';
 import { abortUnfinished, deleteAll, list } from './s3-sweep.ts';
@@ -28,7 +28,7 @@ export interface S3StoreOptions {
 export function openS3(options: S3StoreOptions): BlobStore {
   const { bucket: Bucket, idleSeconds = 60, connectSeconds = 5, answerSeconds = 15 } = options;
   const prefix = options.prefix === '' ? '' : `${options.prefix}/`;
-  const place: Place = {
+  const place: S3Location = {
     ...createS3Clients({ environment: options.environment ?? {}, idleSeconds, connectSeconds }),
     Bucket,
     prefix,
@@ -42,16 +42,16 @@ export function openS3(options: S3StoreOptions): BlobStore {
     kind: 's3',
     put: async (key, source, asked) =>
       uploadStream({ client: place.client, buffers }, place.at(key), source, asked),
-    read: (key, signal, range) => said(Bucket, () => read(place, key, signal, range)),
-    head: (key) => said(Bucket, () => head(place, key)),
-    readSmall: (key) => said(Bucket, () => readSmall(place, key)),
+    read: (key, signal, range) => mapS3Errors(Bucket, () => read(place, key, signal, range)),
+    head: (key) => mapS3Errors(Bucket, () => head(place, key)),
+    readSmall: (key) => mapS3Errors(Bucket, () => readSmall(place, key)),
     replaceSmall: (key, body, contentType, expected) =>
-      said(Bucket, () => replaceSmall(place, key, body, contentType, expected)),
+      mapS3Errors(Bucket, () => replaceSmall(place, key, body, contentType, expected)),
     list: (under) => list(place, under),
-    delete: (keys) => said(Bucket, () => deleteAll(place, keys)),
-    abortUnfinished: (before) => said(Bucket, () => abortUnfinished(place, before)),
-    signedUrl: (key, asked) => said(Bucket, () => signedUrl(place, key, asked)),
-    check: () => said(Bucket, () => check(place)),
+    delete: (keys) => mapS3Errors(Bucket, () => deleteAll(place, keys)),
+    abortUnfinished: (before) => mapS3Errors(Bucket, () => abortUnfinished(place, before)),
+    signedUrl: (key, asked) => mapS3Errors(Bucket, () => signedUrl(place, key, asked)),
+    check: () => mapS3Errors(Bucket, () => check(place)),
     close: async () => {
       place.client.destroy();
       place.downloads.destroy();
@@ -59,7 +59,7 @@ export function openS3(options: S3StoreOptions): BlobStore {
   };
 }
 
-function signedUrl(place: Place, key: string, asked: SignOptions): Promise<string> {
+function signedUrl(place: S3Location, key: string, asked: SignOptions): Promise<string> {
   const command = new GetObjectCommand({
     ...place.at(key),
     ...(asked.cacheControl === undefined ? {} : { ResponseCacheControl: asked.cacheControl }),
@@ -71,7 +71,7 @@ function signedUrl(place: Place, key: string, asked: SignOptions): Promise<strin
 }
 
 /** Write, read and delete an object of its own: tells a wrong key or a missing right before the first dump does. */
-async function check(place: Place): Promise<void> {
+async function check(place: S3Location): Promise<void> {
   const key = `.probe/${randomUUID()}`;
   const at = place.at(key);
   await place.client.send(new PutObjectCommand({ ...at, Body: 'probe' }), place.deadline());

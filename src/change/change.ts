@@ -9,25 +9,30 @@ import type { BlobStore } from '../blob-store/blob-store.ts';
 import type { CkanProfile } from '../ckan/profile.ts';
 import type { Config } from '../config/config.ts';
 import type { PublishOutcome } from '../publish/publish.ts';
-import { retireSecondsOf } from '../publish/publisher.ts';
-import { DumperError, isDumperError, reasonOf } from '../errors.ts';
+import { pruneAfterSeconds } from '../publish/publisher.ts';
+import { DumperError, isDumperError, errorMessage } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Queryable } from '../postgres/pool.ts';
-import { allTables, createRestMemory, tableState, type RestMemory } from '../postgres/revision.ts';
+import {
+  allTables,
+  createStabilityTracker,
+  tableState,
+  type StabilityTracker,
+} from '../postgres/revision.ts';
 import type { State } from '../state/state.ts';
 import type { ResourceId } from '../postgres/table.ts';
-import { createUnderWay, type UnderWay } from '../async/task-tracker.ts';
-import { createHandler, type AttemptWorld, type PublishRequest } from './worker.ts';
-import { endingWith } from './ending.ts';
-import { listen } from './listener.ts';
-import { createLook } from './enqueue.ts';
-import { createReplayGuard, readNotice, type Notice, type NoticeRequest } from './webhook.ts';
+import { createTaskTracker, type TaskTracker } from '../async/task-tracker.ts';
+import { createJobHandler, type WorkerDeps, type PublishRequest } from './worker.ts';
+import { withAbort } from './ending.ts';
+import { listenForChanges } from './listener.ts';
+import { createEnqueue } from './enqueue.ts';
+import { createReplayGuard, verifyWebhook, type WebhookResult, type WebhookRequest } from './webhook.ts';
 import { openQueue, type Queue, type QueueDepth } from './queue.ts';
-import { createReaders, type AnonymousRights, type Readers } from './visibility.ts';
-import { startSchedule } from './scheduler.ts';
+import { createVisibilityWatcher, type AnonymousRights, type VisibilityWatcher } from './visibility.ts';
+import { startScheduler } from './scheduler.ts';
 import { sweep, type SweepMemory, type SweepReport } from './sweep.ts';
 
-export interface ChangeWorld {
+export interface ChangeDeps {
   readonly config: Config;
   readonly log: Log;
   /** The read role's pool: tokens, the sweep. */
@@ -39,11 +44,11 @@ export interface ChangeWorld {
   readonly profile: () => CkanProfile;
   readonly now: () => Date;
   readonly publish: (id: ResourceId, request: PublishRequest) => Promise<PublishOutcome>;
-  readonly withdraw: (id: ResourceId) => Promise<boolean>;
+  readonly unpublish: (id: ResourceId) => Promise<boolean>;
   /** What CKAN says of anonymous users; nothing is compared without it. */
   readonly rights?: AnonymousRights;
   /** Fed by the sweep; give `serve` the same one where both run in this process. */
-  readonly rest?: RestMemory;
+  readonly stability?: StabilityTracker;
   /** False: hear and queue only, publish nothing here (`DUMPER_ROLE=serve`). True unless given. */
   readonly working?: boolean;
   readonly onSweep?: (report: SweepReport) => void;
@@ -53,20 +58,20 @@ export interface ChangeWorld {
 
 export interface Change {
   /** A notice's headers and body: what to answer. Tables it names are queued when this resolves. */
-  notice(request: NoticeRequest): Promise<Notice>;
+  receiveWebhook(request: WebhookRequest): Promise<WebhookResult>;
   /** Names of tables worth a look. */
-  look(names: readonly string[]): Promise<void>;
+  enqueueByName(names: readonly string[]): Promise<void>;
   /** An answer found this table's dump stale or missing. */
-  stale(id: ResourceId): Promise<void>;
+  enqueueStale(id: ResourceId): Promise<void>;
   /** CKAN has said whether anonymous users may read a table. */
-  readersHeard: Readers['heard'];
+  onVisibility: VisibilityWatcher['onVisibility'];
   /** Publish these whether changed or not. */
   rebuild(ids: readonly ResourceId[]): Promise<void>;
   /** Compare every table now, on this process, whoever's turn it is. */
   sweep(): Promise<SweepReport>;
   depth(): Promise<QueueDepth>;
   /** Take no jobs while resting: others with later settings have them. */
-  rest: Queue['rest'];
+  setPaused: Queue['setPaused'];
   /** Stop hearing, let running publications end within `graceSeconds`, then abort them; others take them over. */
   stop(graceSeconds: number): Promise<void>;
 }
@@ -74,60 +79,67 @@ export interface Change {
 /** Every so often the sweep lists the blob store whole. */
 const listEverySeconds = 3600;
 
-export async function startChange(world: ChangeWorld): Promise<Change> {
-  const { config, state, log } = world;
-  const pace = {
+export async function startChange(deps: ChangeDeps): Promise<Change> {
+  const { config, state, log } = deps;
+  const timing = {
     quietSeconds: config.DUMPER_QUIET_SECONDS,
     hotTableFactor: config.DUMPER_HOT_TABLE_FACTOR,
   };
   const smallTableBytes = config.DUMPER_SMALL_TABLE_MIB * 1024 * 1024;
   const queue = await openConfigured(config, log, smallTableBytes);
-  const look = createLook({ read: world.read, records: state.records, queue, pace });
+  const look = createEnqueue({ read: deps.read, publications: state.publications, queue, timing });
   const rebuild = async (ids: readonly ResourceId[]): Promise<void> => {
     const asked = ids.map((id) => ({ id, rebuild: true }));
-    await queue.sendNow(await state.records.noticed(asked, pace));
+    await queue.sendNow(await state.publications.recordChanges(asked, timing));
   };
-  const { rights } = world;
-  const readers = rights ? createReaders({ ...world, rights, records: state.records, look: look.at }) : null;
+  const { rights } = deps;
+  const readers = rights
+    ? createVisibilityWatcher({
+        ...deps,
+        rights,
+        publications: state.publications,
+        enqueue: look.enqueueTables,
+      })
+    : null;
   const stopping = new AbortController();
-  const runSweep = createSweep(endingWith(world, stopping.signal), look.at, readers);
+  const runSweep = createSweep(withAbort(deps, stopping.signal), look.enqueueTables, readers);
   const draining = new AbortController();
-  const underWay = createUnderWay();
+  const tasks = createTaskTracker();
   const guard = createReplayGuard();
   const stopWork =
-    world.working === false
+    deps.working === false
       ? null
       : await startWork(
-          { ...world, queue, pace, smallTableBytes },
+          { ...deps, queue, timing, smallTableBytes },
           {
-            look: look.named,
+            look: look.enqueueByName,
             rebuild,
             sweep: runSweep,
-            underWay,
+            tasks,
             stopping: stopping.signal,
             draining: draining.signal,
           },
         );
   return {
-    notice: async (request) => {
-      const notice = readNotice(request, config.DUMPER_NOTICE_SECRET ?? '', world.now(), guard);
-      if (notice.kind === 'accepted') await look.named(notice.names);
+    receiveWebhook: async (request) => {
+      const notice = verifyWebhook(request, config.DUMPER_NOTICE_SECRET ?? '', deps.now(), guard);
+      if (notice.kind === 'accepted') await look.enqueueByName(notice.names);
       return notice;
     },
-    look: look.named,
-    stale: look.stale,
-    readersHeard: async (id, anyone) => {
+    enqueueByName: look.enqueueByName,
+    enqueueStale: look.enqueueStale,
+    onVisibility: async (id, anyone) => {
       if (readers === null || stopping.signal.aborted) return 'as published';
-      return underWay.add(readers.heard(id, anyone));
+      return tasks.add(readers.onVisibility(id, anyone));
     },
     rebuild,
     sweep: runSweep,
     depth: () => queue.depth(),
-    rest: (resting) => queue.rest(resting),
+    setPaused: (resting) => queue.setPaused(resting),
     stop: async (graceSeconds) => {
       stopping.abort(new DumperError('ABORTED', 'the process ends'));
       await stopWork?.();
-      await underWay.settled();
+      await tasks.settled();
       const timer = setTimeout(() => draining.abort(), graceSeconds * 1000);
       await queue.stop(graceSeconds + 5);
       clearTimeout(timer);
@@ -146,32 +158,32 @@ function openConfigured(config: Config, log: Log, smallTableBytes: number): Prom
 }
 
 function createSweep(
-  world: ChangeWorld,
-  look: (notices: readonly { id: ResourceId }[]) => Promise<void>,
-  readers: Readers | null,
+  deps: ChangeDeps,
+  enqueue: (notices: readonly { id: ResourceId }[]) => Promise<void>,
+  readers: VisibilityWatcher | null,
 ) {
   const memory: SweepMemory = { manyGone: false };
-  const rest = world.rest ?? createRestMemory();
+  const stability = deps.stability ?? createStabilityTracker();
   let listedAt = -Infinity;
   return async (): Promise<SweepReport> => {
-    const listStore = world.now().getTime() - listedAt > listEverySeconds * 1000;
+    const listStore = deps.now().getTime() - listedAt > listEverySeconds * 1000;
     const report = await sweep(
       {
-        ...world,
-        rest,
-        look,
-        records: world.state.records,
-        variants: world.config.DUMPER_FORMATS,
-        lockSeconds: world.config.DUMPER_LOCK_SECONDS,
-        retireSeconds: retireSecondsOf(world.config),
-        maxSeconds: world.config.DUMPER_PUBLISH_MAX_SECONDS,
+        ...deps,
+        stability,
+        enqueue,
+        publications: deps.state.publications,
+        variants: deps.config.DUMPER_FORMATS,
+        lockSeconds: deps.config.DUMPER_LOCK_SECONDS,
+        retireSeconds: pruneAfterSeconds(deps.config),
+        maxSeconds: deps.config.DUMPER_PUBLISH_MAX_SECONDS,
       },
       memory,
       { listStore },
     );
-    if (listStore) listedAt = world.now().getTime();
-    world.onSweep?.(report);
-    if (world.config.DUMPER_PUBLIC_BLOB_URL !== undefined) await readers?.check();
+    if (listStore) listedAt = deps.now().getTime();
+    deps.onSweep?.(report);
+    if (deps.config.DUMPER_PUBLIC_BLOB_URL !== undefined) await readers?.check();
     return report;
   };
 }
@@ -180,7 +192,7 @@ interface WorkParts {
   readonly look: (names: readonly string[]) => Promise<void>;
   readonly rebuild: (ids: readonly ResourceId[]) => Promise<void>;
   readonly sweep: () => Promise<SweepReport>;
-  readonly underWay: UnderWay;
+  readonly tasks: TaskTracker;
   readonly stopping: AbortSignal;
   /** Aborts running publications. */
   readonly draining: AbortSignal;
@@ -188,28 +200,28 @@ interface WorkParts {
 
 /** Workers, listener and schedule; resolves with what stops listener and schedule. */
 async function startWork(
-  world: ChangeWorld & { queue: Queue; pace: AttemptWorld['pace']; smallTableBytes: number },
+  deps: ChangeDeps & { queue: Queue; timing: WorkerDeps['timing']; smallTableBytes: number },
   parts: WorkParts,
 ): Promise<() => Promise<void>> {
-  const { config, log, state, read } = world;
-  const handle = createHandler({
-    ...world,
+  const { config, log, state, read } = deps;
+  const handle = createJobHandler({
+    ...deps,
     fence: state.fence,
-    records: state.records,
+    publications: state.publications,
     sizeOf: async (id) => (await tableState(read, id))?.bytes ?? null,
   });
-  await world.queue.work((id, attempts, signal) =>
+  await deps.queue.work((id, attempts, signal) =>
     handle(id, attempts, AbortSignal.any([signal, parts.draining])),
   );
   const hint = (work: Promise<unknown>): void => {
-    parts.underWay.add(work).catch((error: unknown) => {
+    parts.tasks.add(work).catch((error: unknown) => {
       if (!isDumperError(error, 'ABORTED'))
-        log.warn({ reason: reasonOf(error) }, 'a hint was lost; the sweep finds it');
+        log.warn({ reason: errorMessage(error) }, 'a hint was lost; the sweep finds it');
     });
   };
   const sweepInTurn = (): Promise<unknown> =>
-    state.turns.run('sweep', world.now(), async () => void (await parts.sweep()));
-  const listening = listen({
+    state.scheduleLocks.run('sweep', deps.now(), async () => void (await parts.sweep()));
+  const listening = listenForChanges({
     url: config.CKAN_DATASTORE_READ_URL ?? '',
     log,
     signal: parts.stopping,
@@ -224,7 +236,7 @@ async function startWork(
       ? []
       : [{ name: 'rebuild', expression: config.DUMPER_REBUILD_CRON, run: rebuildAll }]),
   ];
-  const schedule = startSchedule(errands, state.turns, log);
+  const schedule = startScheduler(errands, state.scheduleLocks, log);
   return async () => {
     await Promise.all([schedule.stop(), listening]);
   };

@@ -4,17 +4,17 @@
  * published anew whether it changed or not. That a blob of the right length holds other bytes, `verify` alone finds.
  */
 import type { BlobStore } from '../blob-store/blob-store.ts';
-import { placeOfKey, type Manifest } from '../manifest.ts';
-import type { TableRecord } from '../state/publications.ts';
+import { parseBlobKey, type Manifest } from '../manifest.ts';
+import type { PublicationRecord } from '../state/publications.ts';
 import type { ResourceId } from '../postgres/table.ts';
-import { eachOf, type Listing, type Reading } from './store-inventory.ts';
+import { eachOf, type StoreInventory, type ManifestReader } from './store-inventory.ts';
 
 /** Tables whose manifest names blobs that are not there; those being published now are left for another time. */
-export async function damagedTables(
+export async function tablesMissingBlobs(
   head: BlobStore['head'],
-  reading: Pick<Reading, 'published' | 'about'>,
-  listing: Listing,
-  records: readonly TableRecord[],
+  reading: Pick<ManifestReader, 'published' | 'about'>,
+  listing: StoreInventory,
+  records: readonly PublicationRecord[],
 ): Promise<ResourceId[]> {
   const damaged: ResourceId[] = [];
   await eachOf(
@@ -32,10 +32,13 @@ export async function damagedTables(
 }
 
 /** Told by the records alone for most tables: as many blobs and bytes as were published are there. */
-function isSuspect({ id, held, revision, variants, blobBytes }: TableRecord, listing: Listing): boolean {
-  if (held || revision === null) return false;
+function isSuspect(
+  { id, leased, revision, variants, blobBytes }: PublicationRecord,
+  listing: StoreInventory,
+): boolean {
+  if (leased || revision === null) return false;
   const listed = (listing.revisions.get(id) ?? []).filter(
-    ({ key }) => placeOfKey(key)?.revision === revision,
+    ({ key }) => parseBlobKey(key)?.revision === revision,
   );
   const sum = (count: 'blobs' | 'bytes'): number => listed.reduce((total, entry) => total + entry[count], 0);
   return sum('blobs') !== variants?.split(',').length || sum('bytes') !== blobBytes;

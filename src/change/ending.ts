@@ -2,15 +2,15 @@
 import type { BlobStore } from '../blob-store/blob-store.ts';
 import type { Queryable } from '../postgres/pool.ts';
 
-export interface Endable {
+export interface Abortable {
   readonly store: BlobStore;
   readonly write: Queryable | null;
 }
 
-export function endingWith<World extends Endable>(world: World, signal: AbortSignal): World {
-  const { store, write } = world;
+export function withAbort<World extends Abortable>(deps: World, signal: AbortSignal): World {
+  const { store, write } = deps;
   return {
-    ...world,
+    ...deps,
     store: {
       ...store,
       list: async function* (under) {

@@ -3,52 +3,52 @@
  * are hints; each ends as a job in the queue, and many hints for a table end as one (promise P15).
  */
 import type { Queryable } from '../postgres/pool.ts';
-import { lookUp } from '../postgres/revision.ts';
-import type { Notice, Pace, Records } from '../state/publications.ts';
+import { lookUpTable } from '../postgres/revision.ts';
+import type { TableChange, JobTiming, Publications } from '../state/publications.ts';
 import { asResourceId, type ResourceId } from '../postgres/table.ts';
 import type { Queue } from './queue.ts';
 
-export interface Look {
+export interface Enqueue {
   /** Tables that are known to exist, or to have existed; resolves when their jobs are durable. */
-  at(notices: readonly Notice[]): Promise<void>;
+  enqueueTables(notices: readonly TableChange[]): Promise<void>;
   /** A reader met a stale or missing dump. Asking for it again does not put its publication off. */
-  stale(id: ResourceId): Promise<void>;
+  enqueueStale(id: ResourceId): Promise<void>;
   /** Names from outside, aliases too: those that mean no table, now or before, are dropped. */
-  named(names: readonly string[]): Promise<void>;
+  enqueueByName(names: readonly string[]): Promise<void>;
 }
 
-export interface LookWorld {
+export interface EnqueueDeps {
   readonly read: Queryable;
-  readonly records: Records;
+  readonly publications: Publications;
   readonly queue: Pick<Queue, 'send'>;
-  readonly pace: Pace;
+  readonly timing: JobTiming;
 }
 
-export function createLook(world: LookWorld): Look {
-  const at = batched<Notice>(
+export function createEnqueue(deps: EnqueueDeps): Enqueue {
+  const enqueueTables = batched<TableChange>(
     ({ id, rebuild, fromReader }) => `${id}/${rebuild === true}/${fromReader === true}`,
-    async (notices) => world.queue.send(await world.records.noticed(notices, world.pace)),
+    async (notices) => deps.queue.send(await deps.publications.recordChanges(notices, deps.timing)),
   );
-  const named = batched<string>(
+  const enqueueByName = batched<string>(
     (name) => name,
     async (names) => {
-      const found = await Promise.all(names.map((name) => resolve(world, name)));
-      await at(found.filter((notice) => notice !== null));
+      const found = await Promise.all(names.map((name) => resolve(deps, name)));
+      await enqueueTables(found.filter((notice) => notice !== null));
     },
   );
-  const stale = async (id: ResourceId): Promise<void> => {
-    const notice = await resolve(world, id);
-    if (notice !== null) await at([{ ...notice, fromReader: true }]);
+  const enqueueStale = async (id: ResourceId): Promise<void> => {
+    const notice = await resolve(deps, id);
+    if (notice !== null) await enqueueTables([{ ...notice, fromReader: true }]);
   };
-  return { at, named, stale };
+  return { enqueueTables, enqueueByName, enqueueStale };
 }
 
-async function resolve({ read, records }: LookWorld, name: string): Promise<Notice | null> {
-  const table = await lookUp(read, name);
+async function resolve({ read, publications }: EnqueueDeps, name: string): Promise<TableChange | null> {
+  const table = await lookUpTable(read, name);
   if (table !== null) return { id: table.id, bytes: table.bytes };
   const id: ResourceId = asResourceId(name);
-  const known = name.includes('\0') ? null : await records.get(id);
-  return known === null || known.life === 'gone' ? null : { id };
+  const known = name.includes('\0') ? null : await publications.get(id);
+  return known === null || known.state === 'gone' ? null : { id };
 }
 
 /**

@@ -4,7 +4,7 @@
  * and its changes are told by NOTIFY at commit (promise P4).
  */
 import type pg from 'pg';
-import { DumperError, reasonOf } from '../errors.ts';
+import { DumperError, errorMessage } from '../errors.ts';
 import type { Queryable } from '../postgres/pool.ts';
 import { allTables, journal } from '../postgres/revision.ts';
 import { quoteIdentifier, type ResourceId } from '../postgres/table.ts';
@@ -22,7 +22,7 @@ export interface Attached {
   readonly refused: readonly { readonly id: ResourceId; readonly reason: string }[];
 }
 
-export interface InstallOptions {
+export interface JournalInstallOptions {
   /** The role of the read URL: may then read the journal and fold it. */
   readonly readRole: string;
   /** A superuser's connection to the same database: new tables are then covered from birth. */
@@ -34,7 +34,10 @@ export interface InstallOptions {
  * Install or upgrade the journal and cover every DataStore table; may be run any number of times, also for a further
  * read role. `write` is one connection of the role that owns the tables (or a superuser's).
  */
-export async function installTriggers(write: pg.ClientBase, options: InstallOptions): Promise<Attached> {
+export async function installTriggers(
+  write: pg.ClientBase,
+  options: JournalInstallOptions,
+): Promise<Attached> {
   await transaction(write, async () => {
     await write.query('SELECT pg_advisory_xact_lock($1)', [installationLock]);
     const { rowCount } = await write.query('SELECT FROM pg_namespace WHERE nspname = $1', [schema]);
@@ -97,7 +100,7 @@ export async function attachMissing(
     } catch (error) {
       const code = (error as { code?: string }).code;
       if (code === '55P03') busy.push(id);
-      else if (code === '42501') refused.push({ id, reason: reasonOf(error) });
+      else if (code === '42501') refused.push({ id, reason: errorMessage(error) });
       // dropped while we waited
       else if (code !== '42P01') throw error;
     }

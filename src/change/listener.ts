@@ -6,11 +6,11 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { Client } from 'pg';
-import { reasonOf } from '../errors.ts';
+import { errorMessage } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { changeChannel } from './journal.sql.ts';
 
-export interface ListenOptions {
+export interface ListenerOptions {
   readonly url: string;
   readonly log: Log;
   /** A table that changed, as its transaction named it. */
@@ -23,11 +23,11 @@ export interface ListenOptions {
 }
 
 /** Listen until the signal aborts; resolves then, and never rejects. Reconnects with growing pauses up to 30 s. */
-export async function listen(options: ListenOptions): Promise<void> {
+export async function listenForChanges(options: ListenerOptions): Promise<void> {
   let pauseSeconds = 0.25;
   while (!options.signal.aborted) {
     const began = performance.now();
-    const reason = await listenOnce(options).catch(reasonOf);
+    const reason = await listenOnce(options).catch(errorMessage);
     if (options.signal.aborted) return;
     if (performance.now() - began > 60_000) pauseSeconds = 0.25;
     options.log.warn({ reason, pauseSeconds }, 'not listening for changes; the sweep finds them');
@@ -37,7 +37,7 @@ export async function listen(options: ListenOptions): Promise<void> {
 }
 
 /** One connection's life; resolves with the reason of its end. */
-async function listenOnce(options: ListenOptions): Promise<string> {
+async function listenOnce(options: ListenerOptions): Promise<string> {
   const client = new Client({
     connectionString: options.url,
     application_name: 'datastore-dumper listen',
@@ -46,7 +46,7 @@ async function listenOnce(options: ListenOptions): Promise<string> {
     keepAlive: true,
   });
   const { promise: ended, resolve: end } = Promise.withResolvers<string>();
-  client.on('error', (error) => end(reasonOf(error)));
+  client.on('error', (error) => end(errorMessage(error)));
   client.on('end', () => end('the connection ended'));
   client.on('notification', ({ payload }) => {
     if (payload) options.onChange(payload);
@@ -60,7 +60,7 @@ async function listenOnce(options: ListenOptions): Promise<string> {
     options.onListening();
     probe = setInterval(
       () => {
-        client.query('SELECT 1').catch((error: unknown) => end(reasonOf(error)));
+        client.query('SELECT 1').catch((error: unknown) => end(errorMessage(error)));
       },
       (options.probeSeconds ?? 15) * 1000,
     ).unref();

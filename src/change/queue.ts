@@ -7,9 +7,9 @@
  * is counted, while the sweep goes on asking now and then.
  */
 import { PgBoss, type Job } from 'pg-boss';
-import { reasonOf } from '../errors.ts';
+import { errorMessage } from '../errors.ts';
 import type { Log } from '../log.ts';
-import type { Appointment } from '../state/publications.ts';
+import type { JobRequest } from '../state/publications.ts';
 import type { ResourceId } from '../postgres/table.ts';
 
 export const queueSchema = 'dumper_queue';
@@ -17,11 +17,11 @@ const queueNames = { small: 'publish-small', large: 'publish-large', dead: 'publ
 export type QueueName = keyof typeof queueNames;
 
 /** What became of a job: done, or to be looked at again after a while, in the slots of the table's size. */
-export type JobEnd =
-  { readonly kind: 'done' } | { readonly kind: 'again'; readonly appointment: Appointment };
+export type JobResult =
+  { readonly kind: 'done' } | { readonly kind: 'again'; readonly appointment: JobRequest };
 
 /** Deals with one table. A rejection is a failure: tried again later. `attempt` counts from 0. */
-export type HandleJob = (id: ResourceId, attempt: number, signal: AbortSignal) => Promise<JobEnd>;
+export type HandleJob = (id: ResourceId, attempt: number, signal: AbortSignal) => Promise<JobResult>;
 
 export interface QueueOptions {
   readonly url: string;
@@ -41,13 +41,13 @@ export interface QueueDepth {
 
 export interface Queue {
   /** Make sure that each table has a waiting job, an earlier one kept; resolves when they are durable. */
-  send(appointments: readonly Appointment[]): Promise<void>;
+  send(appointments: readonly JobRequest[]): Promise<void>;
   /** The same, and waiting jobs wait no longer. */
-  sendNow(appointments: readonly Appointment[]): Promise<void>;
+  sendNow(appointments: readonly JobRequest[]): Promise<void>;
   /** Begin to work. */
   work(handle: HandleJob): Promise<void>;
   /** Take no jobs while resting, so that others have them; running ones go on. */
-  rest(resting: boolean): Promise<void>;
+  setPaused(resting: boolean): Promise<void>;
   depth(): Promise<QueueDepth>;
   /** Take no new jobs, wait for running ones until `graceSeconds`, then let others have them. */
   stop(graceSeconds: number): Promise<void>;
@@ -80,14 +80,14 @@ export async function openQueue(options: QueueOptions): Promise<Queue> {
     await boss.stop({ graceful: false }).catch(() => undefined);
     throw error;
   }
-  const send = (appointments: readonly Appointment[]): Promise<void> =>
+  const send = (appointments: readonly JobRequest[]): Promise<void> =>
     sendJobs(boss, options.smallTableBytes, appointments);
   let work = async (): Promise<void> => undefined;
   return {
     send,
     sendNow: async (appointments) => {
       await send(appointments.map((appointment) => ({ ...appointment, waitSeconds: 0 })));
-      await hasten(boss, appointments);
+      await runNow(boss, appointments);
     },
     work: (handle) => {
       work = () =>
@@ -96,13 +96,13 @@ export async function openQueue(options: QueueOptions): Promise<Queue> {
             const end = await handle(job.data.id, job.retryCount, job.signal);
             if (end.kind === 'again') await send([end.appointment]);
           } catch (error) {
-            options.log.warn({ table: job.data.id, reason: reasonOf(error) }, 'a publication failed');
+            options.log.warn({ table: job.data.id, reason: errorMessage(error) }, 'a publication failed');
             throw error;
           }
         });
       return work();
     },
-    rest: async (resting) => {
+    setPaused: async (resting) => {
       for (const name of [queueNames.small, queueNames.large]) await boss.offWork(name, { wait: false });
       if (!resting) await work();
     },
@@ -137,17 +137,17 @@ async function makeQueues(boss: PgBoss, options: QueueOptions): Promise<void> {
 async function sendJobs(
   boss: PgBoss,
   smallTableBytes: number,
-  appointments: readonly Appointment[],
+  appointments: readonly JobRequest[],
 ): Promise<void> {
   const bySize = Map.groupBy(appointments, ({ tableBytes }) =>
     tableBytes <= smallTableBytes ? queueNames.small : queueNames.large,
   );
   for (const [name, group] of bySize) {
     for (let first = 0; first < group.length; first += 1000) {
-      const jobs = group.slice(first, first + 1000).map(({ id, waitSeconds }) => ({
+      const jobs = group.slice(first, first + 1000).map(({ id, delaySeconds }) => ({
         data: { id },
         singletonKey: id,
-        startAfter: Math.ceil(waitSeconds),
+        startAfter: Math.ceil(delaySeconds),
       }));
       // a table that has a waiting job already keeps that one
       await boss.insert(name, jobs, { returnId: false });
@@ -155,7 +155,7 @@ async function sendJobs(
   }
 }
 
-async function hasten(boss: PgBoss, appointments: readonly Appointment[]): Promise<void> {
+async function runNow(boss: PgBoss, appointments: readonly JobRequest[]): Promise<void> {
   const left = [...appointments];
   const hastenNext = async (): Promise<void> => {
     for (let next = left.pop(); next !== undefined; next = left.pop()) {

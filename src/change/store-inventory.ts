@@ -3,8 +3,8 @@
  * is no instant, so it only raises suspicions; whoever acts on one looks at the objects themselves first.
  */
 import type { BlobStore } from '../blob-store/blob-store.ts';
-import { placeOfKey, readPublished, type Published } from '../manifest.ts';
-import { isDumperError, reasonOf } from '../errors.ts';
+import { parseBlobKey, readPublished, type StoredManifest } from '../manifest.ts';
+import { isDumperError, errorMessage } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { asResourceId, type ResourceId } from '../postgres/table.ts';
 
@@ -15,7 +15,7 @@ export interface ListedRevision {
   readonly bytes: number;
 }
 
-export interface Listing {
+export interface StoreInventory {
   /** Tables that have a manifest, each with what tells one version of it from another. */
   readonly manifests: ReadonlyMap<ResourceId, string>;
   /** What lies there of each table's revisions, public and other blobs apart. */
@@ -23,7 +23,7 @@ export interface Listing {
 }
 
 /** List the store whole, remembering one entry a revision. */
-export async function listStore(store: Pick<BlobStore, 'list'>): Promise<Listing> {
+export async function takeInventory(store: Pick<BlobStore, 'list'>): Promise<StoreInventory> {
   const manifests = new Map<ResourceId, string>();
   const revisions = new Map<ResourceId, { key: string; blobs: number; bytes: number }[]>();
   let last = { name: '', blobs: 0, bytes: 0 };
@@ -33,9 +33,9 @@ export async function listStore(store: Pick<BlobStore, 'list'>): Promise<Listing
       manifests.set(asResourceId(id), `${modifiedAt.toISOString()}/${bytes}`);
       continue;
     }
-    const place = placeOfKey(key);
+    const place = parseBlobKey(key);
     if (place === null) continue;
-    const revision = `${place.exposed}/${place.id}/${place.revision}`;
+    const revision = `${place.underPublicPrefix}/${place.id}/${place.revision}`;
     if (revision !== last.name) {
       const entry = { name: revision, key, blobs: 0, bytes: 0 };
       const known = revisions.get(place.id);
@@ -52,9 +52,9 @@ export async function listStore(store: Pick<BlobStore, 'list'>): Promise<Listing
 /** Objects of single tables that could not be read; with more of them it is the store that is at fault. */
 const mostUnreadable = 20;
 
-export interface Reading {
+export interface ManifestReader {
   /** Null where there is none; undefined where it cannot be read: said in the log, and left for another time. */
-  published(id: ResourceId): Promise<Published | null | undefined>;
+  published(id: ResourceId): Promise<StoredManifest | null | undefined>;
   /** Do what asks the store about one table; undefined where that failed. */
   about<Answer>(id: ResourceId, ask: () => Promise<Answer>): Promise<Answer | undefined>;
   /** How many tables could not be read. */
@@ -62,16 +62,16 @@ export interface Reading {
 }
 
 /** One table whose objects cannot be read does not end the sweep of the others (promise P8). */
-export function createReading(store: Pick<BlobStore, 'readSmall'>, log: Log): Reading {
+export function createManifestReader(store: Pick<BlobStore, 'readSmall'>, log: Log): ManifestReader {
   const failed = new Set<ResourceId>();
-  const about: Reading['about'] = async (id, ask) => {
+  const about: ManifestReader['about'] = async (id, ask) => {
     if (failed.has(id)) return undefined;
     try {
       return await ask();
     } catch (error) {
       if (isDumperError(error, 'ABORTED') || failed.size >= mostUnreadable) throw error;
       failed.add(id);
-      log.error({ table: id, reason: reasonOf(error) }, 'its dumps cannot be read in the blob store');
+      log.error({ table: id, reason: errorMessage(error) }, 'its dumps cannot be read in the blob store');
       return undefined;
     }
   };

@@ -9,31 +9,36 @@
  */
 import type { BlobStore } from '../blob-store/blob-store.ts';
 import type { CkanProfile } from '../ckan/profile.ts';
-import { reasonOf } from '../errors.ts';
+import { errorMessage } from '../errors.ts';
 import type { Variant } from '../format.ts';
 import type { Log } from '../log.ts';
 import type { Queryable } from '../postgres/pool.ts';
-import { allTables, revisionToken, type RestMemory, type TableState } from '../postgres/revision.ts';
-import type { Notice, Records, TableRecord } from '../state/publications.ts';
+import { allTables, revisionToken, type StabilityTracker, type TableState } from '../postgres/revision.ts';
+import type { TableChange, Publications, PublicationRecord } from '../state/publications.ts';
 import type { ResourceId } from '../postgres/table.ts';
-import { damagedTables } from './damage.ts';
+import { tablesMissingBlobs } from './damage.ts';
 import { attachMissing, fold, journalStatus } from './journal.ts';
-import { learnFromStore } from './learn.ts';
-import { createReading, listStore, type Listing, type Reading } from './store-inventory.ts';
-import { tablesWithLitter } from './litter.ts';
+import { rebuildRecords } from './learn.ts';
+import {
+  createManifestReader,
+  takeInventory,
+  type StoreInventory,
+  type ManifestReader,
+} from './store-inventory.ts';
+import { tablesWithOrphanedBlobs } from './litter.ts';
 
-export interface SweepWorld {
+export interface SweepDeps {
   readonly read: Queryable;
   /** The owner's connections, where they are given: triggers are put on tables that lack them. */
   readonly write: Queryable | null;
   readonly store: Pick<BlobStore, 'list' | 'head' | 'readSmall' | 'abortUnfinished'>;
-  readonly records: Records;
+  readonly publications: Publications;
   readonly profile: () => CkanProfile;
   /** What each published table must have: a manifest that lacks one is no longer enough. */
   readonly variants: readonly Variant[];
-  readonly rest: RestMemory;
+  readonly stability: StabilityTracker;
   /** Put tables into the queue. */
-  readonly look: (notices: readonly Notice[]) => Promise<void>;
+  readonly enqueue: (notices: readonly TableChange[]) => Promise<void>;
   readonly now: () => Date;
   readonly log: Log;
   readonly lockSeconds: number;
@@ -52,10 +57,10 @@ export interface SweepReport {
   /** Tables that were given triggers in this sweep. */
   readonly attached: number;
   /** Where the store was listed: tables with blobs that nothing refers to, and uploads that were never finished. */
-  readonly littered: number;
+  readonly orphaned: number;
   readonly unfinished: number;
   /** Tables with published blobs that are not there, and tables whose objects cannot be read. */
-  readonly damaged: number;
+  readonly missingBlobs: number;
   readonly unreadable: number;
   /** For how long the table that has been stale for longest has been so, as far as is known. */
   readonly oldestStaleSeconds: number;
@@ -76,27 +81,27 @@ export interface SweepMemory {
 const mostGoneAtOnce = 20;
 
 export async function sweep(
-  world: SweepWorld,
+  deps: SweepDeps,
   memory: SweepMemory,
   options: { readonly listStore: boolean },
 ): Promise<SweepReport> {
   const started = performance.now();
-  const attached = await orLater(world, 'new tables are not covered', () => coverNewTables(world), 0);
-  const tables = await allTables(world.read);
-  const listing = options.listStore ? await listStore(world.store) : null;
-  const reading = createReading(world.store, world.log);
-  if (listing !== null) await learnFromStore({ ...world, reading }, tables, listing);
-  const records = await world.records.all();
-  note(world, tables);
-  const { missing, changed } = compare(world, tables, records);
+  const attached = await orLater(deps, 'new tables are not covered', () => coverNewTables(deps), 0);
+  const tables = await allTables(deps.read);
+  const listing = options.listStore ? await takeInventory(deps.store) : null;
+  const reading = createManifestReader(deps.store, deps.log);
+  if (listing !== null) await rebuildRecords({ ...deps, reading }, tables, listing);
+  const records = await deps.publications.all();
+  note(deps, tables);
+  const { missing, changed } = compare(deps, tables, records);
   const gone = [...records.values()].filter((record) => isGone(record, tables)).map(({ id }) => ({ id }));
   const many = gone.length > mostGoneAtOnce && gone.length > tables.size;
   const withheld = many && !memory.manyGone;
   memory.manyGone = many;
-  const litter = await findLitter({ ...world, reading }, listing, records, withheld ? tables : null);
-  const damaged = await findDamage({ ...world, reading }, listing, records, tables);
-  await world.look([...damaged, ...litter.notices, ...missing, ...changed, ...(withheld ? [] : gone)]);
-  await orLater(world, 'the journal is not folded', () => fold(world.write ?? world.read), false);
+  const litter = await findLitter({ ...deps, reading }, listing, records, withheld ? tables : null);
+  const damaged = await findDamage({ ...deps, reading }, listing, records, tables);
+  await deps.enqueue([...damaged, ...litter.notices, ...missing, ...changed, ...(withheld ? [] : gone)]);
+  await orLater(deps, 'the journal is not folded', () => fold(deps.write ?? deps.read), false);
   const report: SweepReport = {
     tables: tables.size,
     exact: [...tables.values()].filter((state) => state.tier === 'exact').length,
@@ -104,59 +109,59 @@ export async function sweep(
     missing: missing.length,
     gone: gone.length,
     attached,
-    littered: litter.notices.length,
+    orphaned: litter.notices.length,
     unfinished: litter.unfinished,
-    damaged: damaged.length,
+    missingBlobs: damaged.length,
     unreadable: reading.unreadable(),
     withheld,
-    ...conditions(world, tables, records, new Set([...missing, ...changed].map(({ id }) => id))),
+    ...conditions(deps, tables, records, new Set([...missing, ...changed].map(({ id }) => id))),
     seconds: Math.round(performance.now() - started) / 1000,
   };
-  if (withheld) world.log.warn(report, 'most tables vanished at once; their dumps stay until the next sweep');
-  else world.log.info(report, 'sweep');
+  if (withheld) deps.log.warn(report, 'most tables vanished at once; their dumps stay until the next sweep');
+  else deps.log.info(report, 'sweep');
   return report;
 }
 
 function compare(
-  world: SweepWorld,
+  deps: SweepDeps,
   tables: ReadonlyMap<ResourceId, TableState>,
-  records: ReadonlyMap<ResourceId, TableRecord>,
-): { missing: Notice[]; changed: Notice[] } {
-  const missing: Notice[] = [];
-  const changed: Notice[] = [];
+  records: ReadonlyMap<ResourceId, PublicationRecord>,
+): { missing: TableChange[]; changed: TableChange[] } {
+  const missing: TableChange[] = [];
+  const changed: TableChange[] = [];
   for (const [id, state] of tables) {
     const record = records.get(id);
     if (!record?.token) missing.push({ id, bytes: state.bytes });
-    else if (!isCurrent(world, record, state)) changed.push({ id, bytes: state.bytes });
+    else if (!isCurrent(deps, record, state)) changed.push({ id, bytes: state.bytes });
   }
   return { missing, changed };
 }
 
 /** Tables to clear away after, those of a database that seems empty left out; and uploads that nobody goes on with. */
 async function findLitter(
-  world: SweepWorld & { readonly reading: Reading },
-  listing: Listing | null,
-  records: ReadonlyMap<ResourceId, TableRecord>,
+  deps: SweepDeps & { readonly reading: ManifestReader },
+  listing: StoreInventory | null,
+  records: ReadonlyMap<ResourceId, PublicationRecord>,
   only: ReadonlyMap<ResourceId, unknown> | null,
-): Promise<{ notices: Notice[]; unfinished: number }> {
+): Promise<{ notices: TableChange[]; unfinished: number }> {
   if (listing === null) return { notices: [], unfinished: 0 };
-  const littered = await tablesWithLitter(world, listing, records);
-  const longest = (world.maxSeconds + unfinishedMarginSeconds) * 1000;
-  const unfinished = await world.store.abortUnfinished(new Date(world.now().getTime() - longest));
+  const littered = await tablesWithOrphanedBlobs(deps, listing, records);
+  const longest = (deps.maxSeconds + unfinishedMarginSeconds) * 1000;
+  const unfinished = await deps.store.abortUnfinished(new Date(deps.now().getTime() - longest));
   const notices = littered.filter((id) => only === null || only.has(id)).map((id) => ({ id }));
   return { notices, unfinished };
 }
 
 /** Tables to publish anew although they did not change: of what is published, blobs are missing. */
 async function findDamage(
-  { store, reading, log }: SweepWorld & { readonly reading: Reading },
-  listing: Listing | null,
-  records: ReadonlyMap<ResourceId, TableRecord>,
+  { store, reading, log }: SweepDeps & { readonly reading: ManifestReader },
+  listing: StoreInventory | null,
+  records: ReadonlyMap<ResourceId, PublicationRecord>,
   tables: ReadonlyMap<ResourceId, TableState>,
-): Promise<Notice[]> {
+): Promise<TableChange[]> {
   if (listing === null) return [];
   const published = [...records.values()].filter(({ id }) => tables.has(id));
-  const damaged = await damagedTables(store.head, reading, listing, published);
+  const damaged = await tablesMissingBlobs(store.head, reading, listing, published);
   for (const table of damaged) log.error({ table }, 'published blobs are missing; they are made again');
   return damaged.map((id) => ({ id, bytes: tables.get(id)?.bytes ?? 0, rebuild: true }));
 }
@@ -165,9 +170,9 @@ async function findDamage(
 const unfinishedMarginSeconds = 60;
 
 function conditions(
-  { now }: SweepWorld,
+  { now }: SweepDeps,
   tables: ReadonlyMap<ResourceId, TableState>,
-  records: ReadonlyMap<ResourceId, TableRecord>,
+  records: ReadonlyMap<ResourceId, PublicationRecord>,
   stale: ReadonlySet<ResourceId>,
 ): Pick<SweepReport, 'states' | 'oldestStaleSeconds'> {
   const states = { fresh: 0, pending: 0, building: 0, failed: 0, absent: 0 };
@@ -180,16 +185,16 @@ function conditions(
   return { states, oldestStaleSeconds: Math.max(0, Math.round((now().getTime() - since) / 1000)) || 0 };
 }
 
-function conditionOf(record: TableRecord | undefined, isStale: boolean): TableCondition {
-  if (record?.life === 'building' && record.held) return 'building';
+function conditionOf(record: PublicationRecord | undefined, isStale: boolean): TableCondition {
+  if (record?.state === 'building' && record.leased) return 'building';
   if (!isStale) return 'fresh';
-  if (record?.life === 'failing') return 'failed';
-  return record === undefined || record.life === 'absent' ? 'absent' : 'pending';
+  if (record?.state === 'failing') return 'failed';
+  return record === undefined || record.state === 'absent' ? 'absent' : 'pending';
 }
 
 /** The journal's upkeep is no condition of comparing tables: what fails is tried again by the next sweep. */
 async function orLater<Value>(
-  { log }: SweepWorld,
+  { log }: SweepDeps,
   what: string,
   work: () => Promise<Value>,
   otherwise: Value,
@@ -197,13 +202,13 @@ async function orLater<Value>(
   try {
     return await work();
   } catch (error) {
-    log.warn({ reason: reasonOf(error) }, what);
+    log.warn({ reason: errorMessage(error) }, what);
     return otherwise;
   }
 }
 
 /** With the owner's role at hand and the journal installed, tables without triggers get them. */
-async function coverNewTables({ read, write, log, lockSeconds }: SweepWorld): Promise<number> {
+async function coverNewTables({ read, write, log, lockSeconds }: SweepDeps): Promise<number> {
   if (write === null || !(await journalStatus(read)).installed) return 0;
   const tables = await allTables(read);
   const bare = [...tables.values()].filter((state) => state.tier === 'read-only').map((state) => state.id);
@@ -215,24 +220,24 @@ async function coverNewTables({ read, write, log, lockSeconds }: SweepWorld): Pr
   return attached.length;
 }
 
-function note({ rest, now }: SweepWorld, tables: ReadonlyMap<ResourceId, TableState>): void {
+function note({ stability, now }: SweepDeps, tables: ReadonlyMap<ResourceId, TableState>): void {
   const seenAt = now();
-  for (const state of tables.values()) rest.saw(state, seenAt);
-  rest.keepOnly(tables);
+  for (const state of tables.values()) stability.observe(state, seenAt);
+  stability.keepOnly(tables);
 }
 
-function isCurrent({ profile, variants }: SweepWorld, record: TableRecord, state: TableState): boolean {
+function isCurrent({ profile, variants }: SweepDeps, record: PublicationRecord, state: TableState): boolean {
   const published = record.variants?.split(',') ?? [];
   // One that fails is asked for again, whatever is published: a rebuild, or records from long ago.
   return (
-    record.life !== 'failing' &&
+    record.state !== 'failing' &&
     record.token === revisionToken(state, profile()) &&
     variants.every((variant) => published.includes(variant))
   );
 }
 
 /** Something may be published of it, and it is no table any more. */
-function isGone(record: TableRecord, tables: ReadonlyMap<ResourceId, TableState>): boolean {
+function isGone(record: PublicationRecord, tables: ReadonlyMap<ResourceId, TableState>): boolean {
   if (tables.has(record.id)) return false;
-  return record.token !== null || (record.life !== 'gone' && record.life !== 'absent');
+  return record.token !== null || (record.state !== 'gone' && record.state !== 'absent');
 }

@@ -8,29 +8,29 @@
  * CKAN cannot be asked nothing is changed (promise P10).
  */
 import type { BlobStore } from '../blob-store/blob-store.ts';
-import { conceal } from '../publish/conceal.ts';
-import { reasonOf } from '../errors.ts';
+import { removePublicBlobs } from '../publish/conceal.ts';
+import { errorMessage } from '../errors.ts';
 import type { Log } from '../log.ts';
-import type { Notice, Records, TableRecord } from '../state/publications.ts';
+import type { TableChange, Publications, PublicationRecord } from '../state/publications.ts';
 import type { ResourceId } from '../postgres/table.ts';
 
 /** How CKAN is asked about anonymous users. */
 export interface AnonymousRights {
   /** Null while CKAN cannot be asked. */
-  mayAnyoneRead(id: ResourceId): Promise<boolean | null>;
+  isPublic(id: ResourceId): Promise<boolean | null>;
   /** The public resources as CKAN's search knows them; null where CKAN is not asked and everything is public. */
   readonly publicResources: (() => Promise<{ readonly ids: ReadonlySet<string> }>) | null;
 }
 
-export interface ReadersWorld {
+export interface VisibilityDeps {
   readonly rights: AnonymousRights;
   readonly store: BlobStore;
-  readonly records: Pick<Records, 'get' | 'all' | 'lost'>;
-  readonly look: (notices: readonly Notice[]) => Promise<void>;
+  readonly publications: Pick<Publications, 'get' | 'all' | 'recordRemoved'>;
+  readonly enqueue: (notices: readonly TableChange[]) => Promise<void>;
   readonly log: Log;
 }
 
-export interface ReadersReport {
+export interface VisibilityReport {
   /** Tables asked for one by one. */
   readonly asked: number;
   readonly concealed: number;
@@ -39,11 +39,11 @@ export interface ReadersReport {
   readonly unsure: number;
 }
 
-export interface Readers {
+export interface VisibilityWatcher {
   /** CKAN has said whether anonymous users may read a table. Never rejects: the sweep finds what was lost. */
-  heard(id: ResourceId, anyone: boolean): Promise<'concealed' | 'revealed' | 'as published'>;
+  onVisibility(id: ResourceId, anyone: boolean): Promise<'concealed' | 'revealed' | 'as published'>;
   /** Look at every published table. */
-  check(): Promise<ReadersReport>;
+  check(): Promise<VisibilityReport>;
 }
 
 /** Tables that the search names as public are asked for all the same, so many a sweep: plugins may think otherwise. */
@@ -51,39 +51,42 @@ const askedInTurn = 100;
 const mostAsked = 1000;
 const atOnce = 4;
 
-export function createReaders(world: ReadersWorld): Readers {
-  const underWay = new Map<ResourceId, { anyone: boolean; settling: ReturnType<Readers['heard']> }>();
+export function createVisibilityWatcher(deps: VisibilityDeps): VisibilityWatcher {
+  const tasks = new Map<
+    ResourceId,
+    { anyone: boolean; settling: ReturnType<VisibilityWatcher['onVisibility']> }
+  >();
   let turn = 0;
-  const heard: Readers['heard'] = (id, anyone) => {
-    const before = underWay.get(id);
+  const onVisibility: VisibilityWatcher['onVisibility'] = (id, anyone) => {
+    const before = tasks.get(id);
     if (before?.anyone === anyone) return before.settling;
     // The opposite is settled first: the later word stands.
     const settling = (before?.settling ?? Promise.resolve())
-      .then(() => settle(world, id, anyone))
+      .then(() => settle(deps, id, anyone))
       .catch((error: unknown) => {
-        world.log.warn({ table: id, reason: reasonOf(error) }, 'who may read it has changed; tried again');
+        deps.log.warn({ table: id, reason: errorMessage(error) }, 'who may read it has changed; tried again');
         return 'as published' as const;
       })
       .finally(() => {
-        if (underWay.get(id)?.settling === settling) underWay.delete(id);
+        if (tasks.get(id)?.settling === settling) tasks.delete(id);
       });
-    underWay.set(id, { anyone, settling });
+    tasks.set(id, { anyone, settling });
     return settling;
   };
-  const check = async (): Promise<ReadersReport> => {
-    const { publicResources } = world.rights;
+  const check = async (): Promise<VisibilityReport> => {
+    const { publicResources } = deps.rights;
     if (publicResources === null) return { asked: 0, concealed: 0, revealed: 0, unsure: 0 };
-    const published = [...(await world.records.all()).values()].filter(({ token }) => token !== null);
+    const published = [...(await deps.publications.all()).values()].filter(({ token }) => token !== null);
     const listed = published.length === 0 ? new Set<string>() : (await publicResources()).ids;
     const doubtful = published.filter((record) => record.public !== listed.has(record.id));
     const others = published.filter((record) => record.public && listed.has(record.id));
     const chosen = [...someInTurn(doubtful, mostAsked, turn), ...someInTurn(others, askedInTurn, turn)];
     turn += 1;
-    const report = await askEach(world, heard, chosen);
-    world.log.info({ tables: published.length, ...report }, 'who may read');
+    const report = await askEach(deps, onVisibility, chosen);
+    deps.log.info({ tables: published.length, ...report }, 'who may read');
     return report;
   };
-  return { heard, check };
+  return { onVisibility, check };
 }
 
 /** `count` of them, the next ones at each turn. */
@@ -93,34 +96,38 @@ function someInTurn<Entry>(entries: readonly Entry[], count: number, turn: numbe
   return [...entries.slice(first), ...entries.slice(0, first)].slice(0, count);
 }
 
-async function settle(world: ReadersWorld, id: ResourceId, anyone: boolean): ReturnType<Readers['heard']> {
-  const record = await world.records.get(id);
+async function settle(
+  deps: VisibilityDeps,
+  id: ResourceId,
+  anyone: boolean,
+): ReturnType<VisibilityWatcher['onVisibility']> {
+  const record = await deps.publications.get(id);
   if (record === null || record.token === null || record.public === anyone) return 'as published';
   if (!anyone) {
-    const blobs = await conceal(world.store, id);
-    if (blobs > 0) await world.records.lost([id], 'missed');
-    world.log.info({ table: id, blobs }, 'made private');
+    const blobs = await removePublicBlobs(deps.store, id);
+    if (blobs > 0) await deps.publications.recordRemoved([id], 'missed');
+    deps.log.info({ table: id, blobs }, 'made private');
   }
-  await world.look([{ id }]);
+  await deps.enqueue([{ id }]);
   return anyone ? 'revealed' : 'concealed';
 }
 
 async function askEach(
-  { rights }: ReadersWorld,
-  heard: Readers['heard'],
-  records: readonly TableRecord[],
-): Promise<ReadersReport> {
+  { rights }: VisibilityDeps,
+  onVisibility: VisibilityWatcher['onVisibility'],
+  records: readonly PublicationRecord[],
+): Promise<VisibilityReport> {
   const counts = { asked: 0, concealed: 0, revealed: 0, unsure: 0 };
   const left = [...records];
   const askNext = async (): Promise<void> => {
     for (let next = left.shift(); next !== undefined; next = left.shift()) {
-      const anyone = await rights.mayAnyoneRead(next.id);
+      const anyone = await rights.isPublic(next.id);
       counts.asked += 1;
       if (anyone === null) {
         counts.unsure += 1 + left.splice(0).length;
         return;
       }
-      const outcome = await heard(next.id, anyone);
+      const outcome = await onVisibility(next.id, anyone);
       if (outcome !== 'as published') counts[outcome] += 1;
     }
   };

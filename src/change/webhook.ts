@@ -8,18 +8,18 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 
 /** Longest body that is read, and most tables that one notice may name. */
-export const noticeBytes = 256 * 1024;
-export const noticeTables = 1000;
+export const webhookMaxBytes = 256 * 1024;
+export const webhookMaxTables = 1000;
 /** How far the sender's clock may be from ours, in seconds, either way. */
-export const noticeSkewSeconds = 300;
+export const webhookSkewSeconds = 300;
 
-export type Notice =
+export type WebhookResult =
   | { readonly kind: 'accepted'; readonly names: readonly string[] }
   /** The same signed notice came before; it was dealt with then. */
   | { readonly kind: 'replayed' }
   | { readonly kind: 'refused'; readonly status: 400 | 401 | 413; readonly reason: string };
 
-export interface NoticeRequest {
+export interface WebhookRequest {
   /** `X-Dumper-Timestamp` and `X-Dumper-Signature`, as they came. */
   readonly timestamp: string | readonly string[] | undefined;
   readonly signature: string | readonly string[] | undefined;
@@ -43,43 +43,48 @@ export function createReplayGuard(most = 100_000): ReplayGuard {
         until.delete(old);
       }
       if (until.has(signature)) return false;
-      until.set(signature, now.getTime() + 2 * noticeSkewSeconds * 1000);
+      until.set(signature, now.getTime() + 2 * webhookSkewSeconds * 1000);
       return true;
     },
   };
 }
 
 /** Check a notice and say which tables it names. Of its signature nothing but right or wrong is told. */
-export function readNotice(request: NoticeRequest, secret: string, now: Date, guard: ReplayGuard): Notice {
-  if (request.body.byteLength > noticeBytes) return refused(413, 'the notice is too large');
+export function verifyWebhook(
+  request: WebhookRequest,
+  secret: string,
+  now: Date,
+  guard: ReplayGuard,
+): WebhookResult {
+  if (request.body.byteLength > webhookMaxBytes) return refused(413, 'the notice is too large');
   const signature = signedBy(request, secret, now);
   if (signature === null) return refused(401, 'the signature or its time is wrong');
   const names = namesIn(request.body);
   if (names === null) return refused(400, 'the body is no notice: expected JSON that names resources');
-  if (names.size > noticeTables) return refused(413, 'the notice names too many resources');
+  if (names.size > webhookMaxTables) return refused(413, 'the notice names too many resources');
   return guard.first(signature, now) ? { kind: 'accepted', names: [...names] } : { kind: 'replayed' };
 }
 
 /** The headers of a notice, for those who send one. */
-export function signNotice(body: Uint8Array, secret: string, now: Date): Record<string, string> {
+export function signWebhook(body: Uint8Array, secret: string, now: Date): Record<string, string> {
   const timestamp = String(Math.floor(now.getTime() / 1000));
   const signature = digest(timestamp, body, secret).toString('hex');
   return { 'X-Dumper-Timestamp': timestamp, 'X-Dumper-Signature': `sha256=${signature}` };
 }
 
-function refused(status: 400 | 401 | 413, reason: string): Notice {
+function refused(status: 400 | 401 | 413, reason: string): WebhookResult {
   return { kind: 'refused', status, reason };
 }
 
 /** The signature in hex when it is right and fresh. */
-function signedBy({ timestamp, signature, body }: NoticeRequest, secret: string, now: Date): string | null {
+function signedBy({ timestamp, signature, body }: WebhookRequest, secret: string, now: Date): string | null {
   if (typeof timestamp !== 'string' || !/^\d{1,12}$/.test(timestamp)) return null;
   if (typeof signature !== 'string') return null;
   const hex = /^sha256=([0-9a-f]{64})$/i.exec(signature)?.[1];
   if (hex === undefined) return null;
   const right = timingSafeEqual(Buffer.from(hex, 'hex'), digest(timestamp, body, secret));
   const skew = Math.abs(now.getTime() / 1000 - Number(timestamp));
-  return right && skew <= noticeSkewSeconds ? hex.toLowerCase() : null;
+  return right && skew <= webhookSkewSeconds ? hex.toLowerCase() : null;
 }
 
 function digest(timestamp: string, body: Uint8Array, secret: string): Buffer {

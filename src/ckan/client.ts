@@ -8,7 +8,7 @@
  */
 import http from 'node:http';
 import https from 'node:https';
-import { reasonOf } from '../errors.ts';
+import { errorMessage } from '../errors.ts';
 
 /** Headers that carry a caller's identity; none for anonymous. */
 export type CredentialHeaders = Readonly<Record<string, string>>;
@@ -21,7 +21,7 @@ export type CkanAnswer =
       readonly reason: string;
     };
 
-export interface Question {
+export interface CkanRequest {
   readonly action: string;
   readonly parameters: Readonly<Record<string, string>>;
   readonly credentials: CredentialHeaders;
@@ -30,7 +30,7 @@ export interface Question {
 }
 
 export interface Ckan {
-  ask(question: Question): Promise<CkanAnswer>;
+  ask(question: CkanRequest): Promise<CkanAnswer>;
   close(): void;
 }
 
@@ -51,7 +51,7 @@ export function createCkan(options: CkanOptions): Ckan {
   const secure = options.siteUrl.startsWith('https:');
   const agent = new (secure ? https : http).Agent({ keepAlive: true, maxSockets: connections });
   const breaker = createBreaker(options.now);
-  const ask = async (question: Question): Promise<CkanAnswer> => {
+  const ask = async (question: CkanRequest): Promise<CkanAnswer> => {
     const started = options.now();
     const answer = await request(secure ? https : http, agent, options, question);
     const refusedPlainly = answer.status >= 400 && answer.status < 500;
@@ -99,7 +99,7 @@ async function request(
   transport: typeof http | typeof https,
   agent: http.Agent,
   { siteUrl, timeoutSeconds }: CkanOptions,
-  { action, parameters, credentials, method }: Question,
+  { action, parameters, credentials, method }: CkanRequest,
 ): Promise<CkanAnswer> {
   const url = new URL(`${siteUrl}/api/3/action/${action}`);
   const body = method === 'POST' ? JSON.stringify(parameters) : '';
@@ -120,7 +120,7 @@ async function request(
     });
     return await read(response);
   } catch (error) {
-    return unavailable(0, `CKAN cannot be asked: ${reasonOf(error)}`);
+    return unavailable(0, `CKAN cannot be asked: ${errorMessage(error)}`);
   }
 }
 

@@ -4,16 +4,16 @@ import { ckanProfile, type CkanProfile, type CkanVersion } from './profile.ts';
 import type { Config } from '../config/config.ts';
 import { DumperError } from '../errors.ts';
 import type { Log } from '../log.ts';
-import { untilDone } from '../async/retry.ts';
+import { retry } from '../async/retry.ts';
 
-export interface ProfileSource {
+export interface ProfileDetector {
   /** Null until CKAN has told its version. */
   current(): CkanProfile | null;
   /** The same, as soon as the version is known. */
   known(): Promise<CkanProfile>;
 }
 
-export interface ProfileSourceOptions {
+export interface ProfileDetectorOptions {
   readonly signal: AbortSignal;
   /** Pause between two questions; five minutes unless given. */
   readonly againMilliseconds?: number;
@@ -21,12 +21,12 @@ export interface ProfileSourceOptions {
   readonly patienceSeconds?: number;
 }
 
-export function createProfileSource(
+export function createProfileDetector(
   config: Config,
   ckan: Ckan | null,
   log: Log,
-  { signal, againMilliseconds = 300_000, patienceSeconds }: ProfileSourceOptions,
-): ProfileSource {
+  { signal, againMilliseconds = 300_000, patienceSeconds }: ProfileDetectorOptions,
+): ProfileDetector {
   const settings = { msInTimestamp: config.CKAN__DATASTORE__MS_IN_TIMESTAMP };
   const fixed = config.DUMPER_CKAN_VERSION;
   if (fixed !== 'auto' || ckan === null) {
@@ -42,7 +42,7 @@ export function createProfileSource(
     profile = ckanProfile(version, settings);
     return profile;
   };
-  const known = untilDone(learn, {
+  const known = retry(learn, {
     what: "CKAN's version",
     log,
     signal: patience(signal, patienceSeconds),

@@ -12,18 +12,18 @@ import type { Log } from '../log.ts';
 import type { ResourceId } from '../postgres/table.ts';
 import type { Manifest } from '../manifest.ts';
 
-export type Word =
+export type TaskStatus =
   | { readonly state: 'pending' }
   | { readonly state: 'complete'; readonly manifest: Manifest }
   | { readonly state: 'error'; readonly reason: string };
 
-export interface Report {
-  tell(id: ResourceId, word: Word): void;
+export interface TaskStatusReporter {
+  enqueueStatus(id: ResourceId, word: TaskStatus): void;
   /** Wait until everything was told, at most `graceSeconds`; what is left is dropped. */
   close(graceSeconds: number): Promise<void>;
 }
 
-export interface ReportOptions {
+export interface TaskStatusOptions {
   /** A client of its own: its failures are nothing to those who ask for permission. */
   readonly ckan: Ckan;
   readonly tokenHeader: string;
@@ -39,9 +39,9 @@ export interface ReportOptions {
 const mostWaiting = 10_000;
 const longestPause = 60_000;
 
-export function createReport(options: ReportOptions): Report {
+export function createTaskStatusReporter(options: TaskStatusOptions): TaskStatusReporter {
   const { log } = options;
-  const waiting = new Map<ResourceId, Word>();
+  const waiting = new Map<ResourceId, TaskStatus>();
   const told = new Map<ResourceId, string>();
   const closing = new AbortController();
   let failures = 0;
@@ -51,11 +51,11 @@ export function createReport(options: ReportOptions): Report {
     for (let next = first(waiting); next !== null && !closing.signal.aborted; next = first(waiting)) {
       const [id, word] = next;
       waiting.delete(id);
-      const fault = await tellOne(options, id, word);
+      const fault = await sendStatus(options, id, word);
       if (fault === null) {
         if (failures > 0) log.info('CKAN takes task status again');
         failures = 0;
-        told.set(id, gist(word));
+        told.set(id, dedupeKey(word));
         continue;
       }
       failures += 1;
@@ -68,8 +68,8 @@ export function createReport(options: ReportOptions): Report {
     }
   };
   return {
-    tell: (id, word) => {
-      if (closing.signal.aborted || (!waiting.has(id) && told.get(id) === gist(word))) return;
+    enqueueStatus: (id, word) => {
+      if (closing.signal.aborted || (!waiting.has(id) && told.get(id) === dedupeKey(word))) return;
       if (told.size >= mostWaiting) told.clear();
       if (waiting.size >= mostWaiting && !waiting.has(id)) return;
       waiting.set(id, word);
@@ -92,7 +92,7 @@ function first<Key, Value>(entries: ReadonlyMap<Key, Value>): [Key, Value] | nul
 }
 
 /** The same word twice in a row is told once. */
-function gist(word: Word): string {
+function dedupeKey(word: TaskStatus): string {
   return word.state === 'complete'
     ? `complete ${word.manifest.revision} ${word.manifest.public}`
     : word.state === 'error'
@@ -106,7 +106,11 @@ interface Fault {
   readonly forGood: boolean;
 }
 
-async function tellOne(options: ReportOptions, id: ResourceId, word: Word): Promise<Fault | null> {
+async function sendStatus(
+  options: TaskStatusOptions,
+  id: ResourceId,
+  word: TaskStatus,
+): Promise<Fault | null> {
   const { ckan, token, tokenHeader } = options;
   const isPublic = (await options.mayAnyoneRead(id)) === true;
   const answer = await ckan.ask({

@@ -5,7 +5,7 @@
  * contract: 0 done, 1 failed, 64 wrong usage, 78 wrong configuration (sysexits.h).
  */
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
-import { DumperError, isDumperError, reasonOf } from '../errors.ts';
+import { DumperError, isDumperError, errorMessage } from '../errors.ts';
 import { redact } from '../log.ts';
 import { examples, settingsHelp } from './help.ts';
 import { outputOn, type Output, type Terminal } from './output.ts';
@@ -22,7 +22,7 @@ export interface Run {
   readonly output: Output;
 }
 
-export interface PublishOptions {
+export interface PublishCommandOptions {
   /** Resource ids or aliases; empty with `all`. */
   readonly ids: readonly string[];
   readonly all: boolean;
@@ -37,7 +37,7 @@ export interface TableOptions {
   readonly id: string | undefined;
 }
 
-export interface InstallOptions {
+export interface TriggerOptions {
   /** URL of a superuser of the DataStore database: new tables are covered from birth. */
   readonly superuserUrl: string | undefined;
   /** Print the SQL instead of running it. */
@@ -56,13 +56,13 @@ export interface DemoOptions {
 /** One function a command. A thrown `DumperError` becomes its exit code and its one line. */
 export interface Actions {
   serve(run: Run): Promise<ExitCode>;
-  publish(options: PublishOptions, run: Run): Promise<ExitCode>;
+  publish(options: PublishCommandOptions, run: Run): Promise<ExitCode>;
   sweep(run: Run): Promise<ExitCode>;
   status(options: TableOptions, run: Run): Promise<ExitCode>;
   verify(options: TableOptions, run: Run): Promise<ExitCode>;
   migrate(run: Run): Promise<ExitCode>;
-  installTriggers(options: InstallOptions, run: Run): Promise<ExitCode>;
-  removeTriggers(options: InstallOptions, run: Run): Promise<ExitCode>;
+  installTriggers(options: TriggerOptions, run: Run): Promise<ExitCode>;
+  removeTriggers(options: TriggerOptions, run: Run): Promise<ExitCode>;
   demo(options: DemoOptions, run: Run): Promise<ExitCode>;
   doctor(run: Run): Promise<ExitCode>;
 }
@@ -88,7 +88,7 @@ export async function runProgram(
 function exitCodeOf(error: unknown, terminal: Terminal): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 64;
   if (terminal.signal.aborted && isDumperError(error, 'ABORTED')) return 1;
-  const lines = error instanceof DumperError ? error.message : reasonOf(error);
+  const lines = error instanceof DumperError ? error.message : errorMessage(error);
   for (const line of redact(lines).split('\n')) terminal.stderr.write(`datastore-dumper: ${line}\n`);
   return error instanceof DumperError ? error.exitCode : 1;
 }

@@ -16,7 +16,7 @@ import path from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { Client } from 'pg';
-import { DumperError, reasonOf } from '../errors.ts';
+import { DumperError, errorMessage } from '../errors.ts';
 
 export interface ThrowawayPostgres {
   readonly port: number;
@@ -183,9 +183,13 @@ async function untilAnswering(url: string, log: string, signal: AbortSignal): Pr
     } catch (error) {
       if (Date.now() > deadline) {
         const tail = (await readFile(log, 'utf8')).slice(-500);
-        throw new DumperError('POSTGRES_UNAVAILABLE', `Postgres did not start: ${reasonOf(error)}; ${tail}`, {
-          cause: error,
-        });
+        throw new DumperError(
+          'POSTGRES_UNAVAILABLE',
+          `Postgres did not start: ${errorMessage(error)}; ${tail}`,
+          {
+            cause: error,
+          },
+        );
       }
     }
     await wait(100, undefined, { signal });

@@ -45,7 +45,7 @@ export function ownChunk(bytes: Uint8Array): Chunk {
   return { bytes: Buffer.from(bytes), release: () => undefined };
 }
 
-export interface Gatherer {
+export interface ChunkBuffer {
   /** Copy bytes that are valid during the call only. */
   take(bytes: Uint8Array): void;
   /** Hand over what is gathered so far. */
@@ -53,7 +53,7 @@ export interface Gatherer {
 }
 
 /** Gather the bytes of one format for all its sinks. */
-export function gatherFor(sinks: readonly ChunkSink[], pool: ChunkPool): Gatherer {
+export function createChunkBuffer(sinks: readonly ChunkSink[], pool: ChunkPool): ChunkBuffer {
   let buffer: Buffer | null = null;
   let filled = 0;
   const flush = (): void => {

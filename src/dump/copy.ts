@@ -8,7 +8,7 @@
  */
 import type { Socket } from 'node:net';
 import type pg from 'pg';
-import { DumperError, isDumperError, reasonOf } from '../errors.ts';
+import { DumperError, isDumperError, errorMessage } from '../errors.ts';
 import type { PoolClient } from '../postgres/pool.ts';
 import { tapSocket } from '../postgres/socket.ts';
 import type { Sql } from '../postgres/table.ts';
@@ -180,5 +180,5 @@ function aborted(signal: AbortSignal): DumperError {
 
 function named(error: unknown): DumperError {
   if (isDumperError(error)) return error;
-  return new DumperError('COPY_BROKEN', `the COPY broke off: ${reasonOf(error)}`, { cause: error });
+  return new DumperError('COPY_BROKEN', `the COPY broke off: ${errorMessage(error)}`, { cause: error });
 }

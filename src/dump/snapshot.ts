@@ -7,7 +7,7 @@
  */
 import type pg from 'pg';
 import { readColumns, type CatalogueColumn } from '../postgres/catalogue.ts';
-import { DumperError, reasonOf } from '../errors.ts';
+import { DumperError, errorMessage } from '../errors.ts';
 import { isUnavailable, type PoolClient } from '../postgres/pool.ts';
 import { settledState, tableState, type TableState } from '../postgres/revision.ts';
 import { quoteIdentifier, type ResourceId } from '../postgres/table.ts';
@@ -79,7 +79,7 @@ async function connect(pool: pg.Pool): Promise<PoolClient> {
   } catch (error) {
     throw new DumperError(
       'POSTGRES_UNAVAILABLE',
-      `the DataStore database cannot be asked: ${reasonOf(error)}`,
+      `the DataStore database cannot be asked: ${errorMessage(error)}`,
       {
         cause: error,
       },
@@ -119,7 +119,7 @@ export async function lockTable(client: PoolClient, id: ResourceId): Promise<boo
       );
     }
     if (!isUnavailable(error)) throw error;
-    throw new DumperError('POSTGRES_UNAVAILABLE', `the connection was lost: ${reasonOf(error)}`, {
+    throw new DumperError('POSTGRES_UNAVAILABLE', `the connection was lost: ${errorMessage(error)}`, {
       cause: error,
     });
   }

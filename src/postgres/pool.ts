@@ -4,7 +4,7 @@
  * ClientWrite and hold its snapshot).
  */
 import pg from 'pg';
-import { DumperError, reasonOf } from '../errors.ts';
+import { DumperError, errorMessage } from '../errors.ts';
 import { createSocket } from './socket.ts';
 
 export type { PoolClient } from 'pg';
@@ -63,7 +63,7 @@ export function isUnavailable(error: unknown): boolean {
 }
 
 /** Run `work`, turning connection faults into the catalogue's error for this database. */
-export async function asking<Result>(
+export async function mapPostgresErrors<Result>(
   code: 'POSTGRES_UNAVAILABLE' | 'STATE_UNAVAILABLE',
   work: () => Promise<Result>,
 ): Promise<Result> {
@@ -72,7 +72,7 @@ export async function asking<Result>(
   } catch (error) {
     if (!isUnavailable(error)) throw error;
     const name = code === 'POSTGRES_UNAVAILABLE' ? 'the DataStore database' : 'the state database';
-    throw new DumperError(code, `${name} cannot be asked: ${reasonOf(error)}`, { cause: error });
+    throw new DumperError(code, `${name} cannot be asked: ${errorMessage(error)}`, { cause: error });
   }
 }
 

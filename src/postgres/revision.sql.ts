@@ -14,7 +14,7 @@ export const journal = {
 } as const;
 
 /** A row of every query here. */
-export interface StateRow {
+export interface TableStateRow {
   id: string;
   exact: boolean;
   token: string;

@@ -22,7 +22,7 @@ import {
   lookUpNames,
   lookUps,
   readOnlySelect,
-  type StateRow,
+  type TableStateRow,
 } from './revision.sql.ts';
 import { asResourceId, type ResourceId } from './table.ts';
 
@@ -43,7 +43,7 @@ export interface TableState {
 export type FoundTable = TableState & { readonly byAlias: boolean };
 
 /** What a manifest says of its dump, as far as freshness asks. */
-export interface Published {
+export interface PublishedRevision {
   readonly token: string;
   readonly tier: Tier;
   readonly published_at: string;
@@ -60,7 +60,7 @@ const hints = new WeakMap<Queryable, Hint>();
  * Resolve an id or alias as a client wrote it and read its token: the hot path of every redirect, one statement.
  * Null where the DataStore has no such table. Throws what the driver throws.
  */
-export async function lookUp(db: Queryable, name: string): Promise<FoundTable | null> {
+export async function lookUpTable(db: Queryable, name: string): Promise<FoundTable | null> {
   if (name.includes('\0') || Buffer.byteLength(name) > 63) return null;
   const hint: Hint = hints.get(db) ?? { shape: 'exact', prepare: true };
   hints.set(db, hint);
@@ -73,11 +73,11 @@ async function askForTable(
   hint: Hint,
   name: string,
   tries = 4,
-): Promise<StateRow | undefined> {
+): Promise<TableStateRow | undefined> {
   const { shape, prepare } = hint;
   const query = { text: lookUps[shape], values: [name], ...(prepare ? { name: lookUpNames[shape] } : {}) };
   try {
-    const { rows } = await db.query<StateRow>(query);
+    const { rows } = await db.query<TableStateRow>(query);
     if (shape === 'exact' || rows[0]?.journal !== true || tries === 1) return rows[0];
     hint.shape = 'exact';
   } catch (error) {
@@ -101,14 +101,14 @@ function correct(hint: Hint, shape: Hint['shape'], prepared: boolean, code: unkn
  */
 export async function tableState(db: Queryable, id: ResourceId): Promise<TableState | null> {
   const select = (await journalReadable(db)) ? exactSelect : readOnlySelect;
-  const { rows } = await db.query<StateRow>(`${select} AND c.relname = $1::text`, [id]);
+  const { rows } = await db.query<TableStateRow>(`${select} AND c.relname = $1::text`, [id]);
   return rows[0] === undefined ? null : stateOf(rows[0]);
 }
 
 /** The state of every DataStore table, in two queries whatever their number. */
 export async function allTables(db: Queryable): Promise<Map<ResourceId, TableState>> {
   const select = (await journalReadable(db)) ? exactSelect : readOnlySelect;
-  const { rows } = await db.query<StateRow>(`${select} ${isResource}`);
+  const { rows } = await db.query<TableStateRow>(`${select} ${isResource}`);
   return new Map(rows.map((row) => [asResourceId(row.id), stateOf(row)]));
 }
 
@@ -117,7 +117,7 @@ async function journalReadable(db: Queryable): Promise<boolean> {
   return rows[0]?.installed === true;
 }
 
-function stateOf(row: StateRow): TableState {
+function stateOf(row: TableStateRow): TableState {
   return {
     id: asResourceId(row.id),
     tier: row.exact ? 'exact' : 'read-only',
@@ -159,7 +159,7 @@ export type Freshness = 'fresh' | 'stale' | 'unsettled';
  */
 export function freshness(
   state: TableState,
-  published: Published | null,
+  published: PublishedRevision | null,
   profile: CkanProfile,
   now: Date,
   marginSeconds: number,
@@ -172,17 +172,17 @@ export function freshness(
 }
 
 /** Since when each read-only table's token has been seen unchanged by this process; fed by look-ups and the sweep. */
-export interface RestMemory {
+export interface StabilityTracker {
   /** Note a state that was just read; returns since when it rests, as far as this process has seen. */
-  saw(state: TableState, now: Date): Date;
+  observe(state: TableState, now: Date): Date;
   /** Forget tables that are gone. */
   keepOnly(ids: ReadonlySet<ResourceId> | ReadonlyMap<ResourceId, unknown>): void;
 }
 
-export function createRestMemory(): RestMemory {
+export function createStabilityTracker(): StabilityTracker {
   const seen = new Map<ResourceId, { token: string; since: Date }>();
   return {
-    saw: (state, now) => {
+    observe: (state, now) => {
       const last = seen.get(state.id);
       if (last?.token === state.token) return last.since;
       if (state.tier === 'read-only') seen.set(state.id, { token: state.token, since: now });

@@ -48,7 +48,7 @@ export class BlobSink {
   }
 
   /** A promise while the upload is behind; undefined when more may come. */
-  held(): Promise<void> | undefined {
+  backpressure(): Promise<void> | undefined {
     return this.#held?.promise;
   }
 

@@ -8,8 +8,8 @@
  */
 import type { BlobStore } from '../blob-store/blob-store.ts';
 import type { ResourceId } from '../postgres/table.ts';
-import { manifestKey, placeOfKey, publicPrefix, readPublished, type Manifest } from '../manifest.ts';
-import type { Fence, HeldManifest } from './publish.ts';
+import { manifestKey, parseBlobKey, publicPrefix, readPublished, type Manifest } from '../manifest.ts';
+import type { PublishFence, FencedManifest } from './publish.ts';
 
 /** What the manifest keeps alive: its own blobs, and those of revisions whose URLs may still be used. */
 function livingRevisions(manifest: Manifest, now: Date, retireSeconds: number): ReadonlySet<string> {
@@ -19,7 +19,7 @@ function livingRevisions(manifest: Manifest, now: Date, retireSeconds: number): 
   return new Set([manifest.revision, ...alive.map((entry) => entry.revision)]);
 }
 
-export interface RetireOptions {
+export interface PruneOptions {
   readonly now: Date;
   /** How long a superseded revision's URLs may still be used. */
   readonly retireSeconds: number;
@@ -29,12 +29,12 @@ export interface RetireOptions {
  * Those of a table's blobs that nothing refers to any more. Where anonymous users may not read the table (any more),
  * nothing of it stays where a CDN could reach it, whatever URLs were handed out (promise P10).
  */
-export function deadKeys(manifest: Manifest, keys: readonly string[], options: RetireOptions): string[] {
+export function orphanedKeys(manifest: Manifest, keys: readonly string[], options: PruneOptions): string[] {
   const living = livingRevisions(manifest, options.now, options.retireSeconds);
   return keys.filter((key) => {
-    const place = placeOfKey(key);
+    const place = parseBlobKey(key);
     if (place === null || place.id !== manifest.resource_id) return false;
-    return !living.has(place.revision) || (place.exposed && !manifest.public);
+    return !living.has(place.revision) || (place.underPublicPrefix && !manifest.public);
   });
 }
 
@@ -42,19 +42,19 @@ export function deadKeys(manifest: Manifest, keys: readonly string[], options: R
  * Delete a table's dead blobs; returns how many went. Whoever was paused since, and superseded, deletes nothing: what it
  * takes for dead may be what is published now.
  */
-export async function retire(
+export async function pruneSuperseded(
   store: BlobStore,
-  fence: Fence,
-  { manifest, generation }: HeldManifest,
-  options: RetireOptions,
+  fence: PublishFence,
+  { manifest, generation }: FencedManifest,
+  options: PruneOptions,
 ): Promise<number> {
   const id = manifest.resource_id as ResourceId;
   const keys = await blobKeysOf(store, id);
-  if (deadKeys(manifest, keys, options).length === 0) return 0;
+  if (orphanedKeys(manifest, keys, options).length === 0) return 0;
   const outcome = await fence.switchUnder(id, generation, async () => {
     // Another may have published between our first look and our taking of the fence.
     const current = (await readPublished(store, id))?.manifest ?? null;
-    const dead = current === null ? [] : deadKeys(current, keys, options);
+    const dead = current === null ? [] : orphanedKeys(current, keys, options);
     await store.delete(dead);
     return dead.length;
   });
@@ -67,14 +67,14 @@ async function blobKeysOf(store: BlobStore, id: string): Promise<string[]> {
   return listings
     .flat()
     .map(({ key }) => key)
-    .filter((key) => placeOfKey(key)?.id === id);
+    .filter((key) => parseBlobKey(key)?.id === id);
 }
 
 /**
  * A table that is gone, deleted or no longer to be given: its manifest goes first, so that no answer names its
  * blobs, then the blobs. False when another worker took the table over meanwhile; nothing was deleted then.
  */
-export async function withdraw(store: BlobStore, fence: Fence, id: ResourceId): Promise<boolean> {
+export async function unpublish(store: BlobStore, fence: PublishFence, id: ResourceId): Promise<boolean> {
   const current = await readPublished(store, id);
   const generation = await fence.take(id, current?.manifest?.generation ?? 0);
   const blobs = await blobKeysOf(store, id);

@@ -7,14 +7,14 @@
  */
 import type { BlobStore } from '../blob-store/blob-store.ts';
 import type { ResourceId } from '../postgres/table.ts';
-import { isExposed, manifestKey, placeOfKey, publicPrefix, readPublished } from '../manifest.ts';
+import { isUnderPublicPrefix, manifestKey, parseBlobKey, publicPrefix, readPublished } from '../manifest.ts';
 
 /** Take away what a CDN could reach of a table; returns how many blobs went. */
-export async function conceal(store: BlobStore, id: ResourceId): Promise<number> {
+export async function removePublicBlobs(store: BlobStore, id: ResourceId): Promise<number> {
   const manifest = (await readPublished(store, id))?.manifest ?? null;
-  if (manifest !== null && isExposed(manifest)) await store.delete([manifestKey(id)]);
+  if (manifest !== null && isUnderPublicPrefix(manifest)) await store.delete([manifestKey(id)]);
   const listings = await Array.fromAsync(store.list(`${publicPrefix}${id}/`));
-  const exposed = listings.map(({ key }) => key).filter((key) => placeOfKey(key)?.id === id);
+  const exposed = listings.map(({ key }) => key).filter((key) => parseBlobKey(key)?.id === id);
   await store.delete(exposed);
   return exposed.length;
 }

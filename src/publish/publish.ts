@@ -19,30 +19,36 @@ import type { Variant } from '../format.ts';
 import { revisionToken } from '../postgres/revision.ts';
 import type { Fence as HeldFence } from '../state/fence.ts';
 import type { ResourceId } from '../postgres/table.ts';
-import { conceal } from './conceal.ts';
-import { isExposed, manifestVersion, publicPrefix, readPublished, revisionPrefix } from '../manifest.ts';
-import type { Manifest, Published } from '../manifest.ts';
+import { removePublicBlobs } from './conceal.ts';
+import {
+  isUnderPublicPrefix,
+  manifestVersion,
+  publicPrefix,
+  readPublished,
+  revisionPrefix,
+} from '../manifest.ts';
+import type { Manifest, StoredManifest } from '../manifest.ts';
 import { withSnapshot, type Snapshot } from '../dump/snapshot.ts';
 import { switchManifest } from './switch.ts';
 import { writeBlobs } from './write-blobs.ts';
 
 /** Of the state database's fence, what excludes older workers of the same table. */
-export type Fence = Pick<HeldFence, 'take' | 'switchUnder'>;
+export type PublishFence = Pick<HeldFence, 'take' | 'switchUnder'>;
 
 export interface Visibility {
   /** May anonymous users read it? Null: nobody could tell; the published manifest's word stands, else private. */
   readonly public: boolean | null;
   /** Blobs that anonymous users may read are to live where a CDN can reach them. */
-  readonly exposed: boolean;
+  readonly underPublicPrefix: boolean;
 }
 
 /** Steps of a publication, in order: named so that a crash test can kill the process at each. */
-export type Step = 'fenced' | 'snapshot' | 'scanning' | 'uploaded' | 'switching' | 'switched';
+export type PublishStep = 'fenced' | 'snapshot' | 'scanning' | 'uploaded' | 'switching' | 'switched';
 
-export interface PublishWorld {
+export interface PublishDeps {
   readonly pool: pg.Pool;
   readonly store: BlobStore;
-  readonly fence: Fence;
+  readonly fence: PublishFence;
   readonly profile: () => CkanProfile;
   readonly variants: readonly Variant[];
   readonly visibility: (id: ResourceId) => Promise<Visibility>;
@@ -54,7 +60,7 @@ export interface PublishWorld {
   readonly publicCacheSeconds: number;
   /** How long a superseded revision's URLs may still be used, in seconds. */
   readonly retireSeconds: number;
-  readonly onStep?: (id: ResourceId, step: Step) => void;
+  readonly onStep?: (id: ResourceId, step: PublishStep) => void;
 }
 
 export interface PublishOptions {
@@ -65,14 +71,14 @@ export interface PublishOptions {
 }
 
 /** A manifest as the holder of this generation of the fence found or left it. */
-export interface HeldManifest {
+export interface FencedManifest {
   readonly manifest: Manifest;
   readonly generation: number;
 }
 
 export type PublishOutcome =
-  | (HeldManifest & { readonly kind: 'published' })
-  | (HeldManifest & { readonly kind: 'unchanged' })
+  | (FencedManifest & { readonly kind: 'published' })
+  | (FencedManifest & { readonly kind: 'unchanged' })
   | { readonly kind: 'gone' }
   | { readonly kind: 'superseded' };
 
@@ -82,79 +88,79 @@ interface Draft {
 }
 
 export async function publish(
-  world: PublishWorld,
+  deps: PublishDeps,
   id: ResourceId,
   options: PublishOptions,
 ): Promise<PublishOutcome> {
-  const signal = AbortSignal.any([options.signal, AbortSignal.timeout(world.maxSeconds * 1000)]);
+  const signal = AbortSignal.any([options.signal, AbortSignal.timeout(deps.maxSeconds * 1000)]);
   if (`${id}/`.startsWith(publicPrefix)) {
     throw new DumperError('BAD_PARAMETER', 'a table of this name would lie among the public blobs');
   }
-  const known = await readPublished(world.store, id);
-  const generation = await world.fence.take(id, known?.manifest?.generation ?? 0);
+  const known = await readPublished(deps.store, id);
+  const generation = await deps.fence.take(id, known?.manifest?.generation ?? 0);
   // Whoever held the fence until now may have switched since.
-  const before = await readPublished(world.store, id);
-  world.onStep?.(id, 'fenced');
-  const visibility = await world.visibility(id);
-  const current = await concealed(world, id, before, visibility);
-  const { lockSeconds, stallSeconds } = world;
-  const draft = await withSnapshot(world.pool, id, { lockSeconds, stallSeconds, signal }, (snapshot) =>
-    write(world, snapshot, { ...options, signal }, { current, generation, visibility }),
+  const before = await readPublished(deps.store, id);
+  deps.onStep?.(id, 'fenced');
+  const visibility = await deps.visibility(id);
+  const current = await withoutPublicBlobs(deps, id, before, visibility);
+  const { lockSeconds, stallSeconds } = deps;
+  const draft = await withSnapshot(deps.pool, id, { lockSeconds, stallSeconds, signal }, (snapshot) =>
+    write(deps, snapshot, { ...options, signal }, { current, generation, visibility }),
   );
   if (draft === null) return { kind: 'gone' };
   if (draft.kind === 'unchanged') return { kind: 'unchanged', manifest: draft.manifest, generation };
-  world.onStep?.(id, 'uploaded');
-  return switchManifest(world, draft.manifest, current, signal);
+  deps.onStep?.(id, 'uploaded');
+  return switchManifest(deps, draft.manifest, current, signal);
 }
 
 /** What is published, less what anonymous users may read no longer. */
-async function concealed(
-  { store }: PublishWorld,
+async function withoutPublicBlobs(
+  { store }: PublishDeps,
   id: ResourceId,
-  published: Published | null,
+  published: StoredManifest | null,
   visibility: Visibility,
-): Promise<Published | null> {
+): Promise<StoredManifest | null> {
   const manifest = published?.manifest ?? null;
-  const exposed = manifest !== null && isExposed(manifest);
+  const exposed = manifest !== null && isUnderPublicPrefix(manifest);
   if (visibility.public !== false || !exposed) return published;
-  await conceal(store, id);
+  await removePublicBlobs(store, id);
   return null;
 }
 
 interface Attempt {
-  readonly current: Published | null;
+  readonly current: StoredManifest | null;
   readonly generation: number;
   readonly visibility: Visibility;
 }
 
 async function write(
-  world: PublishWorld,
+  deps: PublishDeps,
   snapshot: Snapshot,
   options: PublishOptions,
   { current, generation, visibility }: Attempt,
 ): Promise<Draft> {
   const { id } = snapshot.state;
-  world.onStep?.(id, 'snapshot');
-  const profile = world.profile();
+  deps.onStep?.(id, 'snapshot');
+  const profile = deps.profile();
   const token = revisionToken(snapshot.state, profile);
   const published = current?.manifest ?? null;
   const isPublic = visibility.public ?? published?.public ?? false;
-  const exposed = isPublic && visibility.exposed;
-  if (!options.force && published !== null && isSame(published, token, exposed, world.variants)) {
+  const exposed = isPublic && visibility.underPublicPrefix;
+  if (!options.force && published !== null && isSame(published, token, exposed, deps.variants)) {
     if (published.public === isPublic) return { kind: 'unchanged', manifest: published };
     return { kind: 'written', manifest: { ...published, public: isPublic, generation } };
   }
   const started = performance.now();
   const revision = `${token.slice(0, 20)}-${randomBytes(4).toString('hex')}`;
-  world.onStep?.(id, 'scanning');
+  deps.onStep?.(id, 'scanning');
   const { rows, blobs } = await writeBlobs(snapshot, {
     ...options,
-    store: world.store,
+    store: deps.store,
     profile,
-    variants: world.variants,
+    variants: deps.variants,
     prefix: revisionPrefix(id, revision, exposed),
-    cacheControl: exposed ? `public, max-age=${world.publicCacheSeconds}` : 'private, no-store',
-    stallSeconds: world.stallSeconds,
+    cacheControl: exposed ? `public, max-age=${deps.publicCacheSeconds}` : 'private, no-store',
+    stallSeconds: deps.stallSeconds,
   });
   const manifest: Manifest = {
     version: manifestVersion,
@@ -163,12 +169,12 @@ async function write(
     token,
     tier: snapshot.state.tier,
     generation,
-    published_at: world.now().toISOString(),
+    published_at: deps.now().toISOString(),
     columns: snapshot.columns.map(dictionaryEntry),
     rows,
     public: isPublic,
     build_seconds: Math.round(performance.now() - started) / 1000,
-    superseded: supersededBy(world, published),
+    superseded: supersededBy(deps, published),
     blobs,
   };
   return { kind: 'written', manifest };
@@ -178,16 +184,16 @@ async function write(
 function isSame(manifest: Manifest, token: string, exposed: boolean, variants: readonly Variant[]): boolean {
   return (
     manifest.token === token &&
-    isExposed(manifest) === exposed &&
+    isUnderPublicPrefix(manifest) === exposed &&
     variants.every((variant) => manifest.blobs[variant] !== undefined)
   );
 }
 
-function supersededBy(world: PublishWorld, published: Manifest | null): Manifest['superseded'] {
+function supersededBy(deps: PublishDeps, published: Manifest | null): Manifest['superseded'] {
   if (published === null) return [];
-  const now = world.now();
+  const now = deps.now();
   const alive = published.superseded.filter(
-    (entry) => Date.parse(entry.at) + world.retireSeconds * 1000 > now.getTime(),
+    (entry) => Date.parse(entry.at) + deps.retireSeconds * 1000 > now.getTime(),
   );
   return [...alive, { revision: published.revision, at: now.toISOString() }];
 }

@@ -6,66 +6,66 @@ import type pg from 'pg';
 import type { BlobStore } from '../blob-store/blob-store.ts';
 import type { CkanProfile } from '../ckan/profile.ts';
 import type { Config } from '../config/config.ts';
-import { isDumperError, reasonOf } from '../errors.ts';
+import { isDumperError, errorMessage } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import type { ResourceId } from '../postgres/table.ts';
 import {
   publish,
-  type Fence,
-  type HeldManifest,
+  type PublishFence,
+  type FencedManifest,
   type PublishOptions,
   type PublishOutcome,
-  type PublishWorld,
+  type PublishDeps,
 } from './publish.ts';
-import { retire, withdraw } from './cleanup.ts';
+import { pruneSuperseded, unpublish } from './cleanup.ts';
 
-export interface PublisherWorld {
+export interface PublisherDeps {
   readonly config: Config;
   readonly pool: pg.Pool;
   readonly store: BlobStore;
-  readonly fence: Fence;
+  readonly fence: PublishFence;
   readonly profile: () => Promise<CkanProfile>;
   /** Null: it cannot be told now; then the published manifest's word stands, and what is new is private. */
   readonly mayAnyoneRead: (id: ResourceId) => Promise<boolean | null>;
   readonly metrics: Metrics;
   readonly log: Log;
   readonly now: () => Date;
-  readonly onStep?: PublishWorld['onStep'];
+  readonly onStep?: PublishDeps['onStep'];
 }
 
 export interface Publisher {
   publish(id: ResourceId, options: PublishOptions): Promise<PublishOutcome>;
   /** Take a table's dumps away: it is gone, or no longer to be given. False: another worker holds it. */
-  withdraw(id: ResourceId): Promise<boolean>;
+  unpublish(id: ResourceId): Promise<boolean>;
 }
 
-export function createPublisher(world: PublisherWorld): Publisher {
+export function createPublisher(deps: PublisherDeps): Publisher {
   return {
-    publish: (id, options) => publishAndClear(world, id, options),
-    withdraw: async (id) => {
-      const withdrawn = await withdraw(world.store, world.fence, id);
-      world.log.info({ table: id, withdrawn }, 'withdrawal');
+    publish: (id, options) => publishAndClear(deps, id, options),
+    unpublish: async (id) => {
+      const withdrawn = await unpublish(deps.store, deps.fence, id);
+      deps.log.info({ table: id, withdrawn }, 'withdrawal');
       return withdrawn;
     },
   };
 }
 
 async function publishAndClear(
-  world: PublisherWorld,
+  deps: PublisherDeps,
   id: ResourceId,
   options: PublishOptions,
 ): Promise<PublishOutcome> {
   const started = performance.now();
   try {
-    const profile = await world.profile();
-    const outcome = await publish(publishWorld(world, profile), id, options);
-    tell(world, id, outcome, (performance.now() - started) / 1000);
-    if (outcome.kind === 'published' || outcome.kind === 'unchanged') await clear(world, outcome);
+    const profile = await deps.profile();
+    const outcome = await publish(publishWorld(deps, profile), id, options);
+    recordOutcome(deps, id, outcome, (performance.now() - started) / 1000);
+    if (outcome.kind === 'published' || outcome.kind === 'unchanged') await prune(deps, outcome);
     return outcome;
   } catch (error) {
     // One that was given up at the end of the process is no failure of the table.
-    if (!options.signal.aborted) world.metrics.publications.inc({ outcome: failureOf(error) });
+    if (!options.signal.aborted) deps.metrics.publications.inc({ outcome: failureOf(error) });
     throw error;
   }
 }
@@ -74,47 +74,47 @@ function failureOf(error: unknown): 'superseded' | 'failed' {
   return isDumperError(error, 'SUPERSEDED') ? 'superseded' : 'failed';
 }
 
-function publishWorld(world: PublisherWorld, profile: CkanProfile): PublishWorld {
-  const { config } = world;
+function publishWorld(deps: PublisherDeps, profile: CkanProfile): PublishDeps {
+  const { config } = deps;
   return {
-    pool: world.pool,
-    store: world.store,
-    fence: world.fence,
+    pool: deps.pool,
+    store: deps.store,
+    fence: deps.fence,
     profile: () => profile,
     variants: config.DUMPER_FORMATS,
     visibility: async (id) => {
-      const anyone = await world.mayAnyoneRead(id);
-      return { public: anyone, exposed: config.DUMPER_PUBLIC_BLOB_URL !== undefined };
+      const anyone = await deps.mayAnyoneRead(id);
+      return { public: anyone, underPublicPrefix: config.DUMPER_PUBLIC_BLOB_URL !== undefined };
     },
-    now: world.now,
+    now: deps.now,
     lockSeconds: config.DUMPER_LOCK_SECONDS,
     stallSeconds: config.DUMPER_STALL_SECONDS,
     maxSeconds: config.DUMPER_PUBLISH_MAX_SECONDS,
     publicCacheSeconds: config.DUMPER_URL_LIFE_SECONDS,
-    retireSeconds: retireSecondsOf(config),
-    ...(world.onStep === undefined ? {} : { onStep: world.onStep }),
+    retireSeconds: pruneAfterSeconds(config),
+    ...(deps.onStep === undefined ? {} : { onStep: deps.onStep }),
   };
 }
 
 /** A superseded blob outlives every URL that was handed out for it, and the manifests that replicas keep in memory. */
-export function retireSecondsOf(config: Config): number {
+export function pruneAfterSeconds(config: Config): number {
   return config.DUMPER_URL_LIFE_SECONDS + config.DUMPER_RETIRE_MARGIN_SECONDS;
 }
 
 /** What cannot be cleared away now is found again by the sweep: the dump is published all the same. */
-async function clear(world: PublisherWorld, held: HeldManifest): Promise<void> {
+async function prune(deps: PublisherDeps, held: FencedManifest): Promise<void> {
   const table = held.manifest.resource_id;
-  const retireSeconds = retireSecondsOf(world.config);
+  const retireSeconds = pruneAfterSeconds(deps.config);
   try {
-    const gone = await retire(world.store, world.fence, held, { now: world.now(), retireSeconds });
-    if (gone > 0) world.log.info({ table, blobs: gone }, 'retired blobs');
+    const gone = await pruneSuperseded(deps.store, deps.fence, held, { now: deps.now(), retireSeconds });
+    if (gone > 0) deps.log.info({ table, blobs: gone }, 'retired blobs');
   } catch (error) {
-    world.log.warn({ table, reason: reasonOf(error) }, 'blobs could not be retired; the sweep finds them');
+    deps.log.warn({ table, reason: errorMessage(error) }, 'blobs could not be retired; the sweep finds them');
   }
 }
 
-function tell(world: PublisherWorld, id: ResourceId, outcome: PublishOutcome, seconds: number): void {
-  const { log, metrics } = world;
+function recordOutcome(deps: PublisherDeps, id: ResourceId, outcome: PublishOutcome, seconds: number): void {
+  const { log, metrics } = deps;
   metrics.publications.inc({ outcome: outcome.kind });
   if (outcome.kind === 'superseded') log.warn({ table: id, outcome: 'superseded' }, 'publication');
   else if (outcome.kind === 'gone') log.info({ table: id, outcome: 'gone' }, 'publication');

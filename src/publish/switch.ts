@@ -6,31 +6,31 @@ import type { BlobStore } from '../blob-store/blob-store.ts';
 import { DumperError } from '../errors.ts';
 import type { ResourceId } from '../postgres/table.ts';
 import {
-  isExposed,
+  isUnderPublicPrefix,
   manifestKey,
   readPublished,
   writeManifest,
   type Manifest,
-  type Published,
+  type StoredManifest,
 } from '../manifest.ts';
-import type { PublishOutcome, PublishWorld } from './publish.ts';
+import type { PublishOutcome, PublishDeps } from './publish.ts';
 
 /** `refused`: the store says that the condition does not hold, and it does; `unasked`: it failed before the store. */
 type Ending = 'switched' | 'superseded' | 'refused' | { readonly unasked: unknown };
 
 /** `current`: what the manifest replaces, as read while the fence was held. */
 export async function switchManifest(
-  world: PublishWorld,
+  deps: PublishDeps,
   manifest: Manifest,
-  current: Published | null,
+  current: StoredManifest | null,
   signal: AbortSignal,
 ): Promise<PublishOutcome> {
-  const ending = await replace(world, manifest, current, signal);
+  const ending = await replace(deps, manifest, current, signal);
   if (ending === 'switched') {
-    world.onStep?.(manifest.resource_id as ResourceId, 'switched');
+    deps.onStep?.(manifest.resource_id as ResourceId, 'switched');
     return { kind: 'published', manifest, generation: manifest.generation };
   }
-  await takeBack(world.store, manifest, current?.manifest ?? null);
+  await deleteAttempt(deps.store, manifest, current?.manifest ?? null);
   if (ending === 'superseded') return { kind: 'superseded' };
   if (ending !== 'refused') throw ending.unasked;
   throw new DumperError(
@@ -40,16 +40,16 @@ export async function switchManifest(
 }
 
 async function replace(
-  { store, fence, visibility, onStep }: PublishWorld,
+  { store, fence, visibility, onStep }: PublishDeps,
   manifest: Manifest,
-  current: Published | null,
+  current: StoredManifest | null,
   signal: AbortSignal,
 ): Promise<Ending> {
   const id = manifest.resource_id as ResourceId;
   let isAsked = false;
   try {
     // A scan may take hours: who may read is asked again before anything is told of it.
-    const readers = isExposed(manifest) ? await visibility(id) : null;
+    const readers = isUnderPublicPrefix(manifest) ? await visibility(id) : null;
     if (readers?.public === false) return 'superseded';
     const body = writeManifest(manifest);
     const outcome = await fence.switchUnder(id, manifest.generation, () => {
@@ -69,7 +69,7 @@ async function replace(
 async function afterConflict(
   store: BlobStore,
   { resource_id, generation }: Manifest,
-  current: Published | null,
+  current: StoredManifest | null,
 ): Promise<Ending> {
   const now = (await readPublished(store, resource_id))?.manifest?.generation;
   if (now === generation) return 'switched';
@@ -77,7 +77,7 @@ async function afterConflict(
 }
 
 /** What the store does not delete now, the sweep finds. */
-async function takeBack(store: BlobStore, manifest: Manifest, current: Manifest | null): Promise<void> {
+async function deleteAttempt(store: BlobStore, manifest: Manifest, current: Manifest | null): Promise<void> {
   if (manifest.revision === current?.revision) return;
   await store.delete(Object.values(manifest.blobs).map(({ key }) => key)).catch(() => undefined);
 }

@@ -17,7 +17,7 @@ import {
   type Format,
   type Variant,
 } from '../format.ts';
-import { createChunkPool, gatherFor, type Gatherer } from '../dump/chunk-pool.ts';
+import { createChunkPool, createChunkBuffer, type ChunkBuffer } from '../dump/chunk-pool.ts';
 import { BlobSink } from './blob-sink.ts';
 import { copyOut } from '../dump/copy.ts';
 import { createFormatter } from '../dump/format/formatter.ts';
@@ -132,15 +132,15 @@ async function scan(
 }
 
 /** One for each format, that feeds all its variants. */
-function gatherersOf(uploads: readonly Upload[]): Map<Format, Gatherer> {
+function gatherersOf(uploads: readonly Upload[]): Map<Format, ChunkBuffer> {
   const pool = createChunkPool();
   const byFormat = Map.groupBy(uploads, ({ variant }) => formatOf(variant));
   const sinksOf = (of: readonly Upload[]): BlobSink[] => of.map(({ sink }) => sink);
-  return new Map(Array.from(byFormat, ([format, of]) => [format, gatherFor(sinksOf(of), pool)]));
+  return new Map(Array.from(byFormat, ([format, of]) => [format, createChunkBuffer(sinksOf(of), pool)]));
 }
 
 function heldBack(uploads: readonly Upload[]): Promise<void> | undefined {
-  const held = uploads.flatMap((upload) => upload.sink.held() ?? []);
+  const held = uploads.flatMap((upload) => upload.sink.backpressure() ?? []);
   return held.length === 0 ? undefined : Promise.all(held).then(() => undefined);
 }
 

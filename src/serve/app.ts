@@ -12,67 +12,67 @@ import { answerBlobPath } from './directory-blobs.ts';
 import { setCrossOrigin } from './cors.ts';
 import { resetSocket } from './client-abort.ts';
 import { answerHealth, createReadiness } from './health.ts';
-import { createHotPath, type Early } from './fast-redirect.ts';
-import { createJudge } from './resolve.ts';
-import { answerNotice } from './webhook.ts';
-import { createObserver, requestIdOf, type Given, type Observer } from './request-log.ts';
+import { createFastRedirect, type PreResolved } from './fast-redirect.ts';
+import { createDumpResolver } from './resolve.ts';
+import { answerWebhook } from './webhook.ts';
+import { createRequestLog, requestIdOf, type RequestOutcome, type RequestLog } from './request-log.ts';
 import { answerStyle, answerTablePage, answerTablesPage } from './pages.ts';
 import { answerError, answerPlain } from './errors.ts';
 import { answerProblem } from './problem.ts';
-import { protectOwnRoutes } from './security-headers.ts';
+import { securityHeaders } from './security-headers.ts';
 import { answerRebuildForm, readForm } from './rebuild-form.ts';
 import { createDumpRoute, type AnswerDump } from './route.ts';
 import { answerRebuild, answerStatus, answerStatusList } from './status.ts';
-import { dumpNameOf, readTarget } from './dump-url.ts';
+import { dumpNameFrom, parseRequestTarget } from './dump-url.ts';
 import { traceDump } from './trace.ts';
-import type { ServeWorld } from './context.ts';
+import type { ServeDeps } from './context.ts';
 
 /** All that the service answers, as the listener of an HTTP server. */
-export function createService(world: ServeWorld): RequestListener {
-  const judge = createJudge(world);
-  const observer = createObserver(world);
-  const early = new WeakMap<IncomingMessage, Early>();
+export function createApp(deps: ServeDeps): RequestListener {
+  const judge = createDumpResolver(deps);
+  const observer = createRequestLog(deps);
+  const early = new WeakMap<IncomingMessage, PreResolved>();
   const app = new Koa();
   // Faults of a connection; those of ours were logged and answered below.
-  app.on('error', (error: unknown) => world.log.debug({ err: error }, 'connection fault'));
-  if (world.traces !== noTraces) app.use((ctx, next) => traceDump(world, ctx, next));
+  app.on('error', (error: unknown) => deps.log.debug({ err: error }, 'connection fault'));
+  if (deps.traces !== noTraces) app.use((ctx, next) => traceDump(deps, ctx, next));
   app.use((ctx, next) => {
     const startedAt = early.get(ctx.req)?.startedAt ?? performance.now();
-    return observe(world, observer, { ctx, next, startedAt });
+    return observe(deps, observer, { ctx, next, startedAt });
   });
-  const answerDump = createDumpRoute(world, { judge, early });
-  app.use((ctx, next) => dumps(world, answerDump, ctx, next));
-  app.use(protectOwnRoutes);
-  const router = createRouter(world);
+  const answerDump = createDumpRoute(deps, { judge, early });
+  app.use((ctx, next) => dumps(deps, answerDump, ctx, next));
+  app.use(securityHeaders);
+  const router = createRouter(deps);
   app.use(router.routes());
   app.use(router.allowedMethods());
   app.use((ctx) => answerProblem(ctx, 404, 'There is nothing at this address'));
-  return createHotPath(world, { judge, observer, early, koa: app.callback() });
+  return createFastRedirect(deps, { judge, observer, early, koa: app.callback() });
 }
 
 async function observe(
-  world: ServeWorld,
-  observer: Observer,
+  deps: ServeDeps,
+  observer: RequestLog,
   { ctx, next, startedAt }: { readonly ctx: Context; readonly next: Next; readonly startedAt: number },
 ): Promise<void> {
   const id = requestIdOf(ctx.get('X-Request-ID'));
   ctx.set('X-Request-ID', id);
   ctx.set('X-Content-Type-Options', 'nosniff');
-  setCrossOrigin(ctx, world.config);
+  setCrossOrigin(ctx, deps.config);
   let fault: unknown;
   try {
     await next();
   } catch (error) {
-    if (giveUp(world, ctx, error) === 'unexpected') fault = error;
+    if (respondWithError(deps, ctx, error) === 'unexpected') fault = error;
   }
-  const given = givenBy(ctx, id, (performance.now() - startedAt) / 1000);
+  const given = outcomeOf(ctx, id, (performance.now() - startedAt) / 1000);
   if (ctx.state['route'] === 'dump') observer.count(given);
   observer.log(given, fault);
 }
 
-function givenBy(ctx: Context, request: string, seconds: number): Given {
-  const { format, bytes, broken, reason } = ctx.state as Partial<Given>;
-  const path = redact(readTarget(ctx.req.url ?? '').path).slice(0, 300);
+function outcomeOf(ctx: Context, request: string, seconds: number): RequestOutcome {
+  const { format, bytes, broken, reason } = ctx.state as Partial<RequestOutcome>;
+  const path = redact(parseRequestTarget(ctx.req.url ?? '').path).slice(0, 300);
   const source = ctx.response.get('X-Dump-Source') || undefined;
   return {
     request,
@@ -89,15 +89,15 @@ function givenBy(ctx: Context, request: string, seconds: number): Given {
 }
 
 /** What nobody caught: an answer while there is none, else a reset, so that the client sees the break. */
-function giveUp(world: ServeWorld, ctx: Context, error: unknown): 'expected' | 'unexpected' {
+function respondWithError(deps: ServeDeps, ctx: Context, error: unknown): 'expected' | 'unexpected' {
   if (ctx.res.headersSent) {
     ctx.respond = false;
     resetSocket(ctx.req);
     return 'unexpected';
   }
   ctx.respond = true;
-  if (ctx.state['route'] === 'dump') return answerError(ctx, world.config, error);
-  const verdict = answerError(ctx, world.config, error);
+  if (ctx.state['route'] === 'dump') return answerError(ctx, deps.config, error);
+  const verdict = answerError(ctx, deps.config, error);
   answerProblem(ctx, ctx.status, String(ctx.body).trim());
   return verdict;
 }
@@ -105,14 +105,14 @@ function giveUp(world: ServeWorld, ctx: Context, error: unknown): 'expected' | '
 const dumpMethods = 'OPTIONS, GET, HEAD';
 
 /** The two routes whose paths are read as they stand in the request line. */
-async function dumps(world: ServeWorld, answerDump: AnswerDump, ctx: Context, next: Next): Promise<void> {
+async function dumps(deps: ServeDeps, answerDump: AnswerDump, ctx: Context, next: Next): Promise<void> {
   const url = ctx.req.url ?? '/';
-  const { path, query } = readTarget(url);
-  if (path.startsWith(blobsRoute)) return answerBlobPath(world, ctx, path, url);
-  const name = dumpNameOf(path, world.config.CKAN__LOCALE_DEFAULT);
+  const { path, query } = parseRequestTarget(url);
+  if (path.startsWith(blobsRoute)) return answerBlobPath(deps, ctx, path, url);
+  const name = dumpNameFrom(path, deps.config.CKAN__LOCALE_DEFAULT);
   if (name === null) {
     if (path.includes('/datastore/'))
-      return answerPlain(ctx, world.config, 404, 'There is nothing at this address');
+      return answerPlain(ctx, deps.config, 404, 'There is nothing at this address');
     return next();
   }
   ctx.state['route'] = 'dump';
@@ -124,34 +124,34 @@ async function dumps(world: ServeWorld, answerDump: AnswerDump, ctx: Context, ne
   }
   if (ctx.method !== 'GET' && ctx.method !== 'HEAD') {
     ctx.set('Allow', dumpMethods);
-    return answerPlain(ctx, world.config, 405, 'The method is not allowed for the requested URL.');
+    return answerPlain(ctx, deps.config, 405, 'The method is not allowed for the requested URL.');
   }
   return answerDump(ctx, name, query);
 }
 
-function createRouter(world: ServeWorld): Router {
+function createRouter(deps: ServeDeps): Router {
   const router = new Router();
-  const readiness = createReadiness(world);
+  const readiness = createReadiness(deps);
   const idOf = (ctx: { params: Record<string, string> }): string => ctx.params['id'] ?? '';
   router.get('/healthz', (ctx) => answerHealth(ctx));
   router.get('/readyz', (ctx) => readiness.answer(ctx));
   router.get('/metrics', async (ctx) => {
     await readiness.refresh();
-    ctx.set('Content-Type', world.metrics.registry.contentType);
-    ctx.body = await world.metrics.registry.metrics();
+    ctx.set('Content-Type', deps.metrics.registry.contentType);
+    ctx.body = await deps.metrics.registry.metrics();
   });
   router.get('/openapi.yaml', (ctx) => {
-    if (world.openapi === null) return answerProblem(ctx, 404, 'There is nothing at this address');
+    if (deps.openapi === null) return answerProblem(ctx, 404, 'There is nothing at this address');
     ctx.type = 'application/yaml';
-    ctx.body = world.openapi;
+    ctx.body = deps.openapi;
   });
-  router.post('/notices', (ctx) => answerNotice(world, ctx));
-  router.get('/status', (ctx) => answerStatusList(world, ctx));
-  router.get('/status/:id', (ctx) => answerStatus(world, ctx, idOf(ctx)));
-  router.post('/status/:id/rebuild', (ctx) => answerRebuild(world, ctx, idOf(ctx)));
-  router.get('/', (ctx) => answerTablesPage(world, ctx));
+  router.post('/notices', (ctx) => answerWebhook(deps, ctx));
+  router.get('/status', (ctx) => answerStatusList(deps, ctx));
+  router.get('/status/:id', (ctx) => answerStatus(deps, ctx, idOf(ctx)));
+  router.post('/status/:id/rebuild', (ctx) => answerRebuild(deps, ctx, idOf(ctx)));
+  router.get('/', (ctx) => answerTablesPage(deps, ctx));
   router.get('/page.css', (ctx) => answerStyle(ctx));
-  router.get('/tables/:id', (ctx) => answerTablePage(world, ctx, idOf(ctx)));
-  router.post('/tables/:id/rebuild', readForm, (ctx) => answerRebuildForm(world, ctx, idOf(ctx)));
+  router.get('/tables/:id', (ctx) => answerTablePage(deps, ctx, idOf(ctx)));
+  router.post('/tables/:id/rebuild', readForm, (ctx) => answerRebuildForm(deps, ctx, idOf(ctx)));
   return router;
 }

@@ -5,15 +5,15 @@
  * table asked for by thousands at once costs Postgres one query at a time.
  */
 import { nextTick } from 'node:process';
-import { lookUp, type FoundTable } from '../postgres/revision.ts';
+import { lookUpTable, type FoundTable } from '../postgres/revision.ts';
 import type { Queryable } from '../postgres/pool.ts';
 
 /** Whoever shares a query gets the same promise. */
-export type LookUp = (name: string) => Promise<FoundTable | null>;
+export type BatchedLookup = (name: string) => Promise<FoundTable | null>;
 
 type Group = PromiseWithResolvers<FoundTable | null>;
 
-export function createLookUp(db: Queryable): LookUp {
+export function createBatchedLookup(db: Queryable): BatchedLookup {
   const running = new Set<string>();
   const waiting = new Map<string, Group>();
 
@@ -25,7 +25,7 @@ export function createLookUp(db: Queryable): LookUp {
       const next = waiting.get(name);
       if (next !== undefined) start(name, next);
     };
-    lookUp(db, name).then(
+    lookUpTable(db, name).then(
       (found) => {
         startNext();
         // Postgres works on the next one while this one's askers are answered.

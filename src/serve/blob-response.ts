@@ -16,12 +16,12 @@
  */
 import type { Context } from 'koa';
 import type { Manifest, ManifestBlob } from '../manifest.ts';
-import { isDumperError, reasonOf } from '../errors.ts';
+import { isDumperError, errorMessage } from '../errors.ts';
 import { entityTag, reprDigest } from './entity-tag.ts';
 import { setCaching } from './errors.ts';
 import { redirectHead, redirectText, sign } from './redirect.ts';
 import { answerUnchanged, describeBlob, sendBlob, type Sendable } from './send-blob.ts';
-import type { ServeWorld } from './context.ts';
+import type { ServeDeps } from './context.ts';
 
 export interface FreshBlob {
   readonly manifest: Manifest;
@@ -42,8 +42,8 @@ export type Delivered =
 const internalLocation = '/_dump_blob';
 const done: Delivered = { kind: 'delivered', bytes: 0 };
 
-export async function deliverBlob(world: ServeWorld, ctx: Context, fresh: FreshBlob): Promise<Delivered> {
-  const { config } = world;
+export async function deliverBlob(deps: ServeDeps, ctx: Context, fresh: FreshBlob): Promise<Delivered> {
+  const { config } = deps;
   const delivery = fresh.withoutRedirect ? 'stream' : config.DUMPER_DELIVERY;
   // nginx keeps nothing that is stale at once unless its own header, read first, says so; then it asks at every use.
   if (delivery === 'stream' && fresh.public) ctx.set('X-Accel-Expires', '@1');
@@ -54,7 +54,7 @@ export async function deliverBlob(world: ServeWorld, ctx: Context, fresh: FreshB
   if (delivery === 'redirect' && ctx.method !== 'HEAD') {
     ctx.status = 302;
     ctx.body = redirectText;
-    ctx.set(await redirectHead(world, fresh));
+    ctx.set(await redirectHead(deps, fresh));
     return done;
   }
   const blob = sendableOf(fresh);
@@ -64,8 +64,8 @@ export async function deliverBlob(world: ServeWorld, ctx: Context, fresh: FreshB
     ctx.length = blob.bytes;
     return done;
   }
-  if (delivery === 'stream') return stream(world, ctx, blob);
-  tellNginx(ctx, blob, await sign(world, fresh));
+  if (delivery === 'stream') return stream(deps, ctx, blob);
+  tellNginx(ctx, blob, await sign(deps, fresh));
   return done;
 }
 
@@ -104,17 +104,17 @@ const ofBlob = [
 ] as const;
 
 /** A store that cannot be asked before the first byte is no reason to refuse what can be given live (promise P21). */
-function withoutStore({ log }: ServeWorld, ctx: Context, error: unknown): { readonly kind: 'missing' } {
+function withoutStore({ log }: ServeDeps, ctx: Context, error: unknown): { readonly kind: 'missing' } {
   if (ctx.res.headersSent || !isDumperError(error, 'BLOB_STORE_UNAVAILABLE')) throw error;
-  log.warn({ reason: reasonOf(error) }, 'a blob cannot be read; answering live');
+  log.warn({ reason: errorMessage(error) }, 'a blob cannot be read; answering live');
   return { kind: 'missing' };
 }
 
-async function stream(world: ServeWorld, ctx: Context, blob: Sendable): Promise<Delivered> {
-  const { config, store, ending } = world;
+async function stream(deps: ServeDeps, ctx: Context, blob: Sendable): Promise<Delivered> {
+  const { config, store, ending } = deps;
   if (store === null) return { kind: 'missing' };
   const sent = await sendBlob(ctx, blob, { store, ending, stallSeconds: config.DUMPER_STALL_SECONDS }).catch(
-    (error: unknown) => withoutStore(world, ctx, error),
+    (error: unknown) => withoutStore(deps, ctx, error),
   );
   if (sent.kind === 'missing') for (const name of ofBlob) ctx.remove(name);
   return sent.kind === 'sent' ? { kind: 'delivered', bytes: sent.bytes } : sent;

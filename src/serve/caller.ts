@@ -24,7 +24,7 @@ export interface CallerRules {
 
 export const anonymous: Caller = { key: 'anonymous', credentials: {} };
 
-export function callerOf(headers: IncomingHttpHeaders, rules: CallerRules): Caller {
+export function callerFromHeaders(headers: IncomingHttpHeaders, rules: CallerRules): Caller {
   const tokenHeader = rules.tokenHeader.toLowerCase();
   if (!headers.authorization && !headers.cookie && !headers[tokenHeader]) return anonymous;
   const credentials: Record<string, string> = {};

@@ -7,7 +7,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 
 /** Aborts when the connection is gone before the answer was handed over. */
-export function departure(response: ServerResponse): AbortSignal {
+export function clientAbortSignal(response: ServerResponse): AbortSignal {
   const controller = new AbortController();
   response.once('close', () => {
     if (!response.writableFinished) controller.abort(new Error('the client left'));

@@ -8,16 +8,16 @@ import type { CkanProfile } from '../ckan/profile.ts';
 import type { Config } from '../config/config.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
-import type { Records } from '../state/publications.ts';
+import type { Publications } from '../state/publications.ts';
 import type { ResourceId } from '../postgres/table.ts';
 import type { Traces } from '../traces.ts';
-import type { Manifests } from './manifest-cache.ts';
+import type { ManifestCache } from './manifest-cache.ts';
 import type { Permission } from './permission.ts';
 import type { ResourceNames } from './resource-name.ts';
-import type { Slots } from './slots.ts';
+import type { Semaphore } from './slots.ts';
 
 /** One dependency's readiness: resolves with a remark for people, rejects with why it cannot be used. */
-export interface Check {
+export interface ReadinessCheck {
   readonly name: string;
   /** No dump can be answered without it. */
   readonly needed: boolean;
@@ -25,36 +25,36 @@ export interface Check {
 }
 
 /** What became of a notice, judged by `change`: its raw body and headers go in, a status comes out. */
-export type NoticeVerdict =
+export type WebhookResponse =
   | { readonly kind: 'queued'; readonly tables: number }
   | { readonly kind: 'refused'; readonly status: 400 | 401 | 413; readonly reason: string };
 
-export interface ServeWorld {
+export interface ServeDeps {
   readonly config: Config;
   /** Null until CKAN has told its version. */
   readonly profile: () => CkanProfile | null;
   readonly readPool: pg.Pool;
   /** As many connections as there are live slots. */
   readonly livePool: pg.Pool;
-  readonly slots: Slots;
+  readonly slots: Semaphore;
   /** Null where nothing is published. */
   readonly store: BlobStore | null;
-  readonly manifests: Manifests;
+  readonly manifests: ManifestCache;
   /** Signs and checks the paths of a directory store. */
   readonly blobSecret: string;
   readonly permission: Permission;
   /** For the names of files. */
   readonly resourceNames: ResourceNames;
   /** What is known of publications; null without a state database. */
-  readonly records: Pick<Records, 'get' | 'all'> | null;
+  readonly publications: Pick<Publications, 'get' | 'all'> | null;
   /** Queue a publication, whether the table changed or not; null where nothing publishes. */
   readonly rebuild: ((id: ResourceId) => Promise<void>) | null;
   /** An answer found the published dump stale or missing: a hint to look, dropped where nothing publishes. */
-  readonly noticeStale: (id: ResourceId) => void;
+  readonly enqueueStale: (id: ResourceId) => void;
   /** Null where no secret is set: the route is then not there. */
-  readonly takeNotice:
-    ((headers: NodeJS.Dict<string | string[]>, body: Buffer) => Promise<NoticeVerdict>) | null;
-  readonly checks: readonly Check[];
+  readonly receiveWebhook:
+    ((headers: NodeJS.Dict<string | string[]>, body: Buffer) => Promise<WebhookResponse>) | null;
+  readonly checks: readonly ReadinessCheck[];
   /** The text of `openapi.yaml`, or null. */
   readonly openapi: string | null;
   readonly metrics: Metrics;

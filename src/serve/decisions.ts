@@ -4,7 +4,7 @@
  * A decision carries the moment it ends, so that no copy of it lives longer than the first (promise P10). Keys hold a
  * keyed hash of the caller, never a credential. Redis is a convenience: slow or gone, it is left out.
  */
-import { reasonOf } from '../errors.ts';
+import { errorMessage } from '../errors.ts';
 import type { Log } from '../log.ts';
 
 /** `allowed`; `restricted`: the caller may read what is not for everybody; `refused`. */
@@ -54,7 +54,10 @@ export async function shareDecisions(
     complained = true;
   };
   // An idle connection ends in silence too.
-  client.on('error', (error: unknown) => error instanceof SocketTimeoutError || complain(reasonOf(error)));
+  client.on(
+    'error',
+    (error: unknown) => error instanceof SocketTimeoutError || complain(errorMessage(error)),
+  );
   client.on('ready', () => {
     complained = false;
   });

@@ -7,7 +7,7 @@ import { publicPrefix } from '../manifest.ts';
 import { keyOf, verifyPath } from '../signed-path.ts';
 import { sendBlob } from './send-blob.ts';
 import { answerPlain } from './errors.ts';
-import type { ServeWorld } from './context.ts';
+import type { ServeDeps } from './context.ts';
 
 interface Right {
   readonly key: string;
@@ -16,17 +16,17 @@ interface Right {
 }
 
 export async function answerBlobPath(
-  world: ServeWorld,
+  deps: ServeDeps,
   ctx: Context,
   path: string,
   url: string,
 ): Promise<void> {
-  const { config, store } = world;
+  const { config, store } = deps;
   if (ctx.method !== 'GET' && ctx.method !== 'HEAD') {
     ctx.set('Allow', 'GET, HEAD');
     return answerPlain(ctx, config, 405, 'Method not allowed');
   }
-  const right = rightTo(world, path, url);
+  const right = rightTo(deps, path, url);
   if (store?.kind !== 'directory' || right === null) {
     return answerPlain(ctx, config, 403, 'This address is not valid, or not any more');
   }
@@ -45,7 +45,7 @@ export async function answerBlobPath(
   };
   const sent = await sendBlob(ctx, blob, {
     store,
-    ending: world.ending,
+    ending: deps.ending,
     stallSeconds: config.DUMPER_STALL_SECONDS,
   });
   if (sent.kind === 'missing') answerPlain(ctx, config, 404, 'This dump is not there any more');
@@ -53,10 +53,10 @@ export async function answerBlobPath(
   else ctx.state['bytes'] = sent.bytes;
 }
 
-function rightTo(world: ServeWorld, path: string, url: string): Right | null {
+function rightTo(deps: ServeDeps, path: string, url: string): Right | null {
   const key = keyOf(path);
   if (key === null || key.endsWith('/manifest.json')) return null;
-  if (key.startsWith(publicPrefix) && world.config.DUMPER_PUBLIC_BLOB_URL !== undefined) return { key };
-  const verdict = verifyPath(world.blobSecret, url, world.now());
+  if (key.startsWith(publicPrefix) && deps.config.DUMPER_PUBLIC_BLOB_URL !== undefined) return { key };
+  const verdict = verifyPath(deps.blobSecret, url, deps.now());
   return verdict.kind === 'valid' ? verdict : null;
 }

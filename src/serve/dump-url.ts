@@ -13,7 +13,7 @@ const locales: ReadonlySet<string> = new Set(
 
 const dumpPath = /^(?:\/([^/]+))?\/datastore\/dump\/([^/]+)$/s;
 
-export interface Target {
+export interface RequestTarget {
   /** As it stands in the request line, still encoded. */
   readonly path: string;
   /** Behind the first `?`, still encoded; empty where there is none. */
@@ -21,7 +21,7 @@ export interface Target {
 }
 
 /** Split a request target of origin form, or absolute form as proxies send it (RFC 9112, section 3.2). */
-export function readTarget(url: string): Target {
+export function parseRequestTarget(url: string): RequestTarget {
   const target = url.startsWith('/') ? url : url.replace(/^[a-z][a-z+.-]*:\/\/[^/?]*/i, '');
   const mark = target.indexOf('?');
   const path = mark === -1 ? target : target.slice(0, mark);
@@ -29,7 +29,7 @@ export function readTarget(url: string): Target {
 }
 
 /** The id or alias that the path asks a dump of, or null where it is no dump's path. */
-export function dumpNameOf(path: string, defaultLocale: string): string | null {
+export function dumpNameFrom(path: string, defaultLocale: string): string | null {
   if (!path.includes('dump')) return null;
   const [, locale, name] = dumpPath.exec(decodePath(path)) ?? [];
   if (name === undefined) return null;

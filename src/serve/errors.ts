@@ -4,7 +4,7 @@
  */
 import type { Context } from 'koa';
 import type { Config } from '../config/config.ts';
-import { isDumperError, reasonOf, type DumperError } from '../errors.ts';
+import { isDumperError, errorMessage, type DumperError } from '../errors.ts';
 
 /** CKAN's words for a table that is not there and for one that the caller may not see. */
 export const notFoundMessage = 'DataStore resource not found';
@@ -22,13 +22,13 @@ export function cacheControlOf(isPublic: boolean): string {
 }
 
 /** The headers that decide an answer, as `Vary` names them. */
-export function decidedBy({ CKAN__APITOKEN_HEADER_NAME: tokenHeader }: Config): string {
+export function varyHeaders({ CKAN__APITOKEN_HEADER_NAME: tokenHeader }: Config): string {
   return tokenHeader === 'Authorization' ? inAnyCase : `${inAnyCase}, ${tokenHeader}`;
 }
 
 export function setCaching(ctx: Context, config: Config, isPublic: boolean): void {
   ctx.set('Cache-Control', cacheControlOf(isPublic));
-  ctx.vary(decidedBy(config));
+  ctx.vary(varyHeaders(config));
 }
 
 export function answerPlain(ctx: Context, config: Config, status: number, message: string): void {
@@ -46,7 +46,7 @@ export function answerUnavailable(ctx: Context, config: Config, message: string,
   ctx.set('Retry-After', String(retrySeconds));
 }
 
-const told: Readonly<Partial<Record<DumperError['code'], string>>> = {
+const errorMessages: Readonly<Partial<Record<DumperError['code'], string>>> = {
   POSTGRES_UNAVAILABLE: 'The DataStore cannot be asked at the moment',
   CKAN_UNAVAILABLE: 'CKAN cannot be asked for permission at the moment',
   BLOB_STORE_UNAVAILABLE: 'The dump cannot be read at the moment',
@@ -62,7 +62,7 @@ export function answerError(ctx: Context, config: Config, error: unknown): 'expe
     answerUnavailable(
       ctx,
       config,
-      told[error.code] ?? 'Not available at the moment',
+      errorMessages[error.code] ?? 'Not available at the moment',
       unavailableRetrySeconds,
     );
     return 'expected';
@@ -71,7 +71,7 @@ export function answerError(ctx: Context, config: Config, error: unknown): 'expe
     answerPlain(ctx, config, 404, 'There is nothing at this address');
     return 'expected';
   }
-  answerPlain(ctx, config, 500, (known ? told[error.code] : undefined) ?? 'Internal server error');
-  ctx.state['reason'] = reasonOf(error);
+  answerPlain(ctx, config, 500, (known ? errorMessages[error.code] : undefined) ?? 'Internal server error');
+  ctx.state['reason'] = errorMessage(error);
   return 'unexpected';
 }

@@ -7,31 +7,36 @@
  */
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import { noTraces } from '../traces.ts';
-import { readAsked, type Asked, type Judge, type Verdict } from './resolve.ts';
-import { requestIdOf, type Observer } from './request-log.ts';
+import { readDumpRequest, type DumpRequest, type ResolveDump, type Resolution } from './resolve.ts';
+import { requestIdOf, type RequestLog } from './request-log.ts';
 import { redirectHead, redirectText } from './redirect.ts';
-import type { ServeWorld } from './context.ts';
+import type { ServeDeps } from './context.ts';
 
 /** What was found out of a request before Koa got it. */
-export interface Early {
-  readonly asked: Asked;
-  readonly verdict: Promise<Verdict>;
+export interface PreResolved {
+  readonly asked: DumpRequest;
+  readonly verdict: Promise<Resolution>;
   /** `performance.now()` */
   readonly startedAt: number;
 }
 
-export interface HotPathOptions {
-  readonly judge: Judge;
-  readonly observer: Observer;
-  readonly early: WeakMap<IncomingMessage, Early>;
+export interface FastRedirectOptions {
+  readonly judge: ResolveDump;
+  readonly observer: RequestLog;
+  readonly early: WeakMap<IncomingMessage, PreResolved>;
   readonly koa: RequestListener;
 }
 
-export function createHotPath(world: ServeWorld, options: HotPathOptions): RequestListener {
+export function createFastRedirect(deps: ServeDeps, options: FastRedirectOptions): RequestListener {
   const { judge, observer, early, koa } = options;
-  if (world.config.DUMPER_DELIVERY !== 'redirect' || world.traces !== noTraces) return koa;
-  const headOf = createHeads(world);
-  const answer = async (request: IncomingMessage, response: ServerResponse, path: string, asked: Asked) => {
+  if (deps.config.DUMPER_DELIVERY !== 'redirect' || deps.traces !== noTraces) return koa;
+  const headOf = createHeads(deps);
+  const answer = async (
+    request: IncomingMessage,
+    response: ServerResponse,
+    path: string,
+    asked: DumpRequest,
+  ) => {
     const startedAt = performance.now();
     const verdict = judge(asked);
     const head = await headOf(verdict);
@@ -58,7 +63,7 @@ export function createHotPath(world: ServeWorld, options: HotPathOptions): Reque
     const [, path = '', name = '', query = ''] = plainTarget.exec(request.url ?? '') ?? [];
     if (name === '' || !isPlain(request)) koa(request, response);
     else {
-      const asked = readAsked(world, request.headers, name, query);
+      const asked = readDumpRequest(deps, request.headers, name, query);
       answer(request, response, path, asked).catch(() => koa(request, response));
     }
   };
@@ -74,18 +79,18 @@ function isPlain({ method, headers }: IncomingMessage): boolean {
 type Head = readonly string[];
 
 /** What a redirect says, but for the id of its request, names and values in turn; null: the verdict is no redirect. */
-function createHeads(world: ServeWorld): (verdict: Promise<Verdict>) => Promise<Head | null> {
-  const heads = new WeakMap<Promise<Verdict>, Promise<Head | null>>();
+function createHeads(deps: ServeDeps): (verdict: Promise<Resolution>) => Promise<Head | null> {
+  const heads = new WeakMap<Promise<Resolution>, Promise<Head | null>>();
   return (verdict) => {
-    const head = heads.get(verdict) ?? headOf(world, verdict).catch(() => null);
+    const head = heads.get(verdict) ?? headOf(deps, verdict).catch(() => null);
     heads.set(verdict, head);
     return head;
   };
 }
 
-async function headOf(world: ServeWorld, judged: Promise<Verdict>): Promise<Head | null> {
+async function headOf(deps: ServeDeps, judged: Promise<Resolution>): Promise<Head | null> {
   const verdict = await judged;
   if (verdict.kind !== 'allowed' || verdict.blob === null || verdict.blob.withoutRedirect) return null;
-  const head = { 'X-Content-Type-Options': 'nosniff', ...(await redirectHead(world, verdict.blob)) };
+  const head = { 'X-Content-Type-Options': 'nosniff', ...(await redirectHead(deps, verdict.blob)) };
   return Object.entries(head).flat();
 }

@@ -6,9 +6,9 @@
  * kept for a second, so that probes cannot load the dependencies.
  */
 import type { Context } from 'koa';
-import { reasonOf } from '../errors.ts';
+import { errorMessage } from '../errors.ts';
 import { redact } from '../log.ts';
-import type { Check, ServeWorld } from './context.ts';
+import type { ReadinessCheck, ServeDeps } from './context.ts';
 
 interface Finding {
   readonly ok: boolean;
@@ -31,17 +31,17 @@ export interface Readiness {
   refresh(): Promise<Findings>;
 }
 
-export function createReadiness(world: ServeWorld): Readiness {
+export function createReadiness(deps: ServeDeps): Readiness {
   let kept: { readonly at: number; readonly findings: Promise<Findings> } | null = null;
   const refresh = (): Promise<Findings> => {
     const now = performance.now();
-    if (kept === null || now - kept.at > keptMilliseconds) kept = { at: now, findings: look(world) };
+    if (kept === null || now - kept.at > keptMilliseconds) kept = { at: now, findings: look(deps) };
     return kept.findings;
   };
   const answer = async (ctx: Context): Promise<void> => {
     const findings = await refresh();
     const counted =
-      ctx.query['needed'] === undefined ? world.checks : world.checks.filter((check) => check.needed);
+      ctx.query['needed'] === undefined ? deps.checks : deps.checks.filter((check) => check.needed);
     const ready = counted.every(({ name }) => findings[name]?.ok === true);
     ctx.status = ready ? 200 : 503;
     ctx.set('Cache-Control', 'no-store');
@@ -50,15 +50,15 @@ export function createReadiness(world: ServeWorld): Readiness {
   return { answer, refresh };
 }
 
-async function look(world: ServeWorld): Promise<Findings> {
+async function look(deps: ServeDeps): Promise<Findings> {
   const findings = await Promise.all(
-    world.checks.map(async (check) => [check.name, await examine(check)] as const),
+    deps.checks.map(async (check) => [check.name, await examine(check)] as const),
   );
-  for (const [name, { ok }] of findings) world.metrics.ready.set({ dependency: name }, ok ? 1 : 0);
+  for (const [name, { ok }] of findings) deps.metrics.ready.set({ dependency: name }, ok ? 1 : 0);
   return Object.fromEntries(findings);
 }
 
-async function examine({ check }: Check): Promise<Finding> {
+async function examine({ check }: ReadinessCheck): Promise<Finding> {
   const signal = AbortSignal.timeout(deadlineMilliseconds);
   const late = Promise.withResolvers<never>();
   const onLate = (): void => late.reject(new Error('no answer in time'));
@@ -66,7 +66,7 @@ async function examine({ check }: Check): Promise<Finding> {
   try {
     return { ok: true, detail: await Promise.race([check(signal), late.promise]) };
   } catch (error) {
-    return { ok: false, detail: redact(reasonOf(error)) };
+    return { ok: false, detail: redact(errorMessage(error)) };
   } finally {
     signal.removeEventListener('abort', onLate);
   }

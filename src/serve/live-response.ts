@@ -16,19 +16,19 @@ import { createFormatter } from '../dump/format/formatter.ts';
 import type { Formatter } from '../dump/formatter.ts';
 import { scanSettings } from '../dump/selection.ts';
 import { lockTable } from '../dump/snapshot.ts';
-import { DumperError, isDumperError, reasonOf } from '../errors.ts';
+import { DumperError, isDumperError, errorMessage } from '../errors.ts';
 import { byteOrderMark, contentTypes } from '../format.ts';
 import { isUnavailable, type PoolClient } from '../postgres/pool.ts';
 import type { ResourceId } from '../postgres/table.ts';
-import { departure, resetSocket } from './client-abort.ts';
+import { clientAbortSignal, resetSocket } from './client-abort.ts';
 import { answerPlain, answerUnavailable, busyRetrySeconds, notFoundMessage, setCaching } from './errors.ts';
 import type { LivePlan, Question, Refusal } from './question.ts';
 import { planLive } from './question/plan.ts';
 import { refusalOfPostgresError } from './question/refusal.ts';
-import { createWire, encodeAsWanted, type Wire } from './response-writer.ts';
-import type { ServeWorld } from './context.ts';
+import { createResponseWriter, compressIfAccepted, type ResponseWriter } from './response-writer.ts';
+import type { ServeDeps } from './context.ts';
 
-export interface LiveAsk {
+export interface LiveRequest {
   readonly id: ResourceId;
   readonly question: Question;
   readonly profile: CkanProfile;
@@ -40,26 +40,26 @@ export type LiveOutcome =
   | { readonly kind: 'answered'; readonly bytes: number }
   | { readonly kind: 'broken'; readonly cause: 'client' | 'stall' | 'postgres'; readonly reason: string };
 
-export async function answerLive(world: ServeWorld, ctx: Context, ask: LiveAsk): Promise<LiveOutcome> {
-  const release = await world.slots.take();
+export async function answerLive(deps: ServeDeps, ctx: Context, ask: LiveRequest): Promise<LiveOutcome> {
+  const release = await deps.slots.acquire();
   if (release === null) {
     answerUnavailable(
       ctx,
-      world.config,
+      deps.config,
       'Too many live dumps at once; try again in a moment',
       busyRetrySeconds,
     );
     return { kind: 'answered', bytes: 0 };
   }
-  const wire = createWire(ctx.res, world.config.DUMPER_STALL_SECONDS);
-  const signal = AbortSignal.any([departure(ctx.res), world.ending]);
+  const wire = createResponseWriter(ctx.res, deps.config.DUMPER_STALL_SECONDS);
+  const signal = AbortSignal.any([clientAbortSignal(ctx.res), deps.ending]);
   try {
-    const last = await scan(world, ctx, ask, wire, signal).finally(release);
+    const last = await scan(deps, ctx, ask, wire, signal).finally(release);
     if (last === null) return { kind: 'answered', bytes: 0 };
     await finish(ctx, wire, last);
     return { kind: 'answered', bytes: wire.bytes };
   } catch (error) {
-    return breakOff(world, ctx, ask, wire, error);
+    return breakOff(deps, ctx, ask, wire, error);
   }
 }
 
@@ -68,20 +68,20 @@ export async function answerLive(world: ServeWorld, ctx: Context, ask: LiveAsk):
  * encoder may hold the first bytes while the headers are not out yet.
  */
 function breakOff(
-  world: ServeWorld,
+  deps: ServeDeps,
   ctx: Context,
-  { question }: LiveAsk,
-  wire: Wire,
+  { question }: LiveRequest,
+  wire: ResponseWriter,
   error: unknown,
 ): LiveOutcome {
   if (wire.bytes > 0 || ctx.res.headersSent || ctx.res.destroyed) {
     resetSocket(ctx.req);
-    return { kind: 'broken', cause: causeOf(error), reason: reasonOf(error) };
+    return { kind: 'broken', cause: causeOf(error), reason: errorMessage(error) };
   }
   ctx.respond = true;
   const refusal = refusalOfPostgresError(sourceOf(error), question);
   if (refusal === null) throw unavailableOr(error);
-  answerPlain(ctx, world.config, refusal.status, refusal.message);
+  answerPlain(ctx, deps.config, refusal.status, refusal.message);
   return { kind: 'answered', bytes: 0 };
 }
 
@@ -98,35 +98,35 @@ function unavailableOr(error: unknown): unknown {
   const source = sourceOf(error);
   if (isDumperError(source) && !isDumperError(source, 'COPY_STALLED')) return source;
   if (!isUnavailable(source) && !isDumperError(source)) return source;
-  return new DumperError('POSTGRES_UNAVAILABLE', `the live dump failed: ${reasonOf(source)}`, {
+  return new DumperError('POSTGRES_UNAVAILABLE', `the live dump failed: ${errorMessage(source)}`, {
     cause: error,
   });
 }
 
 /** Run the transaction; returns the bytes still to be sent, or null when the answer is complete without a body. */
 async function scan(
-  world: ServeWorld,
+  deps: ServeDeps,
   ctx: Context,
-  ask: LiveAsk,
-  wire: Wire,
+  ask: LiveRequest,
+  wire: ResponseWriter,
   signal: AbortSignal,
 ): Promise<Chunk[] | null> {
-  const client = await connect(world);
+  const client = await connect(deps);
   const onError = (): void => undefined;
   client.on('error', onError);
   const destroy = (): void => void socketOf(client).destroy();
   signal.addEventListener('abort', destroy, { once: true });
   /** Postgres says nothing on its own while it is asked: its silence has a deadline. */
   const answered = <Answer>(asking: Promise<Answer>): Promise<Answer> => {
-    const patience = setTimeout(destroy, world.config.DUMPER_STALL_SECONDS * 1000);
+    const patience = setTimeout(destroy, deps.config.DUMPER_STALL_SECONDS * 1000);
     return asking.finally(() => clearTimeout(patience));
   };
   let clean = false;
   try {
     signal.throwIfAborted();
-    const plan = await answered(prepare(world, client, ask));
-    if (plan.kind === 'refused') answerPlain(ctx, world.config, plan.status, plan.message);
-    const last = plan.kind === 'plan' ? await answer(world, ctx, ask, { client, plan, wire, signal }) : null;
+    const plan = await answered(prepare(deps, client, ask));
+    if (plan.kind === 'refused') answerPlain(ctx, deps.config, plan.status, plan.message);
+    const last = plan.kind === 'plan' ? await answer(deps, ctx, ask, { client, plan, wire, signal }) : null;
     await answered(client.query('COMMIT'));
     clean = true;
     return last;
@@ -137,11 +137,11 @@ async function scan(
   }
 }
 
-async function connect(world: ServeWorld): Promise<PoolClient> {
+async function connect(deps: ServeDeps): Promise<PoolClient> {
   try {
-    return await world.livePool.connect();
+    return await deps.livePool.connect();
   } catch (error) {
-    throw new DumperError('POSTGRES_UNAVAILABLE', `the DataStore cannot be asked: ${reasonOf(error)}`, {
+    throw new DumperError('POSTGRES_UNAVAILABLE', `the DataStore cannot be asked: ${errorMessage(error)}`, {
       cause: error,
     });
   }
@@ -155,8 +155,8 @@ function socketOf(client: PoolClient): Socket {
  * Lock, then look (the lock takes no snapshot, so what is read behind it is of one instant, as for blobs), then set the
  * caller's values and let Postgres judge them before the first byte.
  */
-async function prepare(world: ServeWorld, client: PoolClient, ask: LiveAsk): Promise<LivePlan | Refusal> {
-  const { config } = world;
+async function prepare(deps: ServeDeps, client: PoolClient, ask: LiveRequest): Promise<LivePlan | Refusal> {
+  const { config } = deps;
   await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY');
   await client.query(`SET LOCAL lock_timeout = ${config.DUMPER_LOCK_SECONDS * 1000}`);
   // Views take no lock: what they rest on is read as it is.
@@ -179,18 +179,18 @@ async function prepare(world: ServeWorld, client: PoolClient, ask: LiveAsk): Pro
 interface Running {
   readonly client: PoolClient;
   readonly plan: LivePlan;
-  readonly wire: Wire;
+  readonly wire: ResponseWriter;
   readonly signal: AbortSignal;
 }
 
 async function answer(
-  world: ServeWorld,
+  deps: ServeDeps,
   ctx: Context,
-  ask: LiveAsk,
+  ask: LiveRequest,
   { client, plan, wire, signal }: Running,
 ): Promise<Chunk[] | null> {
   const { format, bom } = ask.question;
-  describe(ctx, world, ask);
+  describe(ctx, deps, ask);
   if (ctx.method === 'HEAD') return null;
   const formatter = createFormatter({ columns: plan.columns, formats: [format], profile: ask.profile });
   const pool = createChunkPool();
@@ -203,7 +203,7 @@ async function answer(
       const before = formatter.rows;
       const rest = formatter.feed(chunk, (_format, bytes) => held.push(...keep(bytes)));
       if (rest !== null || formatter.rows === before) return rest;
-      if (wire.bytes === 0) encodeAsWanted(wire, ctx, world.config);
+      if (wire.bytes === 0) compressIfAccepted(wire, ctx, deps.config);
       ctx.respond = false;
       for (const { bytes, release } of held) wire.write(bytes, release);
       held = [];
@@ -211,7 +211,7 @@ async function answer(
     },
     whenReady: (progress) => wire.ready(progress),
     signal,
-    stallSeconds: world.config.DUMPER_STALL_SECONDS,
+    stallSeconds: deps.config.DUMPER_STALL_SECONDS,
   });
   if (rows !== formatter.rows) {
     throw new DumperError('COPY_BROKEN', `Postgres sent ${rows} rows, ${formatter.rows} were written`);
@@ -220,13 +220,13 @@ async function answer(
 }
 
 /** Of CKAN's `fields=`, the head names no column although every row has them all. */
-function headOf(plan: LivePlan, formatter: Formatter, { question, profile }: LiveAsk): Uint8Array {
+function headOf(plan: LivePlan, formatter: Formatter, { question, profile }: LiveRequest): Uint8Array {
   const { format } = question;
   if (plan.head.length === plan.columns.length) return formatter.head(format);
   return createFormatter({ columns: plan.head, formats: [format], profile }).head(format);
 }
 
-function describe(ctx: Context, { config }: ServeWorld, ask: LiveAsk): void {
+function describe(ctx: Context, { config }: ServeDeps, ask: LiveRequest): void {
   ctx.status = 200;
   ctx.set('Content-Type', contentTypes[ask.question.format]);
   ctx.set('Content-Disposition', ask.disposition);
@@ -236,7 +236,7 @@ function describe(ctx: Context, { config }: ServeWorld, ask: LiveAsk): void {
 }
 
 /** The last piece; an answer of which nothing was sent yet gets its length. */
-async function finish(ctx: Context, wire: Wire, last: readonly Chunk[]): Promise<void> {
+async function finish(ctx: Context, wire: ResponseWriter, last: readonly Chunk[]): Promise<void> {
   ctx.respond = false;
   if (wire.bytes === 0) ctx.length = last.reduce((sum, { bytes }) => sum + bytes.length, 0);
   for (const { bytes, release } of last) if (bytes.length > 0) wire.write(bytes, release);

@@ -9,12 +9,12 @@
 import type { BlobStore } from '../blob-store/blob-store.ts';
 import type { CkanProfile } from '../ckan/profile.ts';
 import { readPublished, type Manifest } from '../manifest.ts';
-import { reasonOf } from '../errors.ts';
+import { errorMessage } from '../errors.ts';
 import type { Log } from '../log.ts';
-import { freshness, revisionToken, type RestMemory, type TableState } from '../postgres/revision.ts';
-import { createRecent } from '../lru.ts';
+import { freshness, revisionToken, type StabilityTracker, type TableState } from '../postgres/revision.ts';
+import { createLruCache } from '../lru.ts';
 
-export interface Manifests {
+export interface ManifestCache {
   /** The manifest of the table's present state, or null: then the answer is live. Never rejects. */
   fresh(state: TableState, profile: CkanProfile): Promise<Manifest | null>;
   /** Whatever manifest is published, fresh or not, read from the store. */
@@ -23,9 +23,9 @@ export interface Manifests {
   forget(id: string): void;
 }
 
-export interface ManifestsOptions {
+export interface ManifestCacheOptions {
   readonly store: Pick<BlobStore, 'readSmall'>;
-  readonly rest: RestMemory;
+  readonly stability: StabilityTracker;
   /** Read-only tier: how long the counters must have rested. */
   readonly marginSeconds: number;
   /** How long superseded blobs outlive every URL: a manifest is kept for half of it at most. */
@@ -51,18 +51,18 @@ const notFoundSeconds = 2;
 const storeDeadlineMilliseconds = 2000;
 
 /** Nothing is published: every answer is live. */
-export const nothingPublished: Manifests = {
+export const nothingPublished: ManifestCache = {
   fresh: async () => null,
   published: async () => null,
   forget: () => undefined,
 };
 
-export function createManifests(options: ManifestsOptions): Manifests {
-  const kept = createRecent<Kept>(manifestsKept, {
+export function createManifestCache(options: ManifestCacheOptions): ManifestCache {
+  const kept = createLruCache<Kept>(manifestsKept, {
     most: mostBytesKept,
     weigh: ({ manifest }) => entryBytes + (manifest === null ? 0 : JSON.stringify(manifest).length),
   });
-  const underWay = new Map<string, Promise<Manifest | null>>();
+  const pending = new Map<string, Promise<Manifest | null>>();
   const lifeMilliseconds = Math.min(longestLifeSeconds, options.retireMarginSeconds / 2) * 1000;
   const complain = complainRarely(options.log);
 
@@ -93,15 +93,15 @@ export function createManifests(options: ManifestsOptions): Manifests {
       return Promise.resolve(entry?.manifest ?? null);
     }
     const key = `${token}/${id}`;
-    const reading = underWay.get(key) ?? read(id, token).finally(() => underWay.delete(key));
-    underWay.set(key, reading);
+    const reading = pending.get(key) ?? read(id, token).finally(() => pending.delete(key));
+    pending.set(key, reading);
     return reading;
   };
 
   return {
     fresh: async (state, profile) => {
       const now = options.now();
-      const restedSince = options.rest.saw(state, now);
+      const restedSince = options.stability.observe(state, now);
       const manifest = await manifestFor(state.id, revisionToken(state, profile));
       const verdict = freshness(state, manifest, profile, now, options.marginSeconds, restedSince);
       return verdict === 'fresh' ? manifest : null;
@@ -131,6 +131,6 @@ function complainRarely(log: Log): (error: unknown) => void {
   return (error) => {
     if (performance.now() < silentUntil) return;
     silentUntil = performance.now() + 10_000;
-    log.warn({ reason: reasonOf(error) }, 'manifests cannot be read; answering live');
+    log.warn({ reason: errorMessage(error) }, 'manifests cannot be read; answering live');
   };
 }

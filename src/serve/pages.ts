@@ -15,22 +15,28 @@ import {
   renderStatusPage,
   type TableSummary,
 } from './page/tables-page.ts';
-import type { TableRecord } from '../state/publications.ts';
+import type { PublicationRecord } from '../state/publications.ts';
 import { answerPlain } from './errors.ts';
-import { knownRecords, seeTable, seeTables, type Seen, type TableStatus } from './status.ts';
-import { isAdmin, whoAsks } from './who-asks.ts';
-import type { ServeWorld } from './context.ts';
+import {
+  knownRecords,
+  readTableStatus,
+  readTableStatuses,
+  type TableView,
+  type TableStatus,
+} from './status.ts';
+import { isAdmin, callerFrom } from './who-asks.ts';
+import type { ServeDeps } from './context.ts';
 
-export async function answerTablesPage(world: ServeWorld, ctx: Context): Promise<void> {
+export async function answerTablesPage(deps: ServeDeps, ctx: Context): Promise<void> {
   const query = parsePageQuery(new URLSearchParams(ctx.querystring));
-  const all = isAdmin(world, ctx);
-  const records = await knownRecords(world);
-  if (all || world.config.DUMPER_AUTHORIZE === 'off') {
+  const all = isAdmin(deps, ctx);
+  const records = await knownRecords(deps);
+  if (all || deps.config.DUMPER_AUTHORIZE === 'off') {
     const tables = records.map((record) => summaryOfRecord(record, true));
-    return sendPage(ctx, renderStatusPage({ tables, query, all, now: world.now() }));
+    return sendPage(ctx, renderStatusPage({ tables, query, all, now: deps.now() }));
   }
   // Each table costs CKAN a question, so only those of one page are asked about.
-  const isAnonymous = whoAsks(world, ctx.headers) === anonymous;
+  const isAnonymous = callerFrom(deps, ctx.headers) === anonymous;
   const candidates = records.filter((record) => !isAnonymous || record.public !== false);
   const chosen = chosenTables(
     candidates.map((record) => summaryOfRecord(record, false)),
@@ -38,17 +44,16 @@ export async function answerTablesPage(world: ServeWorld, ctx: Context): Promise
   );
   const first = (query.page - 1) * pageSize;
   const ids = chosen.slice(first, first + pageSize).map(({ id }) => id);
-  const tables = (await seeTables(world, ctx, ids)).map(summaryOf);
+  const tables = (await readTableStatuses(deps, ctx, ids)).map(summaryOf);
   const more = chosen.length > first + pageSize;
-  sendPage(ctx, renderStatusPage({ tables, query, all, more, now: world.now() }));
+  sendPage(ctx, renderStatusPage({ tables, query, all, more, now: deps.now() }));
 }
 
-export async function answerTablePage(world: ServeWorld, ctx: Context, name: string): Promise<void> {
-  const seen = await seeTable(world, ctx, name);
-  if (seen.kind === 'hidden')
-    return answerPlain(ctx, world.config, 404, 'No such table, or not yours to see');
+export async function answerTablePage(deps: ServeDeps, ctx: Context, name: string): Promise<void> {
+  const seen = await readTableStatus(deps, ctx, name);
+  if (seen.kind === 'hidden') return answerPlain(ctx, deps.config, 404, 'No such table, or not yours to see');
   if (seen.kind === 'unavailable') {
-    return answerPlain(ctx, world.config, 503, 'CKAN or the DataStore cannot be asked at the moment');
+    return answerPlain(ctx, deps.config, 503, 'CKAN or the DataStore cannot be asked at the moment');
   }
   const { status, manifest } = seen;
   const page = renderTablePage({
@@ -60,9 +65,9 @@ export async function answerTablePage(world: ServeWorld, ctx: Context, name: str
       .filter(({ name }) => name === '_id' || !name.startsWith('_'))
       .map(columnOf),
     history: historyOf(manifest),
-    canRebuild: world.rebuild !== null && world.config.DUMPER_ADMIN_TOKEN !== undefined,
+    canRebuild: deps.rebuild !== null && deps.config.DUMPER_ADMIN_TOKEN !== undefined,
     isQueued: ctx.query['queued'] === '1',
-    now: world.now(),
+    now: deps.now(),
   });
   sendPage(ctx, page);
 }
@@ -79,7 +84,7 @@ export function sendPage(ctx: Context, page: string): void {
   ctx.body = page;
 }
 
-function summaryOf({ status }: Extract<Seen, { kind: 'table' }>): TableSummary {
+function summaryOf({ status }: Extract<TableView, { kind: 'table' }>): TableSummary {
   const blobs = Object.entries(status.blobs);
   return {
     id: status.id,
@@ -94,7 +99,7 @@ function summaryOf({ status }: Extract<Seen, { kind: 'table' }>): TableSummary {
   };
 }
 
-const statesOfLife: Readonly<Record<TableRecord['life'], TableStatus['state']>> = {
+const statesOfLife: Readonly<Record<PublicationRecord['state'], TableStatus['state']>> = {
   absent: 'absent',
   pending: 'pending',
   building: 'building',
@@ -104,13 +109,13 @@ const statesOfLife: Readonly<Record<TableRecord['life'], TableStatus['state']>> 
 };
 
 /** A list of thousands: as publications and the last sweep left them, without asking the DataStore for each. */
-function summaryOfRecord(record: TableRecord, withReason: boolean): TableSummary {
+function summaryOfRecord(record: PublicationRecord, withReason: boolean): TableSummary {
   return {
     id: record.id,
     name: null,
-    state: statesOfLife[record.life],
+    state: statesOfLife[record.state],
     reason: withReason && record.lastError !== null ? redact(record.lastError) : null,
-    rowsDone: record.held ? record.rowsDone : null,
+    rowsDone: record.leased ? record.rowsDone : null,
     rows: record.rows,
     bytes: record.blobBytes,
     formats: record.variants?.split(',') ?? [],

@@ -12,7 +12,7 @@
 import type { Ckan, CkanAnswer } from '../ckan/client.ts';
 import type { Log } from '../log.ts';
 import { anonymous, type Caller } from './caller.ts';
-import { createRecent } from '../lru.ts';
+import { createLruCache } from '../lru.ts';
 import type { Decision, Remembered, SharedDecisions } from './decisions.ts';
 
 export type Permit =
@@ -36,7 +36,7 @@ export interface PermissionOptions {
   readonly log: Log;
   readonly onDecision?: (from: 'cache' | 'ckan', outcome: string) => void;
   /** CKAN has said, just now or to another replica, whether anonymous users may read a table. */
-  readonly onReaders?: (id: string, anyone: boolean) => void;
+  readonly onVisibility?: (id: string, anyone: boolean) => void;
 }
 
 type Answer = Decision | { readonly unavailable: string };
@@ -50,9 +50,9 @@ export const openToAll: Permission = {
 };
 
 export function createPermission(options: PermissionOptions): Permission {
-  const recent = createRecent<Remembered>(decisionsKept);
-  const underWay = new Map<string, Promise<Answer>>();
-  const rule = createRule(options);
+  const recent = createLruCache<Remembered>(decisionsKept);
+  const pending = new Map<string, Promise<Answer>>();
+  const rule = createAuthorizer(options);
 
   const decide = (id: string, caller: Caller): Promise<Answer> => {
     const key = `${caller.key}/${id}`;
@@ -61,8 +61,8 @@ export function createPermission(options: PermissionOptions): Permission {
       options.onDecision?.('cache', known.decision);
       return Promise.resolve(known.decision);
     }
-    const asked = underWay.get(key) ?? learn(key, id, caller).finally(() => underWay.delete(key));
-    underWay.set(key, asked);
+    const asked = pending.get(key) ?? learn(key, id, caller).finally(() => pending.delete(key));
+    pending.set(key, asked);
     return asked;
   };
 
@@ -70,14 +70,14 @@ export function createPermission(options: PermissionOptions): Permission {
     const shared = (await options.shared?.get(key)) ?? null;
     if (shared !== null && shared.endsAt > options.now()) {
       recent.set(key, shared);
-      if (caller.key === anonymous.key) options.onReaders?.(id, shared.decision === 'allowed');
+      if (caller.key === anonymous.key) options.onVisibility?.(id, shared.decision === 'allowed');
       return shared.decision;
     }
     const askedAt = options.now();
     const answer = await rule.ask(id, caller);
     options.onDecision?.('ckan', typeof answer === 'string' ? answer : 'unavailable');
     if (typeof answer !== 'string') return answer;
-    if (caller.key === anonymous.key) options.onReaders?.(id, answer === 'allowed');
+    if (caller.key === anonymous.key) options.onVisibility?.(id, answer === 'allowed');
     const remembered = { decision: answer, endsAt: askedAt + options.decisionSeconds * 1000 };
     recent.set(key, remembered);
     void options.shared?.set(key, remembered);
@@ -97,7 +97,7 @@ export function createPermission(options: PermissionOptions): Permission {
   };
 }
 
-interface Rule {
+interface Authorizer {
   ask(id: string, caller: Caller): Promise<Answer>;
   how(): string;
 }
@@ -106,7 +106,7 @@ interface Rule {
 const tryAgainMilliseconds = 300_000;
 
 /** CKAN's rule in as few questions as its extensions allow. */
-function createRule({ ckan, log, now }: PermissionOptions): Rule {
+function createAuthorizer({ ckan, log, now }: PermissionOptions): Authorizer {
   let tryAgainAt = -Infinity;
   let how: 'unknown' | 'datastore_authorize' | 'datastore_search' = 'unknown';
   const learnHow = (found: typeof how): void => {

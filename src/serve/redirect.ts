@@ -7,10 +7,10 @@
 import type { BlobStore } from '../blob-store/blob-store.ts';
 import { publicPrefix, type ManifestBlob } from '../manifest.ts';
 import { variesByOrigin } from './cors.ts';
-import { createRecent } from '../lru.ts';
+import { createLruCache } from '../lru.ts';
 import type { FreshBlob } from './blob-response.ts';
-import { cacheControlOf, decidedBy } from './errors.ts';
-import type { ServeWorld } from './context.ts';
+import { cacheControlOf, varyHeaders } from './errors.ts';
+import type { ServeDeps } from './context.ts';
 
 export interface Wanted {
   readonly blob: ManifestBlob;
@@ -36,14 +36,14 @@ export const redirectText = 'The dump is at the address in Location\n';
  * after the address has ended.
  */
 export async function redirectHead(
-  world: Pick<ServeWorld, 'config' | 'store'>,
+  deps: Pick<ServeDeps, 'config' | 'store'>,
   fresh: FreshBlob,
 ): Promise<Readonly<Record<string, string>>> {
-  const { config } = world;
-  const { url, signed } = await locationOf(world, fresh);
+  const { config } = deps;
+  const { url, signed } = await locationOf(deps, fresh);
   return {
     'Cache-Control': cacheControlOf(fresh.public && !signed),
-    Vary: variesByOrigin(config) ? `Origin, ${decidedBy(config)}` : decidedBy(config),
+    Vary: variesByOrigin(config) ? `Origin, ${varyHeaders(config)}` : varyHeaders(config),
     'X-Dump-Source': 'blob',
     'X-Dump-Revision': fresh.manifest.revision,
     Location: url,
@@ -54,16 +54,16 @@ export async function redirectHead(
 }
 
 export async function locationOf(
-  world: Pick<ServeWorld, 'config' | 'store'>,
+  deps: Pick<ServeDeps, 'config' | 'store'>,
   wanted: Wanted,
 ): Promise<Location> {
-  const { config } = world;
+  const { config } = deps;
   const renamed = wanted.disposition !== wanted.ownDisposition;
   const base = config.DUMPER_PUBLIC_BLOB_URL;
   if (base !== undefined && wanted.public && !renamed && wanted.blob.key.startsWith(publicPrefix)) {
     return { url: `${base}/${wanted.blob.key.split('/').map(encodeURIComponent).join('/')}`, signed: false };
   }
-  return { url: await sign(world, wanted), signed: true };
+  return { url: await sign(deps, wanted), signed: true };
 }
 
 /**
@@ -71,7 +71,7 @@ export async function locationOf(
  * under the dump's own address, the table's present state.
  */
 export async function sign(
-  { config, store }: Pick<ServeWorld, 'config' | 'store'>,
+  { config, store }: Pick<ServeDeps, 'config' | 'store'>,
   { blob, disposition, ownDisposition, public: isPublic }: Wanted,
 ): Promise<string> {
   if (store === null) throw new TypeError('a blob without a store');
@@ -89,7 +89,7 @@ const reusedMilliseconds = 1000;
 
 /** Whoever asks for the same within a second, or a hundredth of its life, gets the same URL: it ends that much earlier. */
 export function rememberSignatures(signUrl: SignUrl, now: () => number = Date.now): SignUrl {
-  const recent = createRecent<{ readonly url: Promise<string>; readonly until: number }>(signaturesKept);
+  const recent = createLruCache<{ readonly url: Promise<string>; readonly until: number }>(signaturesKept);
   return (key, options) => {
     const { lifeSeconds, cacheControl = '', contentDisposition = '' } = options;
     const name = `${lifeSeconds}\n${cacheControl}\n${contentDisposition}\n${key}`;

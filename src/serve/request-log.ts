@@ -1,10 +1,10 @@
 /** What is told of each answer, whichever path gave it: its id, its line in the log, its share of the metrics. */
 import { randomUUID } from 'node:crypto';
 import { withoutRedaction } from '../log.ts';
-import type { ServeWorld } from './context.ts';
+import type { ServeDeps } from './context.ts';
 
 /** An answer that has ended. */
-export interface Given {
+export interface RequestOutcome {
   readonly request: string;
   readonly method: string;
   /** As it stands in the request line, without the query. */
@@ -21,14 +21,14 @@ export interface Given {
   readonly seconds: number;
 }
 
-export interface Observer {
+export interface RequestLog {
   /** Of the dump route alone. */
-  count(given: Given): void;
+  count(given: RequestOutcome): void;
   /** `fault`: what nobody expected. */
-  log(given: Given, fault?: unknown): void;
+  log(given: RequestOutcome, fault?: unknown): void;
 }
 
-export function createObserver({ metrics, log }: Pick<ServeWorld, 'metrics' | 'log'>): Observer {
+export function createRequestLog({ metrics, log }: Pick<ServeDeps, 'metrics' | 'log'>): RequestLog {
   const plain = withoutRedaction(log);
   return {
     count: ({ source = 'none', status, format = 'none', seconds, bytes, broken }) => {
@@ -44,7 +44,17 @@ export function createObserver({ metrics, log }: Pick<ServeWorld, 'metrics' | 'l
   };
 }
 
-function lineOf({ request, method, path, status, source, bytes, seconds, broken, reason }: Given): object {
+function lineOf({
+  request,
+  method,
+  path,
+  status,
+  source,
+  bytes,
+  seconds,
+  broken,
+  reason,
+}: RequestOutcome): object {
   const milliseconds = Math.round(seconds * 1000);
   return { request, method, path, status, source, bytes, milliseconds, broken, reason };
 }

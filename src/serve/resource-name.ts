@@ -7,7 +7,7 @@
 import type { Ckan } from '../ckan/client.ts';
 import type { ResourceId } from '../postgres/table.ts';
 import { anonymous, type Caller } from './caller.ts';
-import { createRecent } from '../lru.ts';
+import { createLruCache } from '../lru.ts';
 
 export interface ResourceNames {
   /** Null where it has none, or CKAN does not tell it. */
@@ -18,10 +18,12 @@ const namesKept = 10_000;
 const lifeMilliseconds = 60_000;
 
 /** Where CKAN is not asked. */
-export const nameless: ResourceNames = { nameOf: async () => null };
+export const noResourceNames: ResourceNames = { nameOf: async () => null };
 
 export function createResourceNames(ckan: Ckan, now: () => number): ResourceNames {
-  const recent = createRecent<{ readonly name: Promise<string | null>; readonly endsAt: number }>(namesKept);
+  const recent = createLruCache<{ readonly name: Promise<string | null>; readonly endsAt: number }>(
+    namesKept,
+  );
   return {
     nameOf: (id, caller, isPublic) => {
       const asks = isPublic ? anonymous : caller;

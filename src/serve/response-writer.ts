@@ -8,7 +8,7 @@ import type { Config } from '../config/config.ts';
 import { DumperError } from '../errors.ts';
 import { createEncoder, encodingFor, type Encoder, type Encoding } from './compression.ts';
 
-export interface Wire {
+export interface ResponseWriter {
   /** Bytes of the body so far, before any encoding. */
   readonly bytes: number;
   /** Encode all that is written from now on; before the first byte only. */
@@ -32,7 +32,7 @@ interface Waiting {
   readonly release: (() => void) | undefined;
 }
 
-export function createWire(response: ServerResponse, stallSeconds: number): Wire {
+export function createResponseWriter(response: ServerResponse, stallSeconds: number): ResponseWriter {
   let bytes = 0;
   let encoder: Encoder | null = null;
   // Faults of a connection are told by `close`; without a listener the event would end the process.
@@ -100,7 +100,7 @@ function give(chunks: readonly Waiting[], sink: Writable, room: () => boolean, i
 }
 
 /** Before the first piece of an answer too large to be held: encode it where the caller and the settings want that. */
-export function encodeAsWanted(wire: Wire, ctx: Context, { DUMPER_COMPRESS }: Config): void {
+export function compressIfAccepted(wire: ResponseWriter, ctx: Context, { DUMPER_COMPRESS }: Config): void {
   const encoding = DUMPER_COMPRESS === 'on' ? encodingFor(ctx.get('Accept-Encoding')) : null;
   if (encoding === null) return;
   ctx.set('Content-Encoding', encoding);

@@ -13,30 +13,30 @@ import type { IncomingMessage } from 'node:http';
 import type { Context } from 'koa';
 import type { ResourceId } from '../postgres/table.ts';
 import { deliverBlob, type FreshBlob } from './blob-response.ts';
-import type { Early } from './fast-redirect.ts';
-import { readAsked, type Judge, type Verdict } from './resolve.ts';
-import { answerLive, type LiveAsk } from './live-response.ts';
+import type { PreResolved } from './fast-redirect.ts';
+import { readDumpRequest, type ResolveDump, type Resolution } from './resolve.ts';
+import { answerLive, type LiveRequest } from './live-response.ts';
 import { answerPlain, answerUnavailable, notFoundMessage, unavailableRetrySeconds } from './errors.ts';
-import type { ServeWorld } from './context.ts';
+import type { ServeDeps } from './context.ts';
 
 export type AnswerDump = (ctx: Context, name: string, query: string) => Promise<void>;
 
 /** What the hot path found out `early` is not found out again. */
 export function createDumpRoute(
-  world: ServeWorld,
-  { judge, early }: { readonly judge: Judge; readonly early: WeakMap<IncomingMessage, Early> },
+  deps: ServeDeps,
+  { judge, early }: { readonly judge: ResolveDump; readonly early: WeakMap<IncomingMessage, PreResolved> },
 ): AnswerDump {
   return async (ctx, name, query) => {
     const known = early.get(ctx.req);
-    const asked = known?.asked ?? readAsked(world, ctx.headers, name, query);
+    const asked = known?.asked ?? readDumpRequest(deps, ctx.headers, name, query);
     if (asked.question.kind === 'question') ctx.state['format'] = asked.question.format;
-    const verdict = await world.traces.span('judge', {}, () => known?.verdict ?? judge(asked));
-    return answer(world, ctx, verdict);
+    const verdict = await deps.traces.span('judge', {}, () => known?.verdict ?? judge(asked));
+    return answer(deps, ctx, verdict);
   };
 }
 
-async function answer(world: ServeWorld, ctx: Context, verdict: Verdict): Promise<void> {
-  const { config } = world;
+async function answer(deps: ServeDeps, ctx: Context, verdict: Resolution): Promise<void> {
+  const { config } = deps;
   switch (verdict.kind) {
     case 'unavailable':
       ctx.state['reason'] = verdict.reason;
@@ -47,17 +47,17 @@ async function answer(world: ServeWorld, ctx: Context, verdict: Verdict): Promis
       return answerPlain(ctx, config, verdict.refusal.status, verdict.refusal.message);
     case 'allowed': {
       const { ask, blob } = verdict;
-      if (blob !== null && (await giveBlob(world, ctx, blob, ask.id))) return undefined;
-      return giveLive(world, ctx, ask);
+      if (blob !== null && (await giveBlob(deps, ctx, blob, ask.id))) return undefined;
+      return giveLive(deps, ctx, ask);
     }
   }
 }
 
 /** False: the store does not have it, and nothing was answered yet. */
-async function giveBlob(world: ServeWorld, ctx: Context, blob: FreshBlob, id: ResourceId): Promise<boolean> {
-  const delivered = await deliverBlob(world, ctx, blob);
+async function giveBlob(deps: ServeDeps, ctx: Context, blob: FreshBlob, id: ResourceId): Promise<boolean> {
+  const delivered = await deliverBlob(deps, ctx, blob);
   if (delivered.kind === 'missing') {
-    world.manifests.forget(id);
+    deps.manifests.forget(id);
     return false;
   }
   if (delivered.kind === 'broken') ctx.state['broken'] = 'store';
@@ -65,8 +65,8 @@ async function giveBlob(world: ServeWorld, ctx: Context, blob: FreshBlob, id: Re
   return true;
 }
 
-async function giveLive(world: ServeWorld, ctx: Context, ask: LiveAsk): Promise<void> {
-  const outcome = await world.traces.span('live copy', {}, () => answerLive(world, ctx, ask));
+async function giveLive(deps: ServeDeps, ctx: Context, ask: LiveRequest): Promise<void> {
+  const outcome = await deps.traces.span('live copy', {}, () => answerLive(deps, ctx, ask));
   if (outcome.kind === 'broken') {
     ctx.state['broken'] = outcome.cause;
     ctx.state['reason'] = outcome.reason;

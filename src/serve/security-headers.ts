@@ -4,7 +4,7 @@
  */
 import helmet from 'koa-helmet';
 
-export const protectOwnRoutes = helmet({
+export const securityHeaders = helmet({
   contentSecurityPolicy: {
     useDefaults: false,
     directives: {

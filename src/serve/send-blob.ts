@@ -9,8 +9,8 @@ import type { Context } from 'koa';
 import type { BlobStore, ByteRange } from '../blob-store/blob-store.ts';
 import { ifRangeHolds, parseRange } from '../byte-range.ts';
 import { isNamed } from './entity-tag.ts';
-import { departure, resetSocket } from './client-abort.ts';
-import { createWire } from './response-writer.ts';
+import { clientAbortSignal, resetSocket } from './client-abort.ts';
+import { createResponseWriter } from './response-writer.ts';
 
 export interface Sendable {
   readonly key: string;
@@ -81,7 +81,7 @@ async function sendBytes(
   { store, stallSeconds, ending }: SendOptions,
   range: ByteRange | undefined,
 ): Promise<Sent> {
-  const signal = AbortSignal.any([departure(ctx.res), ending]);
+  const signal = AbortSignal.any([clientAbortSignal(ctx.res), ending]);
   const source = await store.read(blob.key, signal, range);
   if (source === null) return { kind: 'missing' };
   const bytes = range === undefined ? blob.bytes : range.end - range.start + 1;
@@ -90,7 +90,7 @@ async function sendBytes(
   ctx.length = bytes;
   ctx.respond = false;
   try {
-    const wire = createWire(ctx.res, stallSeconds);
+    const wire = createResponseWriter(ctx.res, stallSeconds);
     await pipeline(
       source,
       async (chunks: AsyncIterable<Uint8Array>) => {

@@ -3,17 +3,17 @@
  * so within a moment instead of waiting behind slow readers (promise P13).
  */
 
-export interface Slots {
+export interface Semaphore {
   readonly size: number;
   busy(): number;
   /** A function that gives the slot back, or null when none came free within the patience. */
-  take(): Promise<(() => void) | null>;
+  acquire(): Promise<(() => void) | null>;
 }
 
-export function createSlots(
+export function createSemaphore(
   size: number,
   options: { readonly patienceMilliseconds?: number; readonly onChange?: (busy: number) => void } = {},
-): Slots {
+): Semaphore {
   const patience = options.patienceMilliseconds ?? 400;
   const waiting: ((release: () => void) => void)[] = [];
   let busy = 0;
@@ -34,7 +34,7 @@ export function createSlots(
   return {
     size,
     busy: () => busy,
-    take: () => {
+    acquire: () => {
       if (busy < size) return Promise.resolve(occupy());
       // More than a few in line would only be refused later.
       if (waiting.length >= size * 4) return Promise.resolve(null);

@@ -7,14 +7,14 @@
  */
 import type { Context } from 'koa';
 import type { Manifest } from '../manifest.ts';
-import { asking } from '../postgres/pool.ts';
-import { lookUp, type TableState } from '../postgres/revision.ts';
-import type { TableRecord } from '../state/publications.ts';
+import { mapPostgresErrors } from '../postgres/pool.ts';
+import { lookUpTable, type TableState } from '../postgres/revision.ts';
+import type { PublicationRecord } from '../state/publications.ts';
 import { redact } from '../log.ts';
 import { asResourceId } from '../postgres/table.ts';
 import { answerProblem } from './problem.ts';
-import { isAdmin, whoAsks } from './who-asks.ts';
-import type { ServeWorld } from './context.ts';
+import { isAdmin, callerFrom } from './who-asks.ts';
+import type { ServeDeps } from './context.ts';
 
 export interface TableStatus {
   readonly id: string;
@@ -31,34 +31,34 @@ export interface TableStatus {
   readonly blobs: Readonly<Record<string, { readonly bytes: number; readonly sha256: string }>>;
 }
 
-export type Seen =
+export type TableView =
   | {
       readonly kind: 'table';
       readonly status: TableStatus;
       readonly manifest: Manifest | null;
-      readonly record: TableRecord | null;
+      readonly record: PublicationRecord | null;
     }
   | { readonly kind: 'hidden' }
   | { readonly kind: 'unavailable'; readonly reason: string };
 
 const longestPage = 100;
 
-export async function answerStatusList(world: ServeWorld, ctx: Context): Promise<void> {
+export async function answerStatusList(deps: ServeDeps, ctx: Context): Promise<void> {
   const offset = wholeNumber(ctx.query['offset'], 0, Number.MAX_SAFE_INTEGER);
   const limit = Math.max(1, wholeNumber(ctx.query['limit'], longestPage, longestPage));
-  const ids = (await knownRecords(world)).map(({ id }) => id);
+  const ids = (await knownRecords(deps)).map(({ id }) => id);
   const page = ids.slice(offset, offset + limit);
-  const seen = await seeTables(world, ctx, page);
+  const seen = await readTableStatuses(deps, ctx, page);
   ctx.set('Cache-Control', 'private, no-store');
   ctx.body = {
     tables: seen.map(({ status }) => status),
     ...(offset + limit < ids.length ? { next: `?offset=${offset + limit}&limit=${limit}` } : {}),
-    ...(isAdmin(world, ctx) ? { total: ids.length } : {}),
+    ...(isAdmin(deps, ctx) ? { total: ids.length } : {}),
   };
 }
 
-export async function answerStatus(world: ServeWorld, ctx: Context, name: string): Promise<void> {
-  const seen = await seeTable(world, ctx, name);
+export async function answerStatus(deps: ServeDeps, ctx: Context, name: string): Promise<void> {
+  const seen = await readTableStatus(deps, ctx, name);
   if (seen.kind === 'hidden') return answerProblem(ctx, 404, 'No such table, or not yours to see');
   if (seen.kind === 'unavailable') {
     ctx.set('Retry-After', '5');
@@ -68,62 +68,64 @@ export async function answerStatus(world: ServeWorld, ctx: Context, name: string
   ctx.body = seen.status;
 }
 
-export async function answerRebuild(world: ServeWorld, ctx: Context, name: string): Promise<void> {
-  if (!isAdmin(world, ctx)) {
+export async function answerRebuild(deps: ServeDeps, ctx: Context, name: string): Promise<void> {
+  if (!isAdmin(deps, ctx)) {
     ctx.set('WWW-Authenticate', 'Bearer');
     return answerProblem(ctx, 401, 'This needs the admin token');
   }
-  if (world.rebuild === null) return answerProblem(ctx, 503, 'Nothing is published here');
-  const state = await asking('POSTGRES_UNAVAILABLE', () => lookUp(world.readPool, name));
+  if (deps.rebuild === null) return answerProblem(ctx, 503, 'Nothing is published here');
+  const state = await mapPostgresErrors('POSTGRES_UNAVAILABLE', () => lookUpTable(deps.readPool, name));
   if (state === null) return answerProblem(ctx, 404, 'No such table');
-  await world.rebuild(state.id);
+  await deps.rebuild(state.id);
   ctx.status = 202;
   ctx.body = { queued: state.id };
 }
 
 /** All tables that anything is known of, in the order of their ids. */
-export async function knownRecords(world: ServeWorld): Promise<TableRecord[]> {
-  const records = world.records;
+export async function knownRecords(deps: ServeDeps): Promise<PublicationRecord[]> {
+  const records = deps.publications;
   if (records === null) return [];
-  const known = await asking('STATE_UNAVAILABLE', () => records.all());
+  const known = await mapPostgresErrors('STATE_UNAVAILABLE', () => records.all());
   return [...known.values()]
-    .filter((record) => record.life !== 'gone')
+    .filter((record) => record.state !== 'gone')
     .sort((one, other) => (one.id < other.id ? -1 : 1));
 }
 
-type SeenTable = Extract<Seen, { kind: 'table' }>;
+type SeenTable = Extract<TableView, { kind: 'table' }>;
 
 /** Those of the tables that the caller may see, a few at a time. */
-export async function seeTables(
-  world: ServeWorld,
+export async function readTableStatuses(
+  deps: ServeDeps,
   ctx: Context,
   ids: readonly string[],
 ): Promise<SeenTable[]> {
-  const seen: Seen[] = [];
+  const seen: TableView[] = [];
   for (let start = 0; start < ids.length; start += 8) {
-    seen.push(...(await Promise.all(ids.slice(start, start + 8).map((id) => seeTable(world, ctx, id)))));
+    seen.push(
+      ...(await Promise.all(ids.slice(start, start + 8).map((id) => readTableStatus(deps, ctx, id)))),
+    );
   }
   return seen.filter((one) => one.kind === 'table');
 }
 
-export async function seeTable(world: ServeWorld, ctx: Context, name: string): Promise<Seen> {
-  const state = await asking('POSTGRES_UNAVAILABLE', () => lookUp(world.readPool, name));
+export async function readTableStatus(deps: ServeDeps, ctx: Context, name: string): Promise<TableView> {
+  const state = await mapPostgresErrors('POSTGRES_UNAVAILABLE', () => lookUpTable(deps.readPool, name));
   if (state === null) return { kind: 'hidden' };
-  if (!isAdmin(world, ctx)) {
-    const permit = await world.permission.mayRead(state.id, whoAsks(world, ctx.headers));
+  if (!isAdmin(deps, ctx)) {
+    const permit = await deps.permission.mayRead(state.id, callerFrom(deps, ctx.headers));
     if (permit.kind === 'unavailable') return { kind: 'unavailable', reason: permit.reason };
     if (permit.kind === 'refused') return { kind: 'hidden' };
   }
-  return describeTable(world, state);
+  return describeTable(deps, state);
 }
 
-async function describeTable(world: ServeWorld, state: TableState): Promise<SeenTable> {
-  const [kept, record] = await Promise.all([freshOf(world, state), recordOf(world, state)]);
+async function describeTable(deps: ServeDeps, state: TableState): Promise<SeenTable> {
+  const [kept, record] = await Promise.all([freshOf(deps, state), recordOf(deps, state)]);
   // a rebuild leaves the token as it was, so that a kept manifest may be the one before
   const isOld = kept !== null && (record?.publishedAt ?? 0) > new Date(kept.published_at);
-  if (isOld) world.manifests.forget(state.id);
-  const fresh = isOld ? await freshOf(world, state) : kept;
-  const manifest = fresh ?? (await world.manifests.published(state.id));
+  if (isOld) deps.manifests.forget(state.id);
+  const fresh = isOld ? await freshOf(deps, state) : kept;
+  const manifest = fresh ?? (await deps.manifests.published(state.id));
   const now = stateOf(fresh !== null, record);
   const status: TableStatus = {
     id: state.id,
@@ -144,21 +146,21 @@ async function describeTable(world: ServeWorld, state: TableState): Promise<Seen
   return { kind: 'table', status, manifest, record };
 }
 
-function freshOf(world: ServeWorld, state: TableState): Promise<Manifest | null> {
-  const profile = world.profile();
-  return profile === null ? Promise.resolve(null) : world.manifests.fresh(state, profile);
+function freshOf(deps: ServeDeps, state: TableState): Promise<Manifest | null> {
+  const profile = deps.profile();
+  return profile === null ? Promise.resolve(null) : deps.manifests.fresh(state, profile);
 }
 
 /** The state database may be down: what is published is told without it. */
-async function recordOf(world: ServeWorld, state: TableState): Promise<TableRecord | null> {
-  return (await world.records?.get(asResourceId(state.id)).catch(() => null)) ?? null;
+async function recordOf(deps: ServeDeps, state: TableState): Promise<PublicationRecord | null> {
+  return (await deps.publications?.get(asResourceId(state.id)).catch(() => null)) ?? null;
 }
 
-function stateOf(fresh: boolean, record: TableRecord | null): TableStatus['state'] {
-  if (record?.life === 'building' && record.held) return 'building';
+function stateOf(fresh: boolean, record: PublicationRecord | null): TableStatus['state'] {
+  if (record?.state === 'building' && record.leased) return 'building';
   if (fresh) return 'fresh';
-  if (record === null || record.life === 'absent' || record.life === 'gone') return 'absent';
-  return record.life === 'failing' ? 'failed' : 'pending';
+  if (record === null || record.state === 'absent' || record.state === 'gone') return 'absent';
+  return record.state === 'failing' ? 'failed' : 'pending';
 }
 
 function wholeNumber(text: string | string[] | undefined, missing: number, most: number): number {

@@ -3,18 +3,18 @@
  * answer, and says what the log says, without the table's name and the query.
  */
 import type { Context, Next } from 'koa';
-import { dumpNameOf, readTarget } from './dump-url.ts';
-import type { ServeWorld } from './context.ts';
+import { dumpNameFrom, parseRequestTarget } from './dump-url.ts';
+import type { ServeDeps } from './context.ts';
 
 const route = '/datastore/dump/{id}';
 
 export async function traceDump(
-  { traces, config }: Pick<ServeWorld, 'traces' | 'config'>,
+  { traces, config }: Pick<ServeDeps, 'traces' | 'config'>,
   ctx: Context,
   next: Next,
 ): Promise<void> {
-  const { path } = readTarget(ctx.req.url ?? '/');
-  if (dumpNameOf(path, config.CKAN__LOCALE_DEFAULT) === null) return next();
+  const { path } = parseRequestTarget(ctx.req.url ?? '/');
+  if (dumpNameFrom(path, config.CKAN__LOCALE_DEFAULT) === null) return next();
   const asked = { 'http.request.method': ctx.method, 'http.route': route };
   const parent = { traceparent: ctx.get('traceparent'), tracestate: ctx.get('tracestate') };
   const answering = async (): Promise<void> => {

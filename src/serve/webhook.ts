@@ -5,16 +5,16 @@
 import type { IncomingMessage } from 'node:http';
 import type { Context } from 'koa';
 import { answerProblem } from './problem.ts';
-import type { ServeWorld } from './context.ts';
+import type { ServeDeps } from './context.ts';
 
 const bodyLimitBytes = 1024 * 1024;
 const deadlineMilliseconds = 10_000;
 
-export async function answerNotice(world: ServeWorld, ctx: Context): Promise<void> {
-  if (world.takeNotice === null) return answerProblem(ctx, 404, 'Notices are not accepted here');
+export async function answerWebhook(deps: ServeDeps, ctx: Context): Promise<void> {
+  if (deps.receiveWebhook === null) return answerProblem(ctx, 404, 'Notices are not accepted here');
   const body = await readBody(ctx.req);
   if (body.kind === 'too large') {
-    world.metrics.notices.inc({ outcome: 'too_large' });
+    deps.metrics.notices.inc({ outcome: 'too_large' });
     ctx.set('Connection', 'close');
     return answerProblem(ctx, 413, `A notice has at most ${bodyLimitBytes} bytes`);
   }
@@ -22,12 +22,12 @@ export async function answerNotice(world: ServeWorld, ctx: Context): Promise<voi
     ctx.set('Connection', 'close');
     return answerProblem(ctx, 408, 'The notice did not arrive in time');
   }
-  const verdict = await world.takeNotice(ctx.headers, body.bytes);
+  const verdict = await deps.receiveWebhook(ctx.headers, body.bytes);
   if (verdict.kind === 'refused') {
-    world.metrics.notices.inc({ outcome: verdict.status === 401 ? 'refused' : 'invalid' });
+    deps.metrics.notices.inc({ outcome: verdict.status === 401 ? 'refused' : 'invalid' });
     return answerProblem(ctx, verdict.status, verdict.reason);
   }
-  world.metrics.notices.inc({ outcome: 'queued' });
+  deps.metrics.notices.inc({ outcome: 'queued' });
   ctx.status = 202;
   ctx.body = { queued: verdict.tables };
 }

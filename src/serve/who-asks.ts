@@ -2,11 +2,11 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Context } from 'koa';
-import { callerOf, type Caller } from './caller.ts';
-import type { ServeWorld } from './context.ts';
+import { callerFromHeaders, type Caller } from './caller.ts';
+import type { ServeDeps } from './context.ts';
 
-export function whoAsks({ config }: Pick<ServeWorld, 'config'>, headers: IncomingHttpHeaders): Caller {
-  return callerOf(headers, {
+export function callerFrom({ config }: Pick<ServeDeps, 'config'>, headers: IncomingHttpHeaders): Caller {
+  return callerFromHeaders(headers, {
     tokenHeader: config.CKAN__APITOKEN_HEADER_NAME,
     sessionCookies: config.DUMPER_SESSION_COOKIES,
     // The same on every replica, so that they can share decisions.
@@ -15,7 +15,7 @@ export function whoAsks({ config }: Pick<ServeWorld, 'config'>, headers: Incomin
 }
 
 /** `Authorization: Bearer <DUMPER_ADMIN_TOKEN>`. */
-export function isAdmin({ config }: Pick<ServeWorld, 'config'>, ctx: Context): boolean {
+export function isAdmin({ config }: Pick<ServeDeps, 'config'>, ctx: Context): boolean {
   const [, given] = /^Bearer\s+(\S+)\s*$/i.exec(ctx.get('Authorization')) ?? [];
   return isAdminToken(config.DUMPER_ADMIN_TOKEN, given);
 }

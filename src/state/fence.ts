@@ -15,9 +15,9 @@ import type pg from 'pg';
 import { DumperError } from '../errors.ts';
 import { inTransaction } from '../postgres/pool.ts';
 import type { ResourceId } from '../postgres/table.ts';
-import { lifeAfter } from './publication-state.ts';
+import { statesAfter } from './publication-state.ts';
 
-export type Switched<Value> =
+export type SwitchResult<Value> =
   { readonly kind: 'done'; readonly value: Value } | { readonly kind: 'superseded' };
 
 export interface Fence {
@@ -31,7 +31,7 @@ export interface Fence {
     id: ResourceId,
     generation: number,
     action: () => Promise<Value>,
-  ): Promise<Switched<Value>>;
+  ): Promise<SwitchResult<Value>>;
   /** Say how far the publication is; travels with the next heartbeat. */
   progress(id: ResourceId, rows: number): void;
   /** Let go, whatever the outcome; others may take it at once. */
@@ -42,7 +42,7 @@ export interface Fence {
 export interface FenceOptions {
   readonly holder: string;
   readonly leaseSeconds: number;
-  readonly onBeatError: (error: Error) => void;
+  readonly onHeartbeatError: (error: Error) => void;
 }
 
 /** Longest wait for another's switch, and how long a frozen machine may hold the row. */
@@ -62,7 +62,7 @@ const take = `INSERT INTO dumper.publication AS p
 
 export function createFence(pool: pg.Pool, options: FenceOptions): Fence {
   const held = new Map<ResourceId, number>();
-  const heart = createHeart(() => beat(pool, options, held), options);
+  const heart = createHeartbeat(() => beat(pool, options, held), options);
   return {
     take: async (id, published) => {
       const generation = await takeFence(pool, id, published, options);
@@ -94,7 +94,7 @@ async function takeFence(
   published: number,
   options: FenceOptions,
 ): Promise<number> {
-  const values = [id, published, options.holder, JSON.stringify(lifeAfter('begun')), options.leaseSeconds];
+  const values = [id, published, options.holder, JSON.stringify(statesAfter('begun')), options.leaseSeconds];
   const row = await inTransaction(pool, async (client) => {
     await client.query(`SET LOCAL lock_timeout = ${lockMilliseconds}`);
     const { rows } = await client.query<{ generation: string }>(take, values);
@@ -114,8 +114,8 @@ async function switchUnderFence<Value>(
   id: ResourceId,
   generation: number,
   action: () => Promise<Value>,
-): Promise<Switched<Value>> {
-  return inTransaction(pool, async (client): Promise<Switched<Value>> => {
+): Promise<SwitchResult<Value>> {
+  return inTransaction(pool, async (client): Promise<SwitchResult<Value>> => {
     await client.query(switchLimits);
     const { rows } = await client.query<{ generation: string }>(
       'SELECT generation FROM dumper.publication WHERE id = $1 FOR UPDATE',
@@ -151,9 +151,9 @@ async function beat(
 }
 
 /** Beats while something is held, several times a lease; one beat at a time. */
-export function createHeart(
+export function createHeartbeat(
   once: () => Promise<void>,
-  options: Pick<FenceOptions, 'leaseSeconds' | 'onBeatError'>,
+  options: Pick<FenceOptions, 'leaseSeconds' | 'onHeartbeatError'>,
 ): { start(): void; stop(): void } {
   let timer: NodeJS.Timeout | undefined;
   let beating = false;
@@ -161,7 +161,7 @@ export function createHeart(
     if (beating) return;
     beating = true;
     once()
-      .catch(options.onBeatError)
+      .catch(options.onHeartbeatError)
       .finally(() => {
         beating = false;
       });

@@ -11,13 +11,13 @@ import { createHash } from 'node:crypto';
 import type pg from 'pg';
 
 /** When a process declared its settings, by the database's clock, to the microsecond. */
-export type Declared = string;
+export type AcquiredAt = string;
 
-export interface Precedence {
+export interface SettingsLeader {
   /** Ours from now on, whoever had it. */
-  declare(fingerprint: string): Promise<Declared>;
+  acquire(fingerprint: string): Promise<AcquiredAt>;
   /** Still ours, or ours because nobody keeps it or who does declared earlier? Keeps it alive if so. */
-  keep(fingerprint: string, declared: Declared): Promise<boolean>;
+  renew(fingerprint: string, declared: AcquiredAt): Promise<boolean>;
 }
 
 const row = 'settings in force';
@@ -33,13 +33,13 @@ const keep = `UPDATE dumper.turn SET holder = $2, beat_at = clock_timestamp(),
     AND (holder = $2 OR occasion < $4::timestamptz OR beat_at < clock_timestamp() - make_interval(secs => $3))`;
 
 /** `silentSeconds`: a holder that has not kept it for this long has lost it. */
-export function createPrecedence(pool: pg.Pool, silentSeconds: number): Precedence {
+export function createSettingsLeader(pool: pg.Pool, silentSeconds: number): SettingsLeader {
   return {
-    declare: async (fingerprint) => {
+    acquire: async (fingerprint) => {
       const { rows } = await pool.query<{ occasion: string }>(declare, [row, digest(fingerprint)]);
       return rows[0]?.occasion ?? '';
     },
-    keep: async (fingerprint, declared) => {
+    renew: async (fingerprint, declared) => {
       const { rowCount } = await pool.query(keep, [row, digest(fingerprint), silentSeconds, declared]);
       return rowCount === 1;
     },

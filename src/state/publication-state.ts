@@ -12,8 +12,8 @@
  * that is lost or late makes nothing wrong (promise P5).
  */
 
-export const lives = ['absent', 'pending', 'building', 'published', 'failing', 'gone'] as const;
-export type Life = (typeof lives)[number];
+export const publicationStates = ['absent', 'pending', 'building', 'published', 'failing', 'gone'] as const;
+export type PublicationState = (typeof publicationStates)[number];
 
 /**
  * `noticed`: someone said look; `begun`: a worker took the fence; `switched`: its manifest is published; `confirmed`:
@@ -21,7 +21,7 @@ export type Life = (typeof lives)[number];
  * attempt failed; `dropped`: the table is not there and its blobs are withdrawn; `missed`: the manifest is not in the
  * blob store any more.
  */
-export const lifeEvents = [
+export const publicationEvents = [
   'noticed',
   'begun',
   'switched',
@@ -31,9 +31,11 @@ export const lifeEvents = [
   'dropped',
   'missed',
 ] as const;
-export type LifeEvent = (typeof lifeEvents)[number];
+export type PublicationEvent = (typeof publicationEvents)[number];
 
-export const nextLife: Readonly<Record<Life, Readonly<Record<LifeEvent, Life>>>> = {
+export const transitions: Readonly<
+  Record<PublicationState, Readonly<Record<PublicationEvent, PublicationState>>>
+> = {
   absent: {
     noticed: 'pending',
     begun: 'building',
@@ -97,6 +99,9 @@ export const nextLife: Readonly<Record<Life, Readonly<Record<LifeEvent, Life>>>>
 };
 
 /** One event's column of the table, for the state database to look its own rows up in. */
-export function lifeAfter(event: LifeEvent): Readonly<Record<Life, Life>> {
-  return Object.fromEntries(lives.map((life) => [life, nextLife[life][event]])) as Record<Life, Life>;
+export function statesAfter(event: PublicationEvent): Readonly<Record<PublicationState, PublicationState>> {
+  return Object.fromEntries(publicationStates.map((life) => [life, transitions[life][event]])) as Record<
+    PublicationState,
+    PublicationState
+  >;
 }

@@ -18,7 +18,7 @@ const wait = (quiet: string, factor: string, isRetry: string): string => `CASE
  * In the order of ids, so that batches of several processes wait for one another and never each for the other. Without
  * $7 a change that is waiting already is not heard of anew: its quiet time goes on.
  */
-export const noticed = `INSERT INTO dumper.publication AS p (id, life, noticed_at, asked_since, stale_since, rebuild_at, table_bytes)
+export const recordChanges = `INSERT INTO dumper.publication AS p (id, life, noticed_at, asked_since, stale_since, rebuild_at, table_bytes)
   SELECT heard.id, $3::jsonb ->> 'absent', clock_timestamp(), clock_timestamp(), clock_timestamp(),
     CASE WHEN $4::boolean THEN clock_timestamp() END, heard.bytes
   FROM unnest($1::text[], $2::bigint[]) AS heard(id, bytes) ORDER BY heard.id
@@ -30,7 +30,7 @@ export const noticed = `INSERT INTO dumper.publication AS p (id, life, noticed_a
     table_bytes = coalesce(excluded.table_bytes, p.table_bytes)
   RETURNING id, coalesce(table_bytes, 0) AS bytes, ${wait('$5::float8', '$6::float8', 'false')}`;
 
-export const due = `SELECT id, coalesce(table_bytes, 0) AS bytes, ${rebuildWanted} AS rebuild,
+export const nextRun = `SELECT id, coalesce(table_bytes, 0) AS bytes, ${rebuildWanted} AS rebuild,
   coalesce(extract(epoch FROM clock_timestamp() - stale_since), 0)::float8 AS stale,
   ${wait('$2::float8', '$3::float8', '$4::boolean')} FROM dumper.publication p WHERE id = $1`;
 
@@ -44,20 +44,20 @@ const facts = `INSERT INTO dumper.publication AS p (id, life, revision, token, t
     variants = excluded.variants, public = excluded.public`;
 
 /** An older success ends neither the failures since, nor their back-off, nor what is known to be stale. */
-export const found = `${facts}, switched_at = coalesce(p.switched_at, excluded.switched_at)`;
+export const recordDiscovered = `${facts}, switched_at = coalesce(p.switched_at, excluded.switched_at)`;
 
-export const learned = `${facts},
+export const recordPublished = `${facts},
     attempts = 0, last_error = NULL, last_error_at = NULL,
     stale_since = CASE WHEN p.noticed_at > p.began_at THEN p.noticed_at END,
     switched_at = CASE WHEN $13::boolean THEN clock_timestamp() ELSE coalesce(p.switched_at, excluded.switched_at) END`;
 
-export const broke = `INSERT INTO dumper.publication AS p (id, life, attempts, last_error, last_error_at)
+export const recordFailure = `INSERT INTO dumper.publication AS p (id, life, attempts, last_error, last_error_at)
   VALUES ($1, $2::jsonb ->> 'absent', 1, $3, clock_timestamp())
   ON CONFLICT (id) DO UPDATE SET life = $2::jsonb ->> p.life, attempts = p.attempts + 1, last_error = $3,
     last_error_at = clock_timestamp()`;
 
 /** A manifest that is missing does not end the failures of the table ($3: it is the table that is gone). */
-export const lost = `UPDATE dumper.publication p SET life = $2::jsonb ->> p.life, revision = NULL, token = NULL, tier = NULL,
+export const recordRemoved = `UPDATE dumper.publication p SET life = $2::jsonb ->> p.life, revision = NULL, token = NULL, tier = NULL,
     rows = NULL, blob_bytes = NULL, published_at = NULL, listed = NULL, rebuild_at = NULL, stale_since = NULL,
     attempts = CASE WHEN $3::boolean THEN 0 ELSE p.attempts END,
     last_error = CASE WHEN $3::boolean THEN NULL ELSE p.last_error END,

@@ -5,19 +5,27 @@
 import type pg from 'pg';
 import type { Tier } from '../postgres/revision.ts';
 import { asResourceId, type ResourceId } from '../postgres/table.ts';
-import { lifeAfter, type Life, type LifeEvent } from './publication-state.ts';
+import { statesAfter, type PublicationState, type PublicationEvent } from './publication-state.ts';
 import type { Manifest } from '../manifest.ts';
-import { broke, due, found, learned, lost, noticed, recordColumns } from './publications.sql.ts';
+import {
+  recordFailure,
+  nextRun,
+  recordDiscovered,
+  recordPublished,
+  recordRemoved,
+  recordChanges,
+  recordColumns,
+} from './publications.sql.ts';
 
-export interface TableRecord {
+export interface PublicationRecord {
   readonly id: ResourceId;
-  readonly life: Life;
+  readonly state: PublicationState;
   readonly generation: number;
   /** Someone is publishing it now and has shown a heartbeat within the lease. */
-  readonly held: boolean;
+  readonly leased: boolean;
   readonly beganAt: Date | null;
   readonly rowsDone: number;
-  readonly noticedAt: Date | null;
+  readonly changedAt: Date | null;
   /** The first word of a change that no publication has answered yet. */
   readonly staleSince: Date | null;
   /** Failures since the last success. */
@@ -40,7 +48,7 @@ export interface TableRecord {
   readonly public: boolean | null;
 }
 
-export interface Notice {
+export interface TableChange {
   readonly id: ResourceId;
   /** The table's size, where it is known. */
   readonly bytes?: number;
@@ -51,38 +59,38 @@ export interface Notice {
 }
 
 /** How long a table's job waits, in seconds, and which slots it belongs to. */
-export interface Appointment {
+export interface JobRequest {
   readonly id: ResourceId;
-  readonly waitSeconds: number;
+  readonly delaySeconds: number;
   readonly tableBytes: number;
 }
 
-export interface Due extends Appointment {
+export interface NextRun extends JobRequest {
   readonly rebuild: boolean;
   /** For how long a change has been known that no publication has answered. */
   readonly staleSeconds: number;
 }
 
-export interface Pace {
+export interface JobTiming {
   readonly quietSeconds: number;
   /** A table that never rests is published once in this many of its own build times. */
   readonly hotTableFactor: number;
 }
 
-export interface Records {
+export interface Publications {
   /** Someone said look. A table that was spoken of in several ways has as many appointments. */
-  noticed(notices: readonly Notice[], pace: Pace): Promise<Appointment[]>;
+  recordChanges(notices: readonly TableChange[], pace: JobTiming): Promise<JobRequest[]>;
   /** When a job of this table may begin, and whether it is to publish whatever the token says. */
-  due(id: ResourceId, pace: Pace, isRetry: boolean): Promise<Due>;
+  nextRun(id: ResourceId, pace: JobTiming, isRetry: boolean): Promise<NextRun>;
   /** The manifest as it is now: published by us, or the table as it is. */
-  learned(id: ResourceId, event: 'switched' | 'confirmed', manifest: Manifest): Promise<void>;
+  recordPublished(id: ResourceId, event: 'switched' | 'confirmed', manifest: Manifest): Promise<void>;
   /** A manifest that the listing of the blob store showed, with its entry there: perhaps of long ago. */
-  found(id: ResourceId, manifest: Manifest, listed: string): Promise<void>;
-  broke(id: ResourceId, reason: string): Promise<void>;
+  recordDiscovered(id: ResourceId, manifest: Manifest, listed: string): Promise<void>;
+  recordFailure(id: ResourceId, reason: string): Promise<void>;
   /** The table is not there any more, or its manifest is not. */
-  lost(ids: readonly ResourceId[], event: 'dropped' | 'missed'): Promise<void>;
-  get(id: ResourceId): Promise<TableRecord | null>;
-  all(): Promise<Map<ResourceId, TableRecord>>;
+  recordRemoved(ids: readonly ResourceId[], event: 'dropped' | 'missed'): Promise<void>;
+  get(id: ResourceId): Promise<PublicationRecord | null>;
+  all(): Promise<Map<ResourceId, PublicationRecord>>;
 }
 
 interface AppointmentRow {
@@ -93,39 +101,45 @@ interface AppointmentRow {
 
 type DueRow = AppointmentRow & { rebuild: boolean; stale: number };
 
-export function createRecords(pool: pg.Pool): Records {
-  const column = (event: LifeEvent): string => JSON.stringify(lifeAfter(event));
+export function createPublications(pool: pg.Pool): Publications {
+  const column = (event: PublicationEvent): string => JSON.stringify(statesAfter(event));
   return {
-    noticed: async (notices, { quietSeconds, hotTableFactor }) => {
-      const said = ({ rebuild, fromReader }: Notice): string => `${rebuild === true}/${fromReader === true}`;
-      const appointments: Appointment[] = [];
+    recordChanges: async (notices, { quietSeconds, hotTableFactor }) => {
+      const said = ({ rebuild, fromReader }: TableChange): string =>
+        `${rebuild === true}/${fromReader === true}`;
+      const appointments: JobRequest[] = [];
       for (const alike of Map.groupBy(notices, said).values()) {
         const { rebuild = false, fromReader = false } = alike[0] ?? {};
         const sizes = new Map(alike.map(({ id, bytes }) => [id, bytes ?? null]));
         const tables = [[...sizes.keys()], [...sizes.values()], column('noticed')];
         const how = [rebuild, quietSeconds, hotTableFactor, !fromReader];
-        const { rows } = await pool.query<AppointmentRow>(noticed, [...tables, ...how]);
+        const { rows } = await pool.query<AppointmentRow>(recordChanges, [...tables, ...how]);
         appointments.push(...rows.map(appointment));
       }
       return appointments;
     },
-    due: async (id, pace, isRetry) => {
-      const { rows } = await pool.query<DueRow>(due, [id, pace.quietSeconds, pace.hotTableFactor, isRetry]);
+    nextRun: async (id, pace, isRetry) => {
+      const { rows } = await pool.query<DueRow>(nextRun, [
+        id,
+        pace.quietSeconds,
+        pace.hotTableFactor,
+        isRetry,
+      ]);
       const row = rows[0] ?? { id, bytes: '0', wait: 0, rebuild: false, stale: 0 };
       return { ...appointment(row), rebuild: row.rebuild, staleSeconds: row.stale };
     },
-    learned: async (id, event, manifest) => {
+    recordPublished: async (id, event, manifest) => {
       const values = [id, column(event), ...factsOf(manifest, null), event === 'switched'];
-      await pool.query(learned, values);
+      await pool.query(recordPublished, values);
     },
-    found: async (id, manifest, listed) => {
-      await pool.query(found, [id, column('found'), ...factsOf(manifest, listed)]);
+    recordDiscovered: async (id, manifest, listed) => {
+      await pool.query(recordDiscovered, [id, column('found'), ...factsOf(manifest, listed)]);
     },
-    broke: async (id, reason) => {
-      await pool.query(broke, [id, column('broke'), reason]);
+    recordFailure: async (id, reason) => {
+      await pool.query(recordFailure, [id, column('broke'), reason]);
     },
-    lost: async (ids, event) => {
-      await pool.query(lost, [ids, column(event), event === 'dropped']);
+    recordRemoved: async (ids, event) => {
+      await pool.query(recordRemoved, [ids, column(event), event === 'dropped']);
     },
     get: async (id) => {
       const { rows } = await pool.query<RecordRow>(
@@ -148,13 +162,13 @@ function factsOf(manifest: Manifest, listed: string | null): unknown[] {
   return [...facts, Object.keys(manifest.blobs).sort().join(','), manifest.public];
 }
 
-function appointment(row: AppointmentRow): Appointment {
-  return { id: asResourceId(row.id), waitSeconds: row.wait, tableBytes: Number(row.bytes) };
+function appointment(row: AppointmentRow): JobRequest {
+  return { id: asResourceId(row.id), delaySeconds: row.wait, tableBytes: Number(row.bytes) };
 }
 
 interface RecordRow {
   id: string;
-  life: Life;
+  life: PublicationState;
   generation: string;
   held: boolean;
   began_at: Date | null;
@@ -177,16 +191,16 @@ interface RecordRow {
   public: boolean | null;
 }
 
-function record(row: RecordRow): TableRecord {
+function record(row: RecordRow): PublicationRecord {
   const number = (text: string | null): number | null => (text === null ? null : Number(text));
   return {
     id: asResourceId(row.id),
-    life: row.life,
+    state: row.life,
     generation: Number(row.generation),
-    held: row.held,
+    leased: row.held,
     beganAt: row.began_at,
     rowsDone: Number(row.rows_done),
-    noticedAt: row.noticed_at,
+    changedAt: row.noticed_at,
     staleSince: row.stale_since,
     attempts: row.attempts,
     lastError: row.last_error,

@@ -3,9 +3,9 @@
  * A replica that dies in its turn loses it with its heartbeat.
  */
 import type pg from 'pg';
-import { createHeart, type FenceOptions } from './fence.ts';
+import { createHeartbeat, type FenceOptions } from './fence.ts';
 
-export interface Turns {
+export interface ScheduleLocks {
   /** Run `work` if this occasion is still free and no earlier one is under way; false: not our turn. */
   run(name: string, occasion: Date, work: () => Promise<void>): Promise<boolean>;
   /** When a turn of this name last ended, or null. */
@@ -18,18 +18,18 @@ const claim = `INSERT INTO dumper.turn AS t (name, occasion, holder, beat_at)
   WHERE t.occasion < $2 AND (t.holder IS NULL OR t.beat_at < clock_timestamp() - make_interval(secs => $4))
   RETURNING name`;
 
-export function createTurns(pool: pg.Pool, options: FenceOptions): Turns {
+export function createScheduleLocks(pool: pg.Pool, options: FenceOptions): ScheduleLocks {
   return {
     run: async (name, occasion, work) => {
       const { rowCount } = await pool.query(claim, [name, occasion, options.holder, options.leaseSeconds]);
       if (rowCount === 0) return false;
-      const heart = createHeart(() => beat(pool, name, options.holder), options);
+      const heart = createHeartbeat(() => beat(pool, name, options.holder), options);
       heart.start();
       try {
         await work();
       } finally {
         heart.stop();
-        await end(pool, name, options.holder).catch(options.onBeatError);
+        await end(pool, name, options.holder).catch(options.onHeartbeatError);
       }
       return true;
     },

@@ -7,17 +7,17 @@
  */
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
-import { createPool, asking } from '../postgres/pool.ts';
+import { createPool, mapPostgresErrors } from '../postgres/pool.ts';
 import { createFence, type Fence } from './fence.ts';
-import { createRecords, type Records } from './publications.ts';
+import { createPublications, type Publications } from './publications.ts';
 import { migrate } from './migrations.ts';
-import { createTurns, type Turns } from './schedule-lock.ts';
+import { createScheduleLocks, type ScheduleLocks } from './schedule-lock.ts';
 
 export interface State {
   readonly pool: pg.Pool;
   readonly fence: Fence;
-  readonly records: Records;
-  readonly turns: Turns;
+  readonly publications: Publications;
+  readonly scheduleLocks: ScheduleLocks;
   /** Let go of every lease and close all connections. */
   close(): Promise<void>;
 }
@@ -42,19 +42,19 @@ export async function openState(options: StateOptions): Promise<State> {
     onIdleError: options.onIdleError,
   });
   try {
-    await asking('STATE_UNAVAILABLE', () => migrate(pool));
+    await mapPostgresErrors('STATE_UNAVAILABLE', () => migrate(pool));
   } catch (error) {
     await pool.end();
     throw error;
   }
   const leaseSeconds = options.leaseSeconds ?? 15;
   const holder = randomUUID();
-  const fence = createFence(pool, { holder, leaseSeconds, onBeatError: options.onIdleError });
+  const fence = createFence(pool, { holder, leaseSeconds, onHeartbeatError: options.onIdleError });
   return {
     pool,
     fence,
-    records: createRecords(pool),
-    turns: createTurns(pool, { holder, leaseSeconds, onBeatError: options.onIdleError }),
+    publications: createPublications(pool),
+    scheduleLocks: createScheduleLocks(pool, { holder, leaseSeconds, onHeartbeatError: options.onIdleError }),
     close: async () => {
       await fence.releaseAll().catch(options.onIdleError);
       await pool.end();

@@ -1,7 +1,7 @@
 /** P6, P18, P23: how S3's answers are understood: switches, wrong credentials, signed URLs, the size of parts. */
 import { expect, test } from 'vitest';
 import type { BlobStore } from '../../src/blob-store/blob-store.ts';
-import { tryConditions } from '../../src/blob-store/conditions.ts';
+import { probeConditionalWrites } from '../../src/blob-store/conditions.ts';
 import { openBlobStore } from '../../src/blob-store/open.ts';
 import { partBytesFor } from '../../src/blob-store/s3-upload.ts';
 import { eventually } from '../world/eventually.ts';
@@ -35,7 +35,7 @@ test('a store without conditional writes is compared first, then written', async
 });
 
 test('what a store makes of the conditions of writes is found out by trying', async () => {
-  expect(await tryConditions(s3.store)).toBe('hold');
+  expect(await probeConditionalWrites(s3.store)).toBe('hold');
   const heedless: BlobStore = {
     ...s3.store,
     replaceSmall: async (key, body, contentType) => {
@@ -43,9 +43,9 @@ test('what a store makes of the conditions of writes is found out by trying', as
       return s3.store.replaceSmall(key, body, contentType, there?.version ?? null);
     },
   };
-  expect(await tryConditions(heedless)).toBe('ignored');
+  expect(await probeConditionalWrites(heedless)).toBe('ignored');
   s3.double.rule = (method) => (method === 'GET' ? 'change-etag' : null);
-  await expect(tryConditions(s3.store)).rejects.toMatchObject({
+  await expect(probeConditionalWrites(s3.store)).rejects.toMatchObject({
     code: 'BLOB_STORE_UNAVAILABLE',
     message: expect.stringMatching(/condition .* refused: If-Match.*another/),
   });

@@ -1,6 +1,6 @@
 /** P4, P5, P8, P15: whatever happens to tables, records, manifests and notices, published ends as the table is. */
 import { afterEach, expect, test } from 'vitest';
-import { signNotice, type NoticeRequest } from '../../src/change/webhook.ts';
+import { signWebhook, type WebhookRequest } from '../../src/change/webhook.ts';
 import { manifestKey } from '../../src/manifest.ts';
 import { asResourceId } from '../../src/postgres/table.ts';
 import { eventually } from '../world/eventually.ts';
@@ -17,9 +17,9 @@ const fresh = (...ids: string[]): Promise<unknown> =>
     (await Promise.all(ids.map((id) => world.isFresh(asResourceId(id))))).every(Boolean),
   );
 
-function request(body: unknown, secret = 'a secret of the tests'): NoticeRequest {
+function request(body: unknown, secret = 'a secret of the tests'): WebhookRequest {
   const bytes = Buffer.from(JSON.stringify(body));
-  const headers = signNotice(bytes, secret, new Date());
+  const headers = signWebhook(bytes, secret, new Date());
   return { body: bytes, timestamp: headers['X-Dumper-Timestamp'], signature: headers['X-Dumper-Signature'] };
 }
 
@@ -41,7 +41,7 @@ test('at start everything is published; a change, a new table and a dropped one 
   await eventually('b is withdrawn', async () => (await world.manifest(asResourceId('b'))) === null);
   await eventually(
     'b is gone',
-    async () => (await world.state.records.get(asResourceId('b')))?.life === 'gone',
+    async () => (await world.state.publications.get(asResourceId('b')))?.state === 'gone',
   );
   expect(await change.sweep()).toMatchObject({ changed: 0, missing: 0, gone: 0, attached: 0 });
 });
@@ -52,7 +52,7 @@ test('P5: records lost, or manifests lost: all of it is learned again, and nothi
   await world.createTable('b');
   await (await world.start()).sweep();
   await fresh('a', 'b');
-  await eventually('at rest', async () => (await world.state.records.get(id))?.life === 'published');
+  await eventually('at rest', async () => (await world.state.publications.get(id))?.state === 'published');
   const generation = (await world.manifest(id))?.generation ?? 0;
   await world.state.pool.query('TRUNCATE dumper.publication');
   const again = await world.start({}, false);
@@ -67,14 +67,14 @@ test('P5: records lost, or manifests lost: all of it is learned again, and nothi
 test('readers who ask for a stale dump again and again do not put its publication off', async () => {
   world = await actWorld({ journal: true });
   const id = await world.createTable('a');
-  const heard = async (): Promise<Date | null> => (await world.state.records.get(id))?.noticedAt ?? null;
+  const heard = async (): Promise<Date | null> => (await world.state.publications.get(id))?.changedAt ?? null;
   const change = await world.start({}, false);
-  await change.stale(id);
+  await change.enqueueStale(id);
   const first = await heard();
   expect(first).not.toBeNull();
-  await change.stale(id);
+  await change.enqueueStale(id);
   expect(await heard()).toEqual(first);
-  await change.look([id]);
+  await change.enqueueByName([id]);
   expect(await heard()).not.toEqual(first);
 });
 
@@ -83,11 +83,13 @@ test('a manifest that lacks a format asked for is looked at again', async () => 
   const id = await world.createTable('a');
   const change = await world.start();
   await fresh('a');
-  await eventually('recorded', async () => (await world.state.records.get(id))?.variants);
+  await eventually('recorded', async () => (await world.state.publications.get(id))?.variants);
   expect(await change.sweep()).toMatchObject({ changed: 0 });
   await world.state.pool.query(`UPDATE dumper.publication SET variants = 'csv,csv+bom'`);
   expect(await change.sweep()).toMatchObject({ changed: 1 });
-  await eventually('learned', async () => (await world.state.records.get(id))?.variants?.includes('json'));
+  await eventually('learned', async () =>
+    (await world.state.publications.get(id))?.variants?.includes('json'),
+  );
 });
 
 test('records restored from long ago cost a look, never a regression', async () => {
@@ -95,7 +97,7 @@ test('records restored from long ago cost a look, never a regression', async () 
   const id = await world.createTable('a');
   const change = await world.start();
   await fresh('a');
-  await eventually('recorded', async () => (await world.state.records.get(id))?.token);
+  await eventually('recorded', async () => (await world.state.publications.get(id))?.token);
   await world.state.pool.query('CREATE TABLE public.backup AS SELECT * FROM dumper.publication');
   for (let turn = 0; turn < 3; turn += 1) {
     await world.write.query(`INSERT INTO a (a) VALUES ('x')`);
@@ -104,7 +106,7 @@ test('records restored from long ago cost a look, never a regression', async () 
   await eventually(
     'at rest',
     async () =>
-      (await world.state.records.get(id))?.life === 'published' && (await change.depth()).active === 0,
+      (await world.state.publications.get(id))?.state === 'published' && (await change.depth()).active === 0,
   );
   const before = await world.manifest(id);
   await world.state.pool.query(
@@ -113,7 +115,7 @@ test('records restored from long ago cost a look, never a regression', async () 
   expect(await change.sweep()).toMatchObject({ changed: 1 });
   await eventually(
     'the record is right again',
-    async () => (await world.state.records.get(id))?.token === before?.token,
+    async () => (await world.state.publications.get(id))?.token === before?.token,
   );
   await world.write.query(`INSERT INTO a (a) VALUES ('x')`);
   await fresh('a');
@@ -141,16 +143,18 @@ test('P15: notices: a signed one queues what exists; forged, replayed and unknow
   await world.createTable('a');
   await world.write.query('CREATE VIEW alias AS SELECT * FROM a');
   const change = await world.start({}, false);
-  expect(await change.notice(request({ resource_id: 'alias' }, 'wrong'))).toMatchObject({ status: 401 });
+  expect(await change.receiveWebhook(request({ resource_id: 'alias' }, 'wrong'))).toMatchObject({
+    status: 401,
+  });
   expect(
-    await change.notice(request([{ resource_id: 'nothing' }, { resource_id: 'pg_class' }])),
+    await change.receiveWebhook(request([{ resource_id: 'nothing' }, { resource_id: 'pg_class' }])),
   ).toMatchObject({ kind: 'accepted' });
   expect(await change.depth()).toEqual({ waiting: 0, active: 0, dead: 0 });
   const good = request({ resource_id: 'alias' });
-  expect(await change.notice(good)).toMatchObject({ kind: 'accepted' });
-  expect(await change.notice(good)).toEqual({ kind: 'replayed' });
+  expect(await change.receiveWebhook(good)).toMatchObject({ kind: 'accepted' });
+  expect(await change.receiveWebhook(good)).toEqual({ kind: 'replayed' });
   expect(await change.depth()).toEqual({ waiting: 1, active: 0, dead: 0 });
-  expect((await world.state.records.get(asResourceId('a')))?.life).toBe('pending');
+  expect((await world.state.publications.get(asResourceId('a')))?.state).toBe('pending');
 });
 
 test('P15: 10,000 notices for one table cost one publication', async () => {
@@ -158,7 +162,7 @@ test('P15: 10,000 notices for one table cost one publication', async () => {
   await world.createTable('a');
   const change = await world.start({ DUMPER_QUIET_SECONDS: '2' }, false);
   const bodies = Array.from({ length: 10_000 }, (_, n) => request({ resource_id: 'a', n }));
-  await Promise.all(bodies.map((body) => change.notice(body)));
+  await Promise.all(bodies.map((body) => change.receiveWebhook(body)));
   await world.start({ DUMPER_QUIET_SECONDS: '2' });
   await fresh('a');
   await eventually(
@@ -179,17 +183,17 @@ test('P8: a failing table shows its reason, backs off, and recovers; others go o
   const change = await world.start();
   await fresh('b');
   const failed = await eventually('the failure is recorded', async () => {
-    const record = await world.state.records.get(id);
+    const record = await world.state.publications.get(id);
     return record?.attempts ? record : null;
   });
   expect(failed).toMatchObject({ life: 'failing', lastError: 'disk on fire' });
   const pace = { quietSeconds: 0, hotTableFactor: 0 };
-  expect((await world.state.records.due(id, pace, false)).waitSeconds).toBeGreaterThan(0);
+  expect((await world.state.publications.nextRun(id, pace, false)).delaySeconds).toBeGreaterThan(0);
   await change.sweep();
   broken = false;
   await fresh('a');
-  await eventually('healed', async () => (await world.state.records.get(id))?.life === 'published');
-  expect(await world.state.records.get(id)).toMatchObject({ attempts: 0, lastError: null });
+  await eventually('healed', async () => (await world.state.publications.get(id))?.state === 'published');
+  expect(await world.state.publications.get(id)).toMatchObject({ attempts: 0, lastError: null });
 });
 
 test('a table that never rests is published at a bounded pace; a rebuild does not wait', async () => {
@@ -197,12 +201,12 @@ test('a table that never rests is published at a bounded pace; a rebuild does no
   const id = await world.createTable('a');
   const change = await world.start({ DUMPER_HOT_TABLE_FACTOR: '600' });
   await fresh('a');
-  await eventually('recorded', async () => (await world.state.records.get(id))?.life === 'published');
+  await eventually('recorded', async () => (await world.state.publications.get(id))?.state === 'published');
   const count = world.attempts.length;
   await world.write.query(`INSERT INTO a (a) VALUES ('x')`);
-  await eventually('pending', async () => (await world.state.records.get(id))?.life === 'pending');
+  await eventually('pending', async () => (await world.state.publications.get(id))?.state === 'pending');
   const pace = { quietSeconds: 0, hotTableFactor: 600 };
-  expect((await world.state.records.due(id, pace, false)).waitSeconds).toBeGreaterThan(30);
+  expect((await world.state.publications.nextRun(id, pace, false)).delaySeconds).toBeGreaterThan(30);
   expect(world.attempts).toHaveLength(count);
   await change.rebuild([id]);
   await fresh('a');
@@ -227,7 +231,7 @@ test('P20: stopping aborts a publication after its grace; another process takes 
   await eventually('begun', () => begun);
   await first.stop(0);
   expect(aborted).toBe(true);
-  expect((await world.state.records.get(id))?.attempts ?? 0).toBe(0);
+  expect((await world.state.publications.get(id))?.attempts ?? 0).toBe(0);
   await (await world.start()).sweep();
   await fresh('a');
 });

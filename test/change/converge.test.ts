@@ -44,7 +44,7 @@ const happenings = {
   recreate: async (id) => {
     await world.write.query(`DROP TABLE IF EXISTS "${id}"; ${create(id)}`);
   },
-  notice: (id) => changes[0]?.look([id]) ?? Promise.resolve(),
+  notice: (id) => changes[0]?.enqueueByName([id]) ?? Promise.resolve(),
   sweep: async () => {
     await changes[1]?.sweep();
   },

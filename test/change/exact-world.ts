@@ -2,7 +2,7 @@
 import { Client } from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, expect } from 'vitest';
 import { installTriggers, removeTriggers } from '../../src/change/journal.ts';
-import { lookUp } from '../../src/postgres/revision.ts';
+import { lookUpTable } from '../../src/postgres/revision.ts';
 import { asResourceId } from '../../src/postgres/table.ts';
 import { freshDatabase, type Database } from '../world/postgres.ts';
 
@@ -52,7 +52,7 @@ export async function createTable({ write }: ExactWorld): Promise<void> {
 }
 
 export async function tokenOf({ read }: ExactWorld): Promise<string> {
-  const found = await lookUp(read, id);
+  const found = await lookUpTable(read, id);
   expect(found?.tier).toBe('exact');
   return found?.token ?? '';
 }

@@ -123,10 +123,10 @@ test('a heartbeat keeps the lease, and says how far the publication is', async (
   const [one, two] = [await open(1), await open(1)];
   await one.fence.take(id, 0);
   one.fence.progress(id, 1234);
-  await eventually('the beat tells', async () => (await two.records.get(id))?.rowsDone === 1234);
+  await eventually('the beat tells', async () => (await two.publications.get(id))?.rowsDone === 1234);
   const { rows } = await one.pool.query(`SELECT beat_at > began_at AS beats FROM dumper.publication`);
   expect(rows).toEqual([{ beats: true }]);
-  expect((await two.records.get(id))?.life).toBe('building');
+  expect((await two.publications.get(id))?.state).toBe('building');
 });
 
 test('each occasion of the schedule is one replica’s, and none overlaps', async () => {
@@ -134,13 +134,13 @@ test('each occasion of the schedule is one replica’s, and none overlaps', asyn
   const at = (second: number): Date => new Date(Date.UTC(2026, 0, 1, 0, 0, second));
   const release = Promise.withResolvers<void>();
   let ran = 0;
-  const slow = one.turns.run('sweep', at(0), async () => {
+  const slow = one.scheduleLocks.run('sweep', at(0), async () => {
     ran += 1;
     await release.promise;
   });
   await eventually('the first runs', () => ran === 1);
   const other = async (second: number): Promise<boolean> =>
-    two.turns.run('sweep', at(second), async () => {
+    two.scheduleLocks.run('sweep', at(second), async () => {
       ran += 1;
     });
   expect(await other(0)).toBe(false);

@@ -2,7 +2,7 @@
 import type { Client } from 'pg';
 import { describe, expect, test } from 'vitest';
 import { attachMissing, installTriggers, journalStatus, removeTriggers } from '../../src/change/journal.ts';
-import { lookUp } from '../../src/postgres/revision.ts';
+import { lookUpTable } from '../../src/postgres/revision.ts';
 import { asResourceId } from '../../src/postgres/table.ts';
 import { asSuperuser, connect, exactWorld, id, tokenOf } from './exact-world.ts';
 
@@ -15,10 +15,10 @@ describe('installing and removing', () => {
       const url = new URL(world.database.readUrl);
       url.username = 'other-reader';
       const other = await connect(url.href);
-      expect((await lookUp(other, id))?.tier).toBe('read-only');
+      expect((await lookUpTable(other, id))?.tier).toBe('read-only');
       await installTriggers(world.write, { readRole: 'other-reader', lockSeconds: 5 });
-      expect((await lookUp(other, id))?.tier).toBe('exact');
-      expect((await lookUp(world.read, id))?.tier).toBe('exact');
+      expect((await lookUpTable(other, id))?.tier).toBe('exact');
+      expect((await lookUpTable(world.read, id))?.tier).toBe('exact');
       await other.end();
     } finally {
       await removeTriggers(world.write, 5);
@@ -31,7 +31,7 @@ describe('installing and removing', () => {
   test('removed and installed again: tokens fall back and return, on the same connection', async () => {
     const before = await tokenOf(world);
     await removeTriggers(world.write, 5);
-    expect((await lookUp(world.read, id))?.tier).toBe('read-only');
+    expect((await lookUpTable(world.read, id))?.tier).toBe('read-only');
     await installTriggers(world.write, { readRole: 'datastore_default', lockSeconds: 5 });
     expect(await tokenOf(world)).not.toBe(before);
   });
@@ -70,7 +70,7 @@ describe('installing and removing', () => {
       return told.splice(0);
     };
     await world.write.query(`CREATE TABLE born (_id serial, a text)`);
-    expect((await lookUp(world.read, 'born'))?.tier).toBe('exact');
+    expect((await lookUpTable(world.read, 'born'))?.tier).toBe('exact');
     expect(await heard()).toContain('born');
     await world.write.query(`COMMENT ON COLUMN born.a IS 'x'`);
     expect(await heard()).toEqual(['born']);

@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 import { Client } from 'pg';
 import { expect, test } from 'vitest';
 import { fold, installTriggers } from '../../src/change/journal.ts';
-import { lookUp, tableState } from '../../src/postgres/revision.ts';
+import { lookUpTable, tableState } from '../../src/postgres/revision.ts';
 import { asResourceId } from '../../src/postgres/table.ts';
 import { recordCount } from '../world/counts.ts';
 import { freshDatabase, startPostgres, type Database, type PostgresServer } from '../world/postgres.ts';
@@ -66,7 +66,7 @@ for (const version of [15, 18] as const) {
     for (let turn = 0; turn < turnsOfAWriter; turn += 1) {
       const table = tables[random(tables.length)] ?? 't0';
       const change = changes[random(changes.length)] ?? changes[0];
-      const before = await lookUp(read, table);
+      const before = await lookUpTable(read, table);
       try {
         await write.query('BEGIN');
         await write.query(change?.(table, nextValue()) ?? '');
@@ -77,7 +77,7 @@ for (const version of [15, 18] as const) {
         if (!/^(40P01|42P01|42703|XX000|23505|55006)$/.test((error as { code: string }).code)) throw error;
         continue;
       }
-      const after = await lookUp(read, table);
+      const after = await lookUpTable(read, table);
       expect(after?.token).not.toBe(before?.token);
       checked += 1;
       if (random(20) === 0) await fold(read);

@@ -2,11 +2,11 @@
 import { expect, test } from 'vitest';
 import {
   createReplayGuard,
-  noticeBytes,
-  noticeTables,
-  readNotice,
-  signNotice,
-  type Notice,
+  webhookMaxBytes,
+  webhookMaxTables,
+  verifyWebhook,
+  signWebhook,
+  type WebhookResult,
 } from '../../src/change/webhook.ts';
 
 const secret = 'a secret';
@@ -14,16 +14,16 @@ const now = new Date('2026-11-21T12:00:00Z');
 const id = '0b7c9a8e-1111-4222-8333-444455556666';
 const other = '0b7c9a8e-1111-4222-8333-777788889999';
 
-function read(body: string | Uint8Array, change: Record<string, unknown> = {}, at = now): Notice {
+function read(body: string | Uint8Array, change: Record<string, unknown> = {}, at = now): WebhookResult {
   const bytes = Buffer.from(body);
-  const headers = signNotice(bytes, secret, now);
+  const headers = signWebhook(bytes, secret, now);
   const request = {
     body: bytes,
     timestamp: headers['X-Dumper-Timestamp'],
     signature: headers['X-Dumper-Signature'],
     ...change,
   };
-  return readNotice(request, secret, at, createReplayGuard());
+  return verifyWebhook(request, secret, at, createReplayGuard());
 }
 
 const accepted: Record<string, [unknown, string[]]> = {
@@ -94,7 +94,7 @@ test.for(Object.entries(malformed))('P15: malformed: %s', ([, body]) => {
   expect(read(body)).toMatchObject({ kind: 'refused', status: 400 });
 });
 
-const good = signNotice(Buffer.from('{}'), secret, now)['X-Dumper-Signature'] ?? '';
+const good = signWebhook(Buffer.from('{}'), secret, now)['X-Dumper-Signature'] ?? '';
 const forged: Record<string, Record<string, unknown>> = {
   'no signature': { signature: undefined },
   'no time': { timestamp: undefined },
@@ -117,7 +117,7 @@ test.for(Object.entries(forged))('P15: forged: %s', ([, change]) => {
 });
 
 test('P15: stale: five minutes either way, no more', () => {
-  const at = (seconds: number): Notice =>
+  const at = (seconds: number): WebhookResult =>
     read(JSON.stringify({ resource_id: id }), {}, new Date(now.getTime() + seconds * 1000));
   expect([at(-301), at(-300), at(300), at(301)].map((notice) => notice.kind)).toEqual([
     'refused',
@@ -128,8 +128,8 @@ test('P15: stale: five minutes either way, no more', () => {
 });
 
 test('P15: oversized: a large body is not even hashed, nor are many tables taken', () => {
-  expect(read(Buffer.alloc(noticeBytes + 1), { signature: undefined })).toMatchObject({ status: 413 });
-  const many = Array.from({ length: noticeTables + 1 }, (_, n) => ({ resource_id: `t${n}` }));
+  expect(read(Buffer.alloc(webhookMaxBytes + 1), { signature: undefined })).toMatchObject({ status: 413 });
+  const many = Array.from({ length: webhookMaxTables + 1 }, (_, n) => ({ resource_id: `t${n}` }));
   expect(read(JSON.stringify(many))).toMatchObject({ status: 413 });
   expect(read(JSON.stringify(many.slice(1)))).toMatchObject({ kind: 'accepted' });
 });

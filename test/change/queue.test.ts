@@ -36,9 +36,9 @@ async function open(options: Partial<QueueOptions> = {}): Promise<Queue> {
   return queue;
 }
 
-const job = (name: string, waitSeconds = 0, tableBytes = 1) => ({
+const job = (name: string, delaySeconds = 0, tableBytes = 1) => ({
   id: asResourceId(name),
-  waitSeconds,
+  delaySeconds,
   tableBytes,
 });
 const done = { kind: 'done' } as const;

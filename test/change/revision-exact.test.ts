@@ -1,7 +1,7 @@
 /** P4, exact tier: every way to change a table changes its token, and nothing else does. */
 import { describe, expect, test } from 'vitest';
 import { fold, installTriggers } from '../../src/change/journal.ts';
-import { allTables, lookUp, tableState } from '../../src/postgres/revision.ts';
+import { allTables, lookUpTable, tableState } from '../../src/postgres/revision.ts';
 import { asSuperuser, exactWorld, id, tokenOf } from './exact-world.ts';
 
 const world = exactWorld();
@@ -104,7 +104,7 @@ describe('P4: a token stays while the table does', () => {
   });
 
   test('look-up, snapshot and sweep read the same token', async () => {
-    const one = await lookUp(world.read, id);
+    const one = await lookUpTable(world.read, id);
     const inside = await tableState(world.read, id);
     const all = await allTables(world.read);
     expect(one).toEqual({ ...inside, byAlias: false });
@@ -115,7 +115,7 @@ describe('P4: a token stays while the table does', () => {
 describe('what a client may ask for', () => {
   test('an alias leads to its table, nothing else to any', async () => {
     await world.write.query(`CREATE VIEW "my alias" AS SELECT * FROM "${id}"`);
-    expect(await lookUp(world.read, 'my alias')).toEqual({
+    expect(await lookUpTable(world.read, 'my alias')).toEqual({
       ...(await tableState(world.read, id)),
       byAlias: true,
     });
@@ -128,7 +128,7 @@ describe('what a client may ask for', () => {
       `"${id}"`,
       "' OR true --",
     ]) {
-      expect(await lookUp(world.read, name), name).toBeNull();
+      expect(await lookUpTable(world.read, name), name).toBeNull();
     }
   });
 
@@ -136,8 +136,8 @@ describe('what a client may ask for', () => {
     const longest = 'n'.repeat(63);
     await world.write.query(`CREATE TABLE "${longest}" (_id serial)`);
     try {
-      expect((await lookUp(world.read, longest))?.id).toBe(longest);
-      expect(await lookUp(world.read, `${longest}n`)).toBeNull();
+      expect((await lookUpTable(world.read, longest))?.id).toBe(longest);
+      expect(await lookUpTable(world.read, `${longest}n`)).toBeNull();
     } finally {
       await world.write.query(`DROP TABLE "${longest}"`);
     }

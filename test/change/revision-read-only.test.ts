@@ -4,9 +4,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ckanProfile } from '../../src/ckan/profile.ts';
 import {
   allTables,
-  createRestMemory,
+  createStabilityTracker,
   freshness,
-  lookUp,
+  lookUpTable,
   revisionToken,
   settledState,
   tableState,
@@ -42,7 +42,7 @@ async function reconnect(): Promise<void> {
   read = await connect(database.readUrl);
 }
 
-const token = async (): Promise<string | undefined> => (await lookUp(read, id))?.token;
+const token = async (): Promise<string | undefined> => (await lookUpTable(read, id))?.token;
 
 beforeAll(async () => {
   server = await startPostgres();
@@ -86,7 +86,7 @@ describe('P4: seen with rights to read alone', () => {
 
   test('every reading of one table says the same', async () => {
     const found = await eventually('at rest', async () => {
-      const first = await lookUp(read, id);
+      const first = await lookUpTable(read, id);
       return (await tableState(read, id))?.token === first?.token ? first : null;
     });
     expect(found).toMatchObject({ tier: 'read-only', byAlias: false });
@@ -97,7 +97,7 @@ describe('P4: seen with rights to read alone', () => {
     const loader = await connect(database.writeUrl);
     await loader.query(`BEGIN; TRUNCATE t; INSERT INTO t (a) VALUES ('x')`);
     await read.query(`SET lock_timeout = '100ms'`);
-    expect((await lookUp(read, id))?.id).toBe(id);
+    expect((await lookUpTable(read, id))?.id).toBe(id);
     expect((await allTables(read)).has(id)).toBe(true);
     await read.query('RESET lock_timeout');
     await loader.query('ROLLBACK');
@@ -111,9 +111,9 @@ describe('P4: seen with rights to read alone', () => {
       ['parent', `INSERT INTO child (a) VALUES ('x')`],
       ['parts', `INSERT INTO part VALUES (1)`],
     ] as const) {
-      const before = (await lookUp(read, name))?.token;
+      const before = (await lookUpTable(read, name))?.token;
       await write.query(change);
-      expect((await lookUp(read, name))?.token, name).not.toBe(before);
+      expect((await lookUpTable(read, name))?.token, name).not.toBe(before);
     }
     await write.query('DROP TABLE parent, child, parts');
   });
@@ -182,12 +182,12 @@ describe('P4: what is called fresh', () => {
   });
 
   test('the memory of rest begins anew with each movement and is lost with its table', () => {
-    const rest = createRestMemory();
-    expect(rest.saw(state('a'), at(0))).toEqual(at(0));
-    expect(rest.saw(state('a'), at(50))).toEqual(at(0));
-    expect(rest.saw(state('b'), at(60))).toEqual(at(60));
+    const rest = createStabilityTracker();
+    expect(rest.observe(state('a'), at(0))).toEqual(at(0));
+    expect(rest.observe(state('a'), at(50))).toEqual(at(0));
+    expect(rest.observe(state('b'), at(60))).toEqual(at(60));
     rest.keepOnly(new Set());
-    expect(rest.saw(state('b'), at(70))).toEqual(at(70));
+    expect(rest.observe(state('b'), at(70))).toEqual(at(70));
   });
 
   test('a snapshot while counters move is labelled with a token that is never read again', () => {

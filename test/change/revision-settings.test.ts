@@ -8,7 +8,7 @@ import { createFormatter } from '../../src/dump/format/formatter.ts';
 import { scanSettings, wholeTable } from '../../src/dump/selection.ts';
 import { installTriggers, removeTriggers } from '../../src/change/journal.ts';
 import { createPool } from '../../src/postgres/pool.ts';
-import { allTables, lookUp, tableState } from '../../src/postgres/revision.ts';
+import { allTables, lookUpTable, tableState } from '../../src/postgres/revision.ts';
 import { asResourceId } from '../../src/postgres/table.ts';
 import { freshDatabase, type Database } from '../world/postgres.ts';
 
@@ -62,7 +62,7 @@ async function bytes(): Promise<string> {
 async function token(): Promise<string | undefined> {
   const tokens = [
     (await tableState(client, id))?.token,
-    (await lookUp(client, id))?.token,
+    (await lookUpTable(client, id))?.token,
     (await allTables(client)).get(id)?.token,
   ];
   expect(new Set(tokens).size).toBe(1);

@@ -15,8 +15,8 @@ afterEach(async () => {
 
 const settled = (...ids: ResourceId[]): Promise<unknown> =>
   eventually(`${ids.join(', ')} published and recorded`, async () => {
-    const records = await Promise.all(ids.map((id) => world.state.records.get(id)));
-    return records.every((record) => record?.life === 'published' && !record.held);
+    const records = await Promise.all(ids.map((id) => world.state.publications.get(id)));
+    return records.every((record) => record?.state === 'published' && !record.leased);
   });
 
 test('the journal’s upkeep fails: tables are compared and published all the same', async () => {
@@ -36,22 +36,22 @@ test('P8: listing the store ends neither a table’s failures nor their back-off
   const id = await world.createTable('a');
   const working = await world.start();
   await eventually('published', () => world.isFresh(id));
-  await eventually('recorded', async () => (await world.state.records.get(id))?.token);
+  await eventually('recorded', async () => (await world.state.publications.get(id))?.token);
   world.beforePublish = () => Promise.reject(new Error('out of order'));
   await world.write.query(`INSERT INTO a (a) VALUES ('x')`);
   const failed = await eventually('failed', async () => {
-    const record = await world.state.records.get(id);
-    return record?.life === 'failing' ? record : null;
+    const record = await world.state.publications.get(id);
+    return record?.state === 'failing' ? record : null;
   });
   await working.stop(1);
   const other = await world.start({}, false);
   expect(await other.sweep()).toMatchObject({ changed: 1, states: { failed: 1 } });
-  const { life, attempts, lastError, lastErrorAt } = failed;
-  expect(await world.state.records.get(id)).toMatchObject({ life, attempts, lastError, lastErrorAt });
+  const { state, attempts, lastError, lastErrorAt } = failed;
+  expect(await world.state.publications.get(id)).toMatchObject({ state, attempts, lastError, lastErrorAt });
   await world.store.delete([manifestKey('a')]);
   const third = await world.start({}, false);
   expect(await third.sweep()).toMatchObject({ missing: 1 });
-  expect(await world.state.records.get(id)).toMatchObject({ life, attempts, lastError, lastErrorAt });
+  expect(await world.state.publications.get(id)).toMatchObject({ state, attempts, lastError, lastErrorAt });
 });
 
 test('a stranger’s manifest.json below the prefix is left alone', async () => {
@@ -61,7 +61,7 @@ test('a stranger’s manifest.json below the prefix is left alone', async () => 
   await world.store.replaceSmall('strange/manifest.json', body, 'application/json', null);
   await world.start({}, false).then((other) => other.sweep());
   expect(await change.sweep()).toMatchObject({ gone: 0 });
-  expect(await world.state.records.get(asResourceId('strange'))).toBeNull();
+  expect(await world.state.publications.get(asResourceId('strange'))).toBeNull();
   expect((await world.store.readSmall('strange/manifest.json'))?.body).toEqual(body);
 });
 
@@ -114,10 +114,10 @@ test('P8: a manifest that cannot be read is its own table’s trouble', async ()
   await world.store.replaceSmall(manifestKey('b'), body, 'application/json', there?.version ?? null);
   const sweeping = await world.start({}, false);
   expect(await sweeping.sweep()).toMatchObject({ unreadable: 2, missing: 2, changed: 0, damaged: 0 });
-  await change.look(['b', 'c']);
+  await change.enqueueByName(['b', 'c']);
   for (const name of ['b', 'c'])
     await eventually('it says so', async () => {
-      const record = await world.state.records.get(asResourceId(name));
+      const record = await world.state.publications.get(asResourceId(name));
       return /16 MiB|denied/.test(record?.lastError ?? '');
     });
 });
@@ -149,8 +149,8 @@ test('P20: a sweep of a store without end does not hold up the end', async () =>
 test('P20: the end waits for what was begun on a hint, before anything it needs is closed', async () => {
   world = await actWorld({ journal: true });
   const [begun, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
-  const { run } = world.state.turns;
-  Object.assign(world.state.turns, {
+  const { run } = world.state.scheduleLocks;
+  Object.assign(world.state.scheduleLocks, {
     run: async (...turn: Parameters<typeof run>) => {
       begun.resolve();
       await gate.promise;

@@ -91,7 +91,7 @@ export async function actWorld(options: { readonly journal: boolean }): Promise<
           await world.beforePublish(id, request.signal);
           return publishManifest(world, read, id, request);
         },
-        withdraw: async (id) => {
+        unpublish: async (id) => {
           await store.delete([manifestKey(id), ...keysOf(await world.manifest(id))]);
           return true;
         },

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterEach, expect, test } from 'vitest';
-import { openWorld } from '../../src/app/context.ts';
+import { openContext } from '../../src/app/context.ts';
 import { doctorCommand } from '../../src/cli/commands/doctor.ts';
 import { readConfig } from '../../src/config/config.ts';
 import { createLog } from '../../src/log.ts';
@@ -18,7 +18,7 @@ afterEach(async () => {
 
 async function examined(environment: Record<string, string>): Promise<{ code: number; text: string }> {
   const config = readConfig(environment, ['read', 'site']);
-  const world = openWorld({ config, log: createLog('silent'), environment });
+  const world = openContext({ config, log: createLog('silent'), environment });
   const lines: string[] = [];
   const line = (text: string): void => void lines.push(text);
   const output = { terminal: false, columns: 80, json: false, line, notice: line };

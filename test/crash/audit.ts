@@ -2,8 +2,8 @@
 import { createHash } from 'node:crypto';
 import { buffer } from 'node:stream/consumers';
 import type { BlobStore } from '../../src/blob-store/blob-store.ts';
-import { createReading, listStore } from '../../src/change/store-inventory.ts';
-import { tablesWithLitter } from '../../src/change/litter.ts';
+import { createManifestReader, takeInventory } from '../../src/change/store-inventory.ts';
+import { tablesWithOrphanedBlobs } from '../../src/change/litter.ts';
 import { readPublished, type Manifest } from '../../src/manifest.ts';
 import { formatOf, type Format, type Variant } from '../../src/format.ts';
 import { createLog } from '../../src/log.ts';
@@ -37,9 +37,9 @@ export async function faultsOf(store: BlobStore, manifest: Manifest): Promise<st
 
 /** Tables with litter as of `now`, and everything in the store that is no blob of a manifest and no manifest. */
 export async function litterIn(store: BlobStore, now: Date, retireSeconds: number): Promise<string[]> {
-  const reading = createReading(store, createLog('silent'));
+  const reading = createManifestReader(store, createLog('silent'));
   const world = { reading, now: () => now, retireSeconds };
-  return tablesWithLitter(world, await listStore(store), new Map());
+  return tablesWithOrphanedBlobs(world, await takeInventory(store), new Map());
 }
 
 export async function keysIn(store: BlobStore): Promise<string[]> {

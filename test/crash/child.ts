@@ -2,14 +2,14 @@
  * The service in a process of its own, from the environment, telling each step of its publications; killed by itself
  * at `CRASH_AT=<step>:<how many times before>`.
  */
-import { startSidecar } from '../../src/app/service.ts';
+import { startService } from '../../src/app/service.ts';
 import { readConfig } from '../../src/config/config.ts';
 import { createLog } from '../../src/log.ts';
 
 const [crashStep, times = '0'] = (process.env['CRASH_AT'] ?? '').split(':');
 let left = Number(times);
 const config = readConfig(process.env, ['read', 'publish']);
-const sidecar = await startSidecar(process.env, config, {
+const sidecar = await startService(process.env, config, {
   log: createLog(config.DUMPER_LOG_LEVEL),
   onStep: (id, step) => {
     process.stdout.write(`${id} ${step}\n`);

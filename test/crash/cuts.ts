@@ -5,7 +5,7 @@
 import { createPool } from '../../src/postgres/pool.ts';
 import { openBlobStore } from '../../src/blob-store/open.ts';
 import type { BlobStore } from '../../src/blob-store/blob-store.ts';
-import { publish, type PublishWorld } from '../../src/publish/publish.ts';
+import { publish, type PublishDeps } from '../../src/publish/publish.ts';
 import { formats, type Format } from '../../src/format.ts';
 import { asResourceId } from '../../src/postgres/table.ts';
 import { openPublishing, plainly, publishedVariants, type Publishing } from '../dump/publishing.ts';
@@ -35,7 +35,7 @@ async function createTable({ database }: Publishing, rows: number, width: number
 /** Publish once; then nothing but what the manifest in force names and says is in the store. */
 async function publishAndAudit(
   { state }: Publishing,
-  world: PublishWorld,
+  world: PublishDeps,
   store: BlobStore,
 ): Promise<'published' | 'failed'> {
   const before = await manifestOf(store, id);

@@ -10,8 +10,8 @@ import { openBlobStore } from '../../src/blob-store/open.ts';
 import type { BlobStore } from '../../src/blob-store/blob-store.ts';
 import { openPermission } from '../../src/app/permission.ts';
 import { openPublishing } from '../../src/app/publishing.ts';
-import { startSidecar, type Sidecar } from '../../src/app/service.ts';
-import { openWorld } from '../../src/app/context.ts';
+import { startService, type Service } from '../../src/app/service.ts';
+import { openContext } from '../../src/app/context.ts';
 import { installTriggers } from '../../src/change/journal.ts';
 import { sweepCommand } from '../../src/cli/commands/sweep.ts';
 import { readConfig } from '../../src/config/config.ts';
@@ -29,7 +29,7 @@ export interface Installation {
   /** The owner of the tables; one connection more each time. */
   connect(url?: string): Promise<Client>;
   /** A service inside this process. */
-  serve(settings?: Settings): Promise<{ readonly base: string; readonly sidecar: Sidecar }>;
+  serve(settings?: Settings): Promise<{ readonly base: string; readonly sidecar: Service }>;
   /** A process of the service's own. */
   spawn(settings?: Settings): Child;
   /** Sweep once, by a clock so many seconds ahead, and clear away what it finds. */
@@ -85,7 +85,7 @@ export async function install(options: InstallationOptions = {}): Promise<Instal
     serve: async (more = {}) => {
       const all = { ...settings, ...more };
       const config = readConfig(all, ['read', 'publish']);
-      const sidecar = await startSidecar(all, config, { log: createLog('silent') });
+      const sidecar = await startService(all, config, { log: createLog('silent') });
       open.sidecars.push(sidecar);
       return { base: `http://127.0.0.1:${sidecar.port}`, sidecar };
     },
@@ -109,7 +109,7 @@ export async function install(options: InstallationOptions = {}): Promise<Instal
 interface Open {
   readonly clients: Client[];
   readonly children: Child[];
-  readonly sidecars: Sidecar[];
+  readonly sidecars: Service[];
 }
 
 async function closeAll({ clients, children, sidecars }: Open): Promise<void> {
@@ -178,7 +178,7 @@ function spawnChild(environment: Settings): Child {
 
 async function sweepAhead(settings: Settings, secondsAhead: number): Promise<void> {
   const config = readConfig(settings, ['read', 'publish']);
-  const opened = openWorld({ config, log: createLog('silent'), environment: settings });
+  const opened = openContext({ config, log: createLog('silent'), environment: settings });
   const world = { ...opened, now: () => new Date(Date.now() + secondsAhead * 1000) };
   const permission = await openPermission(world);
   const publishing = await openPublishing(world, { permission });

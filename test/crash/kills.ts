@@ -3,7 +3,7 @@
  * through another process; afterwards it converges, and one sweep leaves no litter (P7).
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Step } from '../../src/publish/publish.ts';
+import type { PublishStep } from '../../src/publish/publish.ts';
 import type { S3Server } from '../world/s3.ts';
 import { eventually } from '../world/eventually.ts';
 import { faultsOf, manifestOf } from './audit.ts';
@@ -11,7 +11,7 @@ import { install, type Child, type Installation } from './installation.ts';
 import { seeded, type Random } from './random.ts';
 import { noticeSecret, openStorm, type Storm } from './storm.ts';
 
-export const crashSteps: readonly Step[] = [
+export const crashSteps: readonly PublishStep[] = [
   'fenced',
   'snapshot',
   'scanning',

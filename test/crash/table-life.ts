@@ -5,14 +5,14 @@
 import type { Pool } from 'pg';
 import { createPool } from '../../src/postgres/pool.ts';
 import { installTriggers } from '../../src/change/journal.ts';
-import { attempt, type AttemptWorld } from '../../src/change/worker.ts';
+import { publishAndRecord, type WorkerDeps } from '../../src/change/worker.ts';
 import { sweep } from '../../src/change/sweep.ts';
-import { publish, type PublishWorld, type Step } from '../../src/publish/publish.ts';
-import { retire, withdraw } from '../../src/publish/cleanup.ts';
+import { publish, type PublishDeps, type PublishStep } from '../../src/publish/publish.ts';
+import { pruneSuperseded, unpublish } from '../../src/publish/cleanup.ts';
 import { createLog } from '../../src/log.ts';
-import { createRestMemory, revisionToken, tableState } from '../../src/postgres/revision.ts';
+import { createStabilityTracker, revisionToken, tableState } from '../../src/postgres/revision.ts';
 import { openState, type State } from '../../src/state/state.ts';
-import type { Notice } from '../../src/state/publications.ts';
+import type { TableChange } from '../../src/state/publications.ts';
 import { asResourceId, type ResourceId } from '../../src/postgres/table.ts';
 import { openPublishing, plainly, type Publishing } from '../dump/publishing.ts';
 import { asAdmin } from '../world/postgres.ts';
@@ -20,7 +20,7 @@ import { blobBytes, keysIn, manifestOf, namedKeys, readRows } from './audit.ts';
 
 export const id = asResourceId('t-life');
 const variants = ['csv', 'json'] as const;
-const pace = { quietSeconds: 0, hotTableFactor: 0 };
+const timing = { quietSeconds: 0, hotTableFactor: 0 };
 const retireSeconds = 600;
 
 export interface TableLife {
@@ -29,7 +29,7 @@ export interface TableLife {
   notice(): Promise<void>;
   sweep(listStore: boolean): Promise<void>;
   /** Work on what is queued, if anything is. With a step: crash there. */
-  work(crashAt?: Step): Promise<void>;
+  work(crashAt?: PublishStep): Promise<void>;
   loseRecords(): Promise<void>;
   /** The clock of publications and sweeps goes on, or back, by so much. */
   jump(seconds: number): void;
@@ -87,14 +87,14 @@ export async function openTableLife(): Promise<TableLife> {
   };
 }
 
-async function look({ state, queued }: Life, notices: readonly Notice[]): Promise<void> {
-  await state.records.noticed(notices, pace);
+async function look({ state, queued }: Life, notices: readonly TableChange[]): Promise<void> {
+  await state.publications.recordChanges(notices, timing);
   for (const notice of notices) queued.add(notice.id);
 }
 
 const nowOf = (life: Life) => (): Date => new Date(Date.now() + life.offset);
 
-function worldOf(life: Life, onStep: (step: Step) => void): PublishWorld {
+function worldOf(life: Life, onStep: (step: PublishStep) => void): PublishDeps {
   const now = nowOf(life);
   const { fence } = life.state;
   return life.publishing.world({ fence, variants, now, retireSeconds, onStep: (_id, step) => onStep(step) });
@@ -107,12 +107,12 @@ async function runSweep(life: Life, listStore: boolean): Promise<void> {
     read: publishing.pool,
     write,
     store: publishing.store,
-    records: state.records,
+    publications: state.publications,
     profile,
     variants,
     now: nowOf(life),
-    rest: createRestMemory(),
-    look: (notices: readonly Notice[]) => look(life, notices),
+    stability: createStabilityTracker(),
+    enqueue: (notices: readonly TableChange[]) => look(life, notices),
     log: createLog('silent'),
     lockSeconds: 5,
     retireSeconds,
@@ -123,7 +123,7 @@ async function runSweep(life: Life, listStore: boolean): Promise<void> {
 
 async function work(life: Life): Promise<void> {
   if (!life.queued.delete(id)) return;
-  await attempt(
+  await publishAndRecord(
     attemptWorld(
       life.publishing,
       life.state,
@@ -134,7 +134,7 @@ async function work(life: Life): Promise<void> {
   );
 }
 
-async function crash(life: Life, at: Step): Promise<void> {
+async function crash(life: Life, at: PublishStep): Promise<void> {
   if (!life.queued.delete(id)) return;
   const world = worldOf(life, (step) => {
     if (step === at) throw new Crash();
@@ -189,18 +189,18 @@ async function converge(life: Life): Promise<void> {
   if (left.join() !== named.join()) throw new Error(`litter: ${left.join(', ')}; named: ${named.join(', ')}`);
 }
 
-function attemptWorld({ store }: Publishing, state: State, world: PublishWorld): AttemptWorld {
+function attemptWorld({ store }: Publishing, state: State, world: PublishDeps): WorkerDeps {
   return {
     fence: state.fence,
-    records: state.records,
+    publications: state.publications,
     publish: async (table, request) => {
       const outcome = await publish(world, table, { ...request });
       if (outcome.kind === 'published' || outcome.kind === 'unchanged')
-        await retire(store, state.fence, outcome, { now: world.now(), retireSeconds });
+        await pruneSuperseded(store, state.fence, outcome, { now: world.now(), retireSeconds });
       return outcome;
     },
-    withdraw: (table) => withdraw(store, state.fence, table),
-    pace,
+    unpublish: (table) => unpublish(store, state.fence, table),
+    timing,
     smallTableBytes: 1,
     sizeOf: async () => 0,
   };

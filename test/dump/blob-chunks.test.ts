@@ -1,7 +1,7 @@
 /** P1, P14: blobs that share memory which is used again are whole, whatever the pace of their uploads. */
 import { createHash, randomBytes, randomInt } from 'node:crypto';
 import { expect, test } from 'vitest';
-import { createChunkPool, gatherFor, type ChunkPool } from '../../src/dump/chunk-pool.ts';
+import { createChunkPool, createChunkBuffer, type ChunkPool } from '../../src/dump/chunk-pool.ts';
 import { BlobSink } from '../../src/publish/blob-sink.ts';
 
 /** A pool that counts, and spoils what is given back, as the next user would. */
@@ -44,12 +44,12 @@ test('P1 P14 uploads at any pace get the same bytes out of a few chunks', async 
   const whole = randomBytes(24 * 2 ** 20);
   const sinks = [new BlobSink(), new BlobSink(), new BlobSink()];
   const uploads = sinks.map((sink, pace) => upload(sink, pace * 3));
-  const gatherer = gatherFor(sinks, pool);
+  const gatherer = createChunkBuffer(sinks, pool);
   for (let at = 0; at < whole.length;) {
     const piece = whole.subarray(at, at + randomInt(1, 400_000));
     gatherer.take(piece);
     at += piece.length;
-    await Promise.all(sinks.map((sink) => sink.held()));
+    await Promise.all(sinks.map((sink) => sink.backpressure()));
   }
   gatherer.flush();
   const digests = sinks.map((sink) => sink.finish());
@@ -64,12 +64,12 @@ test('P1 P14 uploads at any pace get the same bytes out of a few chunks', async 
 test('P1 a sink that failed tells its upload, takes no more, and keeps no chunk', async () => {
   const { pool, out } = spoilingPool();
   const sink = new BlobSink();
-  const gatherer = gatherFor([sink], pool);
+  const gatherer = createChunkBuffer([sink], pool);
   gatherer.take(randomBytes(2 ** 21));
-  expect(sink.held()).toBeDefined();
+  expect(sink.backpressure()).toBeDefined();
   const fault = new Error('the COPY broke');
   sink.fail(fault);
-  await sink.held();
+  await sink.backpressure();
   gatherer.take(randomBytes(2 ** 20));
   gatherer.flush();
   await expect(upload(sink, 0)).rejects.toBe(fault);

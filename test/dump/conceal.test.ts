@@ -1,8 +1,8 @@
 /** Promise P10 at the publication itself: where blobs lie follows who may read, whenever that changes. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { conceal } from '../../src/publish/conceal.ts';
+import { removePublicBlobs } from '../../src/publish/conceal.ts';
 import { readPublished } from '../../src/manifest.ts';
-import { publish, type PublishOutcome, type PublishWorld } from '../../src/publish/publish.ts';
+import { publish, type PublishOutcome, type PublishDeps } from '../../src/publish/publish.ts';
 import { installTriggers } from '../../src/change/journal.ts';
 import { asResourceId, type ResourceId } from '../../src/postgres/table.ts';
 import { asAdmin } from '../world/postgres.ts';
@@ -29,7 +29,7 @@ async function keys(): Promise<string[]> {
 }
 
 async function publishAs(
-  visibility: PublishWorld['visibility'],
+  visibility: PublishDeps['visibility'],
   table: ResourceId = id,
 ): Promise<PublishOutcome> {
   try {
@@ -39,8 +39,8 @@ async function publishAs(
   }
 }
 
-const open = async () => ({ public: true, exposed: true });
-const closed = async () => ({ public: false, exposed: true });
+const open = async () => ({ public: true, underPublicPrefix: true });
+const closed = async () => ({ public: false, underPublicPrefix: true });
 
 async function openOnce(): Promise<string> {
   const outcome = await publishAs(open);
@@ -80,7 +80,7 @@ describe('P10 where blobs lie', () => {
     await publishAs(closed);
     const before = await readPublished(publishing.store, id);
     let asked = 0;
-    const outcome = await publishAs(async () => ({ public: (asked += 1) === 1, exposed: true }));
+    const outcome = await publishAs(async () => ({ public: (asked += 1) === 1, underPublicPrefix: true }));
     expect([outcome.kind, asked]).toEqual(['superseded', 2]);
     const after = await readPublished(publishing.store, id);
     expect(after).toEqual(before);
@@ -90,18 +90,18 @@ describe('P10 where blobs lie', () => {
 
   test('while nobody can tell, it stays as it is; what is new is private', async () => {
     const revision = await openOnce();
-    const unsure = await publishAs(async () => ({ public: null, exposed: true }));
+    const unsure = await publishAs(async () => ({ public: null, underPublicPrefix: true }));
     expect(unsure.kind === 'unchanged' && unsure.manifest.revision).toBe(revision);
-    await conceal(publishing.store, id);
+    await removePublicBlobs(publishing.store, id);
     expect(await keys()).not.toContain(`${id}/manifest.json`);
-    const fresh = await publishAs(async () => ({ public: null, exposed: true }));
+    const fresh = await publishAs(async () => ({ public: null, underPublicPrefix: true }));
     expect(fresh.kind === 'published' && fresh.manifest.public).toBe(false);
     expect((await keys()).filter((key) => key.startsWith('public/'))).toEqual([]);
   });
 
   test('without a public address a change of readers moves no byte', async () => {
-    const before = await publishAs(async () => ({ public: false, exposed: false }));
-    const after = await publishAs(async () => ({ public: true, exposed: false }));
+    const before = await publishAs(async () => ({ public: false, underPublicPrefix: false }));
+    const after = await publishAs(async () => ({ public: true, underPublicPrefix: false }));
     if (!('manifest' in before) || !('manifest' in after)) throw new Error('not published');
     expect([after.kind, after.manifest.public]).toEqual(['published', true]);
     expect(after.manifest.blobs).toEqual(before.manifest.blobs);

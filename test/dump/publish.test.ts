@@ -3,8 +3,8 @@ import { createHash } from 'node:crypto';
 import { buffer } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { readPublished, type Manifest } from '../../src/manifest.ts';
-import { publish, type Fence } from '../../src/publish/publish.ts';
-import { retire, withdraw } from '../../src/publish/cleanup.ts';
+import { publish, type PublishFence } from '../../src/publish/publish.ts';
+import { pruneSuperseded, unpublish } from '../../src/publish/cleanup.ts';
 import { verify } from '../../src/publish/verify.ts';
 import { asResourceId } from '../../src/postgres/table.ts';
 import { asAdmin } from '../world/postgres.ts';
@@ -98,10 +98,12 @@ describe('publish', () => {
     const published = await publishOnce();
     const soon = { now: new Date(Date.now() + 3_600_000), retireSeconds: 0 };
     const late = { manifest: paused, generation: paused.generation };
-    expect(await retire(store, state.fence, late, soon)).toBe(0);
+    expect(await pruneSuperseded(store, state.fence, late, soon)).toBe(0);
     // Nor does one who took the fence in its turn and goes by what it read before.
     const generation = await state.fence.take(id, 0);
-    expect(await retire(store, state.fence, { manifest: paused, generation }, soon)).toBeGreaterThan(0);
+    expect(await pruneSuperseded(store, state.fence, { manifest: paused, generation }, soon)).toBeGreaterThan(
+      0,
+    );
     await state.fence.release(id);
     const living = Object.values(published.blobs).map((blob) => blob.key);
     expect(await keys()).toEqual([...living, `${id}/manifest.json`].sort());
@@ -110,7 +112,7 @@ describe('publish', () => {
   test('P5 what another published before the fence was taken is superseded, not overwritten', async () => {
     const world = publishing.world();
     let between: Manifest | undefined;
-    const take: Fence['take'] = async (table, known) => {
+    const take: PublishFence['take'] = async (table, known) => {
       between = await publishOnce();
       return world.fence.take(table, known);
     };
@@ -184,14 +186,14 @@ describe('publish', () => {
     await publishOnce();
     await asAdmin(publishing.database.writeUrl, (owner) => owner.query(`DROP TABLE public."t-publish"`));
     expect(await publish(publishing.world(), id, plainly())).toEqual({ kind: 'gone' });
-    expect(await withdraw(publishing.store, publishing.state.fence, id)).toBe(true);
+    expect(await unpublish(publishing.store, publishing.state.fence, id)).toBe(true);
     await publishing.state.fence.release(id);
     expect(await keys()).toEqual([]);
   });
 });
 
 /** A fence that another worker takes while the blobs are being written. */
-function stolenFence(fence: Fence): Fence {
+function stolenFence(fence: PublishFence): PublishFence {
   return {
     take: (table, published) => fence.take(table, published),
     switchUnder: async (table, generation, action) => {

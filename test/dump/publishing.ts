@@ -9,8 +9,8 @@ import type { BlobStore } from '../../src/blob-store/blob-store.ts';
 import { openBlobStore } from '../../src/blob-store/open.ts';
 import { ckanProfile } from '../../src/ckan/profile.ts';
 import type { Manifest } from '../../src/manifest.ts';
-import type { PublishWorld, PublishOptions } from '../../src/publish/publish.ts';
-import { retire, type RetireOptions } from '../../src/publish/cleanup.ts';
+import type { PublishDeps, PublishOptions } from '../../src/publish/publish.ts';
+import { pruneSuperseded, type PruneOptions } from '../../src/publish/cleanup.ts';
 import type { Variant } from '../../src/format.ts';
 import { createPool } from '../../src/postgres/pool.ts';
 import { openState, type State } from '../../src/state/state.ts';
@@ -25,17 +25,17 @@ export interface Publishing {
   readonly store: BlobStore;
   readonly state: State;
   /** A world like the product's; parts may be replaced. */
-  world(parts?: Partial<PublishWorld>): PublishWorld;
+  world(parts?: Partial<PublishDeps>): PublishDeps;
   close(): Promise<void>;
 }
 
 /** A world like the product's with everything public; parts may be replaced. */
 export function publishWorld(
-  parts: Pick<PublishWorld, 'pool' | 'store' | 'fence' | 'profile'> & Partial<PublishWorld>,
-): PublishWorld {
+  parts: Pick<PublishDeps, 'pool' | 'store' | 'fence' | 'profile'> & Partial<PublishDeps>,
+): PublishDeps {
   return {
     variants: publishedVariants,
-    visibility: async () => ({ public: true, exposed: false }),
+    visibility: async () => ({ public: true, underPublicPrefix: false }),
     now: () => new Date(),
     lockSeconds: 5,
     stallSeconds: 30,
@@ -97,10 +97,10 @@ export function plainly(parts: { force?: boolean; signal?: AbortSignal } = {}): 
 export async function clearAway(
   { store, state }: Publishing,
   manifest: Manifest,
-  options: RetireOptions,
+  options: PruneOptions,
 ): Promise<void> {
   const id = asResourceId(manifest.resource_id);
   const generation = await state.fence.take(id, 0);
-  await retire(store, state.fence, { manifest, generation }, options);
+  await pruneSuperseded(store, state.fence, { manifest, generation }, options);
   await state.fence.release(id);
 }

@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { startSidecar, type Sidecar, type SidecarOptions } from '../../src/app/service.ts';
+import { startService, type Service, type ServiceOptions } from '../../src/app/service.ts';
 import { openDirectory } from '../../src/blob-store/directory.ts';
 import { installTriggers } from '../../src/change/journal.ts';
 import { readConfig } from '../../src/config/config.ts';
@@ -21,7 +21,7 @@ export interface Living {
   asOwner(sql: string): Promise<void>;
   createTable(name: string, rows: number): Promise<void>;
   /** Start a service in this process; returns its address. */
-  start(settings?: Settings, options?: SidecarOptions): Promise<Running>;
+  start(settings?: Settings, options?: ServiceOptions): Promise<Running>;
   manifest(id: string): Promise<Manifest | null>;
   /** Undone at the end, in the opposite order. */
   atEnd(step: () => Promise<unknown>): void;
@@ -30,7 +30,7 @@ export interface Living {
 
 export interface Running {
   readonly base: string;
-  readonly sidecar: Sidecar;
+  readonly sidecar: Service;
 }
 
 /** `server`: another Postgres than the run's. */
@@ -67,7 +67,7 @@ export async function living(options: { readonly server?: string } = {}): Promis
         INSERT INTO public."${name}" (name, n) SELECT repeat('row ' || i, 20), i / 4.0 FROM generate_series(1, ${rows}) i`),
     start: async (given = {}, sidecarOptions = {}) => {
       const environment = { ...settings, ...given };
-      const sidecar = await startSidecar(environment, readConfig(environment, ['read', 'publish']), {
+      const sidecar = await startService(environment, readConfig(environment, ['read', 'publish']), {
         log: createLog('silent'),
         ...sidecarOptions,
       });

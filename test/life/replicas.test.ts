@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { createCkan } from '../../src/ckan/client.ts';
 import { readConfig } from '../../src/config/config.ts';
 import { createLog } from '../../src/log.ts';
-import { createProfileSource } from '../../src/ckan/detect-version.ts';
+import { createProfileDetector } from '../../src/ckan/detect-version.ts';
 import { startCkan } from '../world/ckan.ts';
 import { eventually } from '../world/eventually.ts';
 import { asAdmin } from '../world/postgres.ts';
@@ -80,7 +80,7 @@ test('a CKAN that is upgraded is heard of by answers and publications alike', as
   const ending = new AbortController();
   const config = readConfig({ CKAN_SITE_URL: ckan.url });
   const asked = createCkan({ siteUrl: ckan.url, timeoutSeconds: 5, now: Date.now });
-  const profiles = createProfileSource(config, asked, createLog('silent'), {
+  const profiles = createProfileDetector(config, asked, createLog('silent'), {
     signal: ending.signal,
     againMilliseconds: 20,
   });
@@ -101,10 +101,15 @@ test('a command does not wait for a CKAN that never tells its version', async ()
   ckan.setFault('error');
   const ending = new AbortController();
   const asked = createCkan({ siteUrl: ckan.url, timeoutSeconds: 5, now: Date.now });
-  const profiles = createProfileSource(readConfig({ CKAN_SITE_URL: ckan.url }), asked, createLog('silent'), {
-    signal: ending.signal,
-    patienceSeconds: 0.1,
-  });
+  const profiles = createProfileDetector(
+    readConfig({ CKAN_SITE_URL: ckan.url }),
+    asked,
+    createLog('silent'),
+    {
+      signal: ending.signal,
+      patienceSeconds: 0.1,
+    },
+  );
   await expect(profiles.known()).rejects.toMatchObject({ code: 'CKAN_UNAVAILABLE' });
   ending.abort();
   asked.close();

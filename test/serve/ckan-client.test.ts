@@ -3,7 +3,11 @@ import http from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { createCkan, type Ckan } from '../../src/ckan/client.ts';
-import { createReport, type Report, type Word } from '../../src/ckan/task-status.ts';
+import {
+  createTaskStatusReporter,
+  type TaskStatusReporter,
+  type TaskStatus,
+} from '../../src/ckan/task-status.ts';
 import { createLog } from '../../src/log.ts';
 import { publicResources } from '../../src/ckan/public-resources.ts';
 import { anonymous } from '../../src/serve/caller.ts';
@@ -156,7 +160,7 @@ async function reporting(statusOf: (told: readonly Told[]) => number, anyone: bo
     });
   });
   const lines: string[] = [];
-  const report: Report = createReport({
+  const report: TaskStatusReporter = createTaskStatusReporter({
     ckan,
     tokenHeader: 'Authorization',
     token: 'canary-api-token',
@@ -170,21 +174,22 @@ async function reporting(statusOf: (told: readonly Told[]) => number, anyone: bo
   return { told, lines, report, idle, mostAtOnce: () => mostAtOnce };
 }
 
-const pending: Word = { state: 'pending' };
-const failed = (reason: string): Word => ({ state: 'error', reason });
+const pending: TaskStatus = { state: 'pending' };
+const failed = (reason: string): TaskStatus => ({ state: 'error', reason });
 
 describe('task status', () => {
   it('one word a table, the newest, one at a time, the same never twice', async () => {
     const { told, report, idle, mostAtOnce } = await reporting(() => 200);
     for (let round = 0; round < 500; round += 1) {
-      for (const id of ['a', 'b']) report.tell(asResourceId(id), round % 2 === 0 ? pending : failed('x'));
+      for (const id of ['a', 'b'])
+        report.enqueueStatus(asResourceId(id), round % 2 === 0 ? pending : failed('x'));
     }
-    report.tell(asResourceId('last'), pending);
+    report.enqueueStatus(asResourceId('last'), pending);
     await idle();
     expect(told.length).toBeLessThan(10);
     for (const id of ['a', 'b']) expect(told.findLast((word) => word.entity_id === id)?.state).toBe('error');
     const before = told.length;
-    report.tell(asResourceId('a'), failed('x'));
+    report.enqueueStatus(asResourceId('a'), failed('x'));
     await report.close(1);
     expect([told.length, mostAtOnce()]).toEqual([before, 1]);
   });
@@ -192,7 +197,7 @@ describe('task status', () => {
   it('P9: of what is not public, or not known to be, no reason is told', async () => {
     for (const anyone of [true, false, null]) {
       const { told, report, idle } = await reporting(() => 200, anyone);
-      report.tell(asResourceId('last'), failed('column "salary" is too large'));
+      report.enqueueStatus(asResourceId('last'), failed('column "salary" is too large'));
       await idle();
       expect(told[0]?.error).toBe(anyone ? 'column "salary" is too large' : 'see the status of the dumps');
     }
@@ -200,15 +205,15 @@ describe('task status', () => {
 
   it('CKAN down: tried again, said once in the log; refused: dropped; no token in a line', async () => {
     const { told, lines, report, idle } = await reporting((words) => (words.length < 5 ? 500 : 200));
-    report.tell(asResourceId('a'), pending);
-    report.tell(asResourceId('last'), pending);
+    report.enqueueStatus(asResourceId('a'), pending);
+    report.enqueueStatus(asResourceId('last'), pending);
     await idle();
     await eventually('said', () => lines.some((line) => line.includes('again')));
     expect(lines.filter((line) => line.includes('does not take'))).toHaveLength(1);
     expect(told.filter(({ entity_id }) => entity_id === 'a').length).toBeGreaterThan(1);
     const refusing = await reporting(() => 403);
-    refusing.report.tell(asResourceId('a'), pending);
-    refusing.report.tell(asResourceId('last'), pending);
+    refusing.report.enqueueStatus(asResourceId('a'), pending);
+    refusing.report.enqueueStatus(asResourceId('last'), pending);
     await refusing.idle();
     expect(refusing.told).toHaveLength(2);
     expect([...lines, ...refusing.lines].join('\n')).not.toContain('canary');

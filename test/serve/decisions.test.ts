@@ -3,7 +3,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createRecent } from '../../src/lru.ts';
+import { createLruCache } from '../../src/lru.ts';
 import { ask, startServing, type Serving } from './serving.ts';
 
 const tables = {
@@ -23,7 +23,7 @@ afterAll(() => serving.close());
 
 describe('P14: what is remembered is bounded', () => {
   it('by number and by weight, the least recently used going first', () => {
-    const recent = createRecent<string>(3, { most: 10, weigh: (text) => text.length });
+    const recent = createLruCache<string>(3, { most: 10, weigh: (text) => text.length });
     const kept = (): string[] => ['a', 'b', 'c', 'd'].filter((key) => recent.get(key) !== undefined);
     for (const key of ['a', 'b', 'c']) recent.set(key, '123');
     recent.get('a');

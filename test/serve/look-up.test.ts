@@ -1,7 +1,7 @@
 /** P4: requests that share a look-up never share one that began before them. */
 import { expect, test } from 'vitest';
 import type { Queryable } from '../../src/postgres/pool.ts';
-import { createLookUp } from '../../src/serve/batched-lookup.ts';
+import { createBatchedLookup } from '../../src/serve/batched-lookup.ts';
 
 interface Asked {
   readonly name: unknown;
@@ -29,7 +29,7 @@ const settle = async (): Promise<void> => {
 
 test('P4 who asks together shares a query; who asks while it is under way gets the next one', async () => {
   const { db, asked } = slowDatabase();
-  const lookUp = createLookUp(db);
+  const lookUp = createBatchedLookup(db);
   const [first, alongside, other] = [lookUp('a'), lookUp('a'), lookUp('b')];
   expect(asked).toHaveLength(0);
   await settle();
@@ -54,7 +54,7 @@ test('P4 who asks together shares a query; who asks while it is under way gets t
 
 test('a query that fails fails its own askers only', async () => {
   const { db, asked } = slowDatabase();
-  const lookUp = createLookUp(db);
+  const lookUp = createBatchedLookup(db);
   const first = lookUp('a');
   await settle();
   const second = lookUp('a');

@@ -11,7 +11,7 @@ import { createCkan, type Ckan } from '../../src/ckan/client.ts';
 import { ckanProfile, type CkanProfile, type CkanVersion } from '../../src/ckan/profile.ts';
 import { readConfig, type Config } from '../../src/config/config.ts';
 import { createPool } from '../../src/postgres/pool.ts';
-import type { ServeWorld } from '../../src/serve/context.ts';
+import type { ServeDeps } from '../../src/serve/context.ts';
 import { openState, type State } from '../../src/state/state.ts';
 import {
   rightsOver,
@@ -27,7 +27,7 @@ export interface ServingOptions {
   /** Whose bytes; 2.12 unless given. */
   readonly version?: CkanVersion;
   readonly environment?: Readonly<Record<string, string>>;
-  readonly parts?: Partial<ServeWorld>;
+  readonly parts?: Partial<ServeDeps>;
   /** Has ckanext-datastore-authz. */
   readonly authorize?: boolean;
   /** Other actions of the small CKAN, or other answers of its own. */

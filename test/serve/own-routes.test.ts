@@ -15,7 +15,7 @@ beforeAll(async () => {
       DUMPER_ADMIN_TOKEN: 'the-admin-token',
     },
     parts: {
-      takeNotice: async (_headers, body) => {
+      receiveWebhook: async (_headers, body) => {
         notices.push({ tables: 1, body: body.toString() });
         return body.length === 0
           ? { kind: 'refused', status: 401, reason: 'no signature' }

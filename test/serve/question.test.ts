@@ -9,7 +9,7 @@ import { parseQuestion } from '../../src/serve/question/parse.ts';
 import { parseInteger, pythonString } from '../../src/serve/question/python-text.ts';
 import { firstValues } from '../../src/serve/question/query-string.ts';
 import { readSort } from '../../src/serve/question/sorting.ts';
-import { isWhole, isWholeFor } from '../../src/serve/question/whole.ts';
+import { isWholeTable, isWholeFor } from '../../src/serve/question/whole.ts';
 import type { Question } from '../../src/serve/question.ts';
 import { asResourceId, quoteIdentifier } from '../../src/postgres/table.ts';
 
@@ -125,7 +125,7 @@ describe('P22: a whole table is known however it is spelled', () => {
     'unknown=1',
     'limit=10',
   ])('%s', (query) => {
-    expect(isWhole(asked(query), table)).toBe(true);
+    expect(isWholeTable(asked(query), table)).toBe(true);
     expect(isWholeFor(asked(query), 10)).toBe(true);
   });
 
@@ -141,7 +141,9 @@ describe('P22: a whole table is known however it is spelled', () => {
     'limit=9',
     'limit=0',
     'limit=-1',
-  ])('not %s', (query) => expect(isWhole(asked(query), table) && isWholeFor(asked(query), 10)).toBe(false));
+  ])('not %s', (query) =>
+    expect(isWholeTable(asked(query), table) && isWholeFor(asked(query), 10)).toBe(false),
+  );
 });
 
 describe('P16: what is asked wrongly is refused with the name of its parameter', () => {

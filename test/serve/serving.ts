@@ -1,19 +1,19 @@
 /** A whole answering service over real parts: Postgres, a small CKAN, a directory store, HTTP on loopback. */
 import { Writable } from 'node:stream';
 import { Client } from 'pg';
-import { listen } from '../../src/app/http-server.ts';
+import { listenHttp } from '../../src/app/http-server.ts';
 import type { BlobStore } from '../../src/blob-store/blob-store.ts';
 import { attachMissing, installTriggers } from '../../src/change/journal.ts';
 import { publish } from '../../src/publish/publish.ts';
 import { createLog } from '../../src/log.ts';
 import { createMetrics } from '../../src/metrics.ts';
-import { createRestMemory } from '../../src/postgres/revision.ts';
-import { createService } from '../../src/serve/app.ts';
-import { createManifests } from '../../src/serve/manifest-cache.ts';
+import { createStabilityTracker } from '../../src/postgres/revision.ts';
+import { createApp } from '../../src/serve/app.ts';
+import { createManifestCache } from '../../src/serve/manifest-cache.ts';
 import { createPermission } from '../../src/serve/permission.ts';
 import { createResourceNames } from '../../src/serve/resource-name.ts';
-import { createSlots } from '../../src/serve/slots.ts';
-import type { ServeWorld } from '../../src/serve/context.ts';
+import { createSemaphore } from '../../src/serve/slots.ts';
+import type { ServeDeps } from '../../src/serve/context.ts';
 import type { State } from '../../src/state/state.ts';
 import { asResourceId } from '../../src/postgres/table.ts';
 import { noTraces } from '../../src/traces.ts';
@@ -29,7 +29,7 @@ export interface Serving {
   readonly ckan: StandInCkan;
   readonly store: BlobStore;
   readonly state: State;
-  readonly world: ServeWorld;
+  readonly world: ServeDeps;
   /** CKAN's rights over tables, changed by tests at run time. */
   readonly tables: Map<string, TableRights>;
   /** Lines of the log. */
@@ -49,8 +49,8 @@ export async function startServing(options: ServingOptions = {}): Promise<Servin
   const { database, ckan, store, state, tables } = around;
   const ending = new AbortController();
   const lines: string[] = [];
-  const world: ServeWorld = { ...worldOf(around, lines, ending.signal), ...options.parts };
-  const server = await listen(createService(world), { host: '127.0.0.1', port: 0 });
+  const world: ServeDeps = { ...worldOf(around, lines, ending.signal), ...options.parts };
+  const server = await listenHttp(createApp(world), { host: '127.0.0.1', port: 0 });
   const owner = new Client({ connectionString: database.writeUrl, application_name: 'test owner' });
   await owner.connect();
   // The exact tier: counters would move seconds after a table was made.
@@ -93,7 +93,7 @@ export async function startServing(options: ServingOptions = {}): Promise<Servin
   };
 }
 
-function worldOf(around: Neighbours, lines: string[], ending: AbortSignal): ServeWorld {
+function worldOf(around: Neighbours, lines: string[], ending: AbortSignal): ServeDeps {
   const { config, profile, readPool, livePool, blobSecret, state } = around;
   const log = createLog('debug', linesInto(lines));
   const now = (): Date => new Date();
@@ -108,10 +108,10 @@ function worldOf(around: Neighbours, lines: string[], ending: AbortSignal): Serv
     now,
     ending,
     profile: () => profile,
-    slots: createSlots(config.DUMPER_LIVE_SLOTS),
-    manifests: createManifests({
+    slots: createSemaphore(config.DUMPER_LIVE_SLOTS),
+    manifests: createManifestCache({
       store,
-      rest: createRestMemory(),
+      stability: createStabilityTracker(),
       marginSeconds: config.DUMPER_COUNTER_MARGIN_SECONDS,
       retireMarginSeconds: config.DUMPER_RETIRE_MARGIN_SECONDS,
       now,
@@ -126,10 +126,10 @@ function worldOf(around: Neighbours, lines: string[], ending: AbortSignal): Serv
       log,
     }),
     resourceNames: createResourceNames(around.client, Date.now),
-    records: state.records,
+    publications: state.publications,
     rebuild: null,
-    takeNotice: null,
-    noticeStale: () => undefined,
+    receiveWebhook: null,
+    enqueueStale: () => undefined,
     checks: [],
     openapi: null,
     metrics: createMetrics(),
@@ -147,12 +147,12 @@ async function publishTable(
     store,
     fence: state.fence,
     profile: () => profile,
-    visibility: async () => ({ public: options.public ?? true, exposed: options.exposed ?? false }),
+    visibility: async () => ({ public: options.public ?? true, underPublicPrefix: options.exposed ?? false }),
   });
   const outcome = await publish(world, asResourceId(id), plainly({ force: options.force ?? false }));
   if (outcome.kind !== 'published' && outcome.kind !== 'unchanged')
     throw new Error(`not published: ${outcome.kind}`);
-  await state.records.learned(asResourceId(id), 'switched', outcome.manifest);
+  await state.publications.recordPublished(asResourceId(id), 'switched', outcome.manifest);
 }
 
 export function linesInto(lines: string[]): Writable {

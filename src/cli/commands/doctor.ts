@@ -7,14 +7,14 @@ import { randomBytes } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { Client } from 'pg';
-import { tryConditions } from '../../blob-store/conditions.ts';
+import { probeConditionalWrites } from '../../blob-store/conditions.ts';
 import type { ExitCode, Run } from '../program.ts';
 import { journalStatus } from '../../change/journal.ts';
-import { DumperError, reasonOf } from '../../errors.ts';
+import { DumperError, errorMessage } from '../../errors.ts';
 import { redact } from '../../log.ts';
 import { openState } from '../../state/state.ts';
 import { allTables } from '../../postgres/revision.ts';
-import type { World } from '../../app/context.ts';
+import type { AppContext } from '../../app/context.ts';
 
 interface Examination {
   readonly subject: string;
@@ -30,9 +30,9 @@ interface DoneWithout {
   readonly doneWithout: string;
 }
 
-export async function doctorCommand(world: World, run: Run): Promise<ExitCode> {
+export async function doctorCommand(context: AppContext, run: Run): Promise<ExitCode> {
   let failed = 0;
-  for (const examination of examinations(world, run.signal)) {
+  for (const examination of examinations(context, run.signal)) {
     run.signal.throwIfAborted();
     const finding = await examine(examination);
     if (finding.state === 'failed') failed += 1;
@@ -61,25 +61,25 @@ async function examine({ subject, look, leftOut }: Examination): Promise<Finding
       ? { subject, state: 'ok', detail: told }
       : { subject, state: 'left out', detail: told.doneWithout };
   } catch (error) {
-    return { subject, state: 'failed', detail: redact(reasonOf(error)) };
+    return { subject, state: 'failed', detail: redact(errorMessage(error)) };
   }
 }
 
-function examinations(world: World, signal: AbortSignal): Examination[] {
-  const { config } = world;
+function examinations(context: AppContext, signal: AbortSignal): Examination[] {
+  const { config } = context;
   const unset = (name: keyof typeof config, meaning: string): string | null =>
     config[name] === undefined ? `${name} is not set: ${meaning}` : null;
   return [
     {
       subject: 'DataStore, read role',
-      look: () => readRole(world),
+      look: () => readRole(context),
       advice:
         'check CKAN_DATASTORE_READ_URL; the role needs SELECT on the tables (ckan datastore set-permissions)',
       leftOut: null,
     },
     {
       subject: 'change journal',
-      look: () => journal(world),
+      look: () => journal(context),
       advice: 'check CKAN_DATASTORE_READ_URL',
       leftOut: null,
     },
@@ -97,20 +97,20 @@ function examinations(world: World, signal: AbortSignal): Examination[] {
     },
     {
       subject: 'blob store',
-      look: () => blobStore(world, signal),
+      look: () => blobStore(context, signal),
       advice:
         'check DUMPER_BLOB_STORE, AWS_ENDPOINT_URL_S3 and the credentials: put, get, list and delete are needed, and ETags that no proxy changes',
       leftOut: unset('DUMPER_BLOB_STORE', 'nothing can be published'),
     },
     {
       subject: 'CKAN',
-      look: () => askCkan(world),
+      look: () => askCkan(context),
       advice: 'check CKAN_SITE_URL; it must answer /api/3/action/status_show without a login page in front',
       leftOut: config.DUMPER_AUTHORIZE === 'off' ? 'DUMPER_AUTHORIZE=off: everything is public' : null,
     },
     {
       subject: 'clock',
-      look: () => clock(world),
+      look: () => clock(context),
       advice: 'synchronise the clocks (NTP): signed URLs and notices depend on them',
       leftOut: null,
     },
@@ -123,7 +123,7 @@ function examinations(world: World, signal: AbortSignal): Examination[] {
   ];
 }
 
-async function readRole({ readPool }: World): Promise<string> {
+async function readRole({ readPool }: AppContext): Promise<string> {
   const { rows } = await readPool.query<{ role: string; version: string; writes: boolean }>(
     `SELECT current_user AS role, current_setting('server_version') AS version,
        EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'
@@ -140,7 +140,7 @@ async function readRole({ readPool }: World): Promise<string> {
   return `${row?.role} on Postgres ${row?.version} reads ${tables.size} tables${caution}`;
 }
 
-async function unreadableTables(readPool: World['readPool'], ids: readonly string[]): Promise<string[]> {
+async function unreadableTables(readPool: AppContext['readPool'], ids: readonly string[]): Promise<string[]> {
   const { rows } = await readPool.query<{ id: string }>(
     `SELECT c.relname::text AS id FROM pg_class c
      WHERE c.relnamespace = 'public'::regnamespace AND c.relname = ANY ($1)
@@ -151,7 +151,7 @@ async function unreadableTables(readPool: World['readPool'], ids: readonly strin
   return rows.map(({ id }) => id);
 }
 
-async function journal({ readPool }: World): Promise<string | DoneWithout> {
+async function journal({ readPool }: AppContext): Promise<string | DoneWithout> {
   const status = await journalStatus(readPool);
   if (!status.installed) {
     const meanwhile = 'freshness is told by statistics counters, with their lag';
@@ -183,11 +183,11 @@ async function writeRole(url: string): Promise<string> {
 
 async function stateDatabase(url: string): Promise<string> {
   const state = await openState({ url, onIdleError: () => undefined });
-  const records = await state.records.all().finally(() => state.close());
+  const records = await state.publications.all().finally(() => state.close());
   return `schema is up to date; ${records.size} tables are known`;
 }
 
-async function blobStore({ store }: World, signal: AbortSignal): Promise<string> {
+async function blobStore({ store }: AppContext, signal: AbortSignal): Promise<string> {
   if (store === null) throw new DumperError('CONFIGURATION', 'DUMPER_BLOB_STORE is not set');
   await store.check();
   const key = `.doctor/${randomBytes(8).toString('hex')}`;
@@ -204,7 +204,7 @@ async function blobStore({ store }: World, signal: AbortSignal): Promise<string>
     const same = source !== null && (await buffer(source)).equals(body);
     if (!same) throw new DumperError('BLOB_CORRUPT', 'what was read is not what was written');
     const conditions =
-      (await tryConditions(store)) === 'hold'
+      (await probeConditionalWrites(store)) === 'hold'
         ? 'conditional writes hold'
         : 'conditional writes are ignored, so the fence in the state database alone keeps publications apart';
     return `${store.kind}: an object was written, read and deleted; ${conditions}`;
@@ -213,7 +213,7 @@ async function blobStore({ store }: World, signal: AbortSignal): Promise<string>
   }
 }
 
-async function askCkan({ ckan }: World): Promise<string> {
+async function askCkan({ ckan }: AppContext): Promise<string> {
   const answer = await ckan?.ask({ action: 'status_show', parameters: {}, credentials: {}, method: 'GET' });
   if (answer === undefined) throw new DumperError('CONFIGURATION', 'CKAN_SITE_URL is not set');
   if (answer.kind === 'unavailable') throw new DumperError('CKAN_UNAVAILABLE', answer.reason);
@@ -224,7 +224,7 @@ async function askCkan({ ckan }: World): Promise<string> {
 /** Farthest that two clocks may be apart, in seconds. */
 const mostSkewSeconds = 30;
 
-async function clock({ readPool }: World): Promise<string> {
+async function clock({ readPool }: AppContext): Promise<string> {
   const { rows } = await readPool.query<{ now: Date }>('SELECT clock_timestamp() AS now');
   const skewSeconds = Math.abs(Date.now() - (rows[0]?.now.getTime() ?? 0)) / 1000;
   if (skewSeconds > mostSkewSeconds) {

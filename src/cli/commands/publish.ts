@@ -1,11 +1,11 @@
 /** `publish`: tables now, in the foreground, a bounded number at once, with progress. */
-import { DumperError, isDumperError, reasonOf } from '../../errors.ts';
-import type { ExitCode, PublishOptions, Run } from '../program.ts';
+import { DumperError, isDumperError, errorMessage } from '../../errors.ts';
+import type { ExitCode, PublishCommandOptions, Run } from '../program.ts';
 import { showProgress, type Progress } from '../progress.ts';
 import type { Manifest } from '../../manifest.ts';
-import { eventQueue, type EventQueue } from '../../async/event-queue.ts';
-import { asking } from '../../postgres/pool.ts';
-import { allTables, lookUp } from '../../postgres/revision.ts';
+import { createEventQueue, type EventQueue } from '../../async/event-queue.ts';
+import { mapPostgresErrors } from '../../postgres/pool.ts';
+import { allTables, lookUpTable } from '../../postgres/revision.ts';
 import type { ResourceId } from '../../postgres/table.ts';
 import type { Publishing } from '../../app/publishing.ts';
 
@@ -30,11 +30,11 @@ export interface PublishTablesOptions {
 
 export async function publishCommand(
   publishing: Publishing,
-  options: PublishOptions,
+  options: PublishCommandOptions,
   run: Run,
 ): Promise<ExitCode> {
-  const { readPool } = publishing.world;
-  const tables = await asking('POSTGRES_UNAVAILABLE', async () =>
+  const { readPool } = publishing.context;
+  const tables = await mapPostgresErrors('POSTGRES_UNAVAILABLE', async () =>
     options.all
       ? [...(await allTables(readPool)).values()]
       : Promise.all(options.ids.map((name) => findTable(publishing, name))),
@@ -42,8 +42,8 @@ export async function publishCommand(
   return publishTables(publishing, tables, { ...options, force: true, whenGone: 'absent' }, run);
 }
 
-async function findTable({ world }: Publishing, name: string): Promise<TableInLine> {
-  const state = await lookUp(world.readPool, name);
+async function findTable({ context }: Publishing, name: string): Promise<TableInLine> {
+  const state = await lookUpTable(context.readPool, name);
   if (state === null) throw new DumperError('NOT_FOUND', `no DataStore table or alias is called ${name}`);
   return state;
 }
@@ -54,9 +54,12 @@ export async function publishTables(
   options: PublishTablesOptions,
   run: Run,
 ): Promise<ExitCode> {
-  const events = eventQueue<Progress>();
+  const events = createEventQueue<Progress>();
   const line = tables.toSorted((one, other) => one.bytes - other.bytes);
-  const workers = Math.min(options.concurrency ?? publishing.world.config.DUMPER_PUBLISH_SLOTS, line.length);
+  const workers = Math.min(
+    options.concurrency ?? publishing.context.config.DUMPER_PUBLISH_SLOTS,
+    line.length,
+  );
   const pace = createPace(options.tablesPerMinute, run.signal);
   const working = Promise.all(
     Array.from({ length: workers }, async () => {
@@ -102,7 +105,7 @@ async function publishOne(
   } catch (error) {
     // A fault of this table; one that would meet every table ends the command.
     if (isDumperError(error, 'CONFIGURATION')) throw error;
-    end('failed', reasonOf(error));
+    end('failed', errorMessage(error));
   }
 }
 

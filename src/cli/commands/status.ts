@@ -3,9 +3,9 @@ import type { ExitCode, Run } from '../program.ts';
 import { showStatus, type StatusRow } from '../table.ts';
 import type { CkanProfile } from '../../ckan/profile.ts';
 import { DumperError } from '../../errors.ts';
-import { asking } from '../../postgres/pool.ts';
-import { allTables, lookUp, revisionToken, type TableState } from '../../postgres/revision.ts';
-import type { TableRecord } from '../../state/publications.ts';
+import { mapPostgresErrors } from '../../postgres/pool.ts';
+import { allTables, lookUpTable, revisionToken, type TableState } from '../../postgres/revision.ts';
+import type { PublicationRecord } from '../../state/publications.ts';
 import type { Publishing } from '../../app/publishing.ts';
 
 export async function statusCommand(
@@ -13,15 +13,15 @@ export async function statusCommand(
   name: string | undefined,
   run: Run,
 ): Promise<ExitCode> {
-  const { readPool, profiles, now } = publishing.world;
+  const { readPool, profiles, now } = publishing.context;
   const profile = await profiles.known();
-  const tables = await asking('POSTGRES_UNAVAILABLE', async () => {
+  const tables = await mapPostgresErrors('POSTGRES_UNAVAILABLE', async () => {
     if (name === undefined) return [...(await allTables(readPool)).values()];
-    const state = await lookUp(readPool, name);
+    const state = await lookUpTable(readPool, name);
     if (state === null) throw new DumperError('NOT_FOUND', `no DataStore table or alias is called ${name}`);
     return [state];
   });
-  const records = await asking('STATE_UNAVAILABLE', () => publishing.state.records.all());
+  const records = await mapPostgresErrors('STATE_UNAVAILABLE', () => publishing.state.publications.all());
   const rows = tables.map((table) => statusRow(table, records.get(table.id) ?? null, profile));
   showStatus(
     rows.toSorted((one, other) => (one.id < other.id ? -1 : 1)),
@@ -31,7 +31,7 @@ export async function statusCommand(
   return 0;
 }
 
-function statusRow(table: TableState, record: TableRecord | null, profile: CkanProfile): StatusRow {
+function statusRow(table: TableState, record: PublicationRecord | null, profile: CkanProfile): StatusRow {
   const fresh = record?.token === revisionToken(table, profile);
   const state = stateWord(record, fresh);
   return {
@@ -45,9 +45,9 @@ function statusRow(table: TableState, record: TableRecord | null, profile: CkanP
   };
 }
 
-function stateWord(record: TableRecord | null, fresh: boolean): string {
-  if (record?.life === 'building' && record.held) return 'building';
+function stateWord(record: PublicationRecord | null, fresh: boolean): string {
+  if (record?.state === 'building' && record.leased) return 'building';
   if (fresh) return 'fresh';
-  if (record === null || record.life === 'absent' || record.life === 'gone') return 'absent';
-  return record.life === 'failing' ? 'failed' : 'pending';
+  if (record === null || record.state === 'absent' || record.state === 'gone') return 'absent';
+  return record.state === 'failing' ? 'failed' : 'pending';
 }

@@ -1,39 +1,45 @@
 /** `sweep`: compare every table with its manifest once, here and now; publish what changed, withdraw what is gone. */
 import type { ExitCode, Run } from '../program.ts';
-import { createReaders } from '../../change/visibility.ts';
+import { createVisibilityWatcher } from '../../change/visibility.ts';
 import { sweep } from '../../change/sweep.ts';
-import { retireSecondsOf } from '../../publish/publisher.ts';
-import { createRestMemory } from '../../postgres/revision.ts';
-import type { Notice } from '../../state/publications.ts';
+import { pruneAfterSeconds } from '../../publish/publisher.ts';
+import { createStabilityTracker } from '../../postgres/revision.ts';
+import type { TableChange } from '../../state/publications.ts';
 import type { Publishing } from '../../app/publishing.ts';
 import { publishTables } from './publish.ts';
 
 export async function sweepCommand(publishing: Publishing, run: Run): Promise<ExitCode> {
-  const { world, state, store, rights } = publishing;
-  const profile = await world.profiles.known();
-  const found: Notice[] = [];
-  const look = async (notices: readonly Notice[]): Promise<void> => void found.push(...notices);
+  const { context, state, store, rights } = publishing;
+  const profile = await context.profiles.known();
+  const found: TableChange[] = [];
+  const enqueue = async (notices: readonly TableChange[]): Promise<void> => void found.push(...notices);
   await sweep(
     {
-      read: world.readPool,
+      read: context.readPool,
       write: null,
       store,
-      records: state.records,
+      publications: state.publications,
       profile: () => profile,
-      variants: world.config.DUMPER_FORMATS,
-      rest: createRestMemory(),
-      look,
-      now: world.now,
-      log: world.log,
-      lockSeconds: world.config.DUMPER_LOCK_SECONDS,
-      retireSeconds: retireSecondsOf(world.config),
-      maxSeconds: world.config.DUMPER_PUBLISH_MAX_SECONDS,
+      variants: context.config.DUMPER_FORMATS,
+      stability: createStabilityTracker(),
+      enqueue,
+      now: context.now,
+      log: context.log,
+      lockSeconds: context.config.DUMPER_LOCK_SECONDS,
+      retireSeconds: pruneAfterSeconds(context.config),
+      maxSeconds: context.config.DUMPER_PUBLISH_MAX_SECONDS,
     },
     { manyGone: false },
     { listStore: true },
   );
-  if (world.config.DUMPER_PUBLIC_BLOB_URL !== undefined) {
-    await createReaders({ rights, store, records: state.records, look, log: world.log }).check();
+  if (context.config.DUMPER_PUBLIC_BLOB_URL !== undefined) {
+    await createVisibilityWatcher({
+      rights,
+      store,
+      publications: state.publications,
+      enqueue,
+      log: context.log,
+    }).check();
   }
   const tables = found.map(({ id, bytes, rebuild }) => ({ id, bytes: bytes ?? 0, force: rebuild ?? false }));
   return publishTables(publishing, tables, { force: false, whenGone: 'withdrawn' }, run);

@@ -2,13 +2,13 @@
 import { Client } from 'pg';
 import { installTriggers, removeTriggers } from '../../change/journal.ts';
 import { eventObjects, eventTriggers, journalObjects } from '../../change/journal.sql.ts';
-import type { ExitCode, InstallOptions, Run } from '../program.ts';
+import type { ExitCode, TriggerOptions, Run } from '../program.ts';
 import type { Config } from '../../config/config.ts';
-import { asking } from '../../postgres/pool.ts';
+import { mapPostgresErrors } from '../../postgres/pool.ts';
 import { journal } from '../../postgres/revision.ts';
 import { quoteIdentifier } from '../../postgres/table.ts';
 
-export async function installCommand(config: Config, options: InstallOptions, run: Run): Promise<ExitCode> {
+export async function installCommand(config: Config, options: TriggerOptions, run: Run): Promise<ExitCode> {
   const readRole = roleOf(config.CKAN_DATASTORE_READ_URL ?? '');
   if (options.print) {
     run.output.line(installScript(readRole, options.superuserUrl !== undefined));
@@ -32,7 +32,7 @@ export async function installCommand(config: Config, options: InstallOptions, ru
   return refused.length > 0 ? 1 : 0;
 }
 
-export async function removeCommand(config: Config, options: InstallOptions, run: Run): Promise<ExitCode> {
+export async function removeCommand(config: Config, options: TriggerOptions, run: Run): Promise<ExitCode> {
   if (options.print) {
     run.output.line('Tables lose their two triggers one by one, then: DROP SCHEMA datastore_dumper CASCADE;');
     return 0;
@@ -72,7 +72,7 @@ async function withClient<Value>(url: string, work: (client: Client) => Promise<
     connectionTimeoutMillis: 10_000,
   });
   try {
-    await asking('POSTGRES_UNAVAILABLE', () => client.connect());
+    await mapPostgresErrors('POSTGRES_UNAVAILABLE', () => client.connect());
     return await work(client);
   } finally {
     await client.end().catch(() => undefined);

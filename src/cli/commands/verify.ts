@@ -4,7 +4,7 @@ import type { ExitCode, Run } from '../program.ts';
 import { showProgress, type Progress } from '../progress.ts';
 import { publishedTables, readPublished } from '../../manifest.ts';
 import { verify } from '../../publish/verify.ts';
-import { DumperError, reasonOf } from '../../errors.ts';
+import { DumperError, errorMessage } from '../../errors.ts';
 
 export async function verifyCommand(store: BlobStore, id: string | undefined, run: Run): Promise<ExitCode> {
   const ids = id === undefined ? await Array.fromAsync(publishedTables(store)) : [id];
@@ -21,7 +21,7 @@ async function* findings(
     try {
       yield await verifyTable(store, id, signal);
     } catch (error) {
-      yield { table: id, state: 'failed', rows: 0, bytes: 0, reason: reasonOf(error) };
+      yield { table: id, state: 'failed', rows: 0, bytes: 0, reason: errorMessage(error) };
     }
   }
 }

@@ -2,10 +2,10 @@
 import { bytesText, countText } from '../../units.ts';
 import { html, type Html } from './html.ts';
 
-export type TableState = 'fresh' | 'pending' | 'building' | 'failed' | 'absent';
+export type DisplayState = 'fresh' | 'pending' | 'building' | 'failed' | 'absent';
 
 /** Mark and word of a state: never told by colour alone. */
-const stateMarks: Readonly<Record<TableState, string>> = {
+const stateMarks: Readonly<Record<DisplayState, string>> = {
   fresh: '✓',
   pending: '…',
   building: '⚙',
@@ -13,7 +13,7 @@ const stateMarks: Readonly<Record<TableState, string>> = {
   absent: '–',
 };
 
-export function stateBadge(state: TableState): Html {
+export function stateBadge(state: DisplayState): Html {
   return html`<span class="state ${state}"
     ><span aria-hidden="true">${stateMarks[state]}</span> ${state}</span
   >`;

@@ -3,7 +3,7 @@
  * one form, so that it works without scripts; the caller of `renderStatusPage` gives only what the reader may see
  * (promise P9).
  */
-import { ageOf, numberText, document, sizeText, stateBadge, type TableState } from './frame.ts';
+import { ageOf, numberText, document, sizeText, stateBadge, type DisplayState } from './frame.ts';
 import { html, type Html } from './html.ts';
 
 /** One table's line. */
@@ -11,7 +11,7 @@ export interface TableSummary {
   readonly id: string;
   /** The resource's name, where known. */
   readonly name: string | null;
-  readonly state: TableState;
+  readonly state: DisplayState;
   /** Why it failed, in one line. */
   readonly reason: string | null;
   /** Rows done of a build under way. */
@@ -40,7 +40,7 @@ export interface StatusPage {
 /** What the reader asked of the list. */
 export interface PageQuery {
   readonly search: string;
-  readonly state: TableState | null;
+  readonly state: DisplayState | null;
   readonly sort: 'state' | 'name' | 'size' | 'age';
   /** From 1. */
   readonly page: number;
@@ -49,7 +49,7 @@ export interface PageQuery {
 }
 
 export const pageSize = 50;
-const states: readonly TableState[] = ['failed', 'building', 'pending', 'absent', 'fresh'];
+const states: readonly DisplayState[] = ['failed', 'building', 'pending', 'absent', 'fresh'];
 const sorts = ['state', 'name', 'size', 'age'] as const;
 
 /** Read the query string; anything unknown is its default. */
@@ -139,9 +139,9 @@ function linkTo(query: PageQuery, change: Partial<PageQuery>): string {
 
 /** `tables`: null where they may not be counted. */
 function stateLinks(tables: readonly TableSummary[] | null, query: PageQuery): Html {
-  const counts = new Map<TableState, number>();
+  const counts = new Map<DisplayState, number>();
   for (const { state } of tables ?? []) counts.set(state, (counts.get(state) ?? 0) + 1);
-  const link = (state: TableState | null, words: Html, count: number | undefined): Html =>
+  const link = (state: DisplayState | null, words: Html, count: number | undefined): Html =>
     html`<li>
       <a href="${linkTo(query, { state })}" ${query.state === state ? html` aria-current="true"` : null}
         >${words}${tables === null ? null : html` <b>${numberText(count ?? 0)}</b>`}</a

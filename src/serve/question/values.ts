@@ -15,14 +15,14 @@ import { pythonString } from './python-text.ts';
 import { Refused, type Parameter } from './refusal.ts';
 import type { Comparison, Condition } from './filters.ts';
 
-export interface Setting {
+export interface SessionSetting {
   readonly name: string;
   readonly value: string;
 }
 
 /** What has been bound so far, and the casts that a probe must try before the first row is sent. */
 export interface Binding {
-  readonly settings: Setting[];
+  readonly settings: SessionSetting[];
   readonly probes: Sql[];
 }
 

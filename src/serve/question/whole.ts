@@ -16,7 +16,7 @@ export interface NamedColumns {
 }
 
 /** Whole but for a limit: `isWholeFor` tells whether that cuts anything. */
-export function isWhole(question: Question, table: NamedColumns): boolean {
+export function isWholeTable(question: Question, table: NamedColumns): boolean {
   return (
     question.q === undefined &&
     !question.distinct &&
