@@ -16,7 +16,7 @@ import { createStabilityTracker } from '../postgres/revision.ts';
 import { createApp } from '../serve/app.ts';
 import { createManifestCache, nothingPublished } from '../serve/manifest-cache.ts';
 import { createResourceNames, noResourceNames } from '../serve/resource-name.ts';
-import { createSemaphore } from '../serve/slots.ts';
+import { createSemaphore } from '../async/semaphore.ts';
 import type { ServeDeps } from '../serve/context.ts';
 import type { ResourceId } from '../postgres/table.ts';
 import { openTraces } from '../traces.ts';

@@ -14,7 +14,7 @@ import type { Traces } from '../traces.ts';
 import type { ManifestCache } from './manifest-cache.ts';
 import type { Permission } from './permission.ts';
 import type { ResourceNames } from './resource-name.ts';
-import type { Semaphore } from './slots.ts';
+import type { Semaphore } from '../async/semaphore.ts';
 
 /** One dependency's readiness: resolves with a remark for people, rejects with why it cannot be used. */
 export interface ReadinessCheck {

@@ -73,7 +73,7 @@ test('P1: published blobs that are missing are found by listing, and made again'
   const [before, untouched] = await Promise.all([world.manifest(id), world.manifest(other)]);
   await world.store.delete([before?.blobs.csv?.key ?? '']);
   const sweeping = await world.start({}, false);
-  expect(await sweeping.sweep()).toMatchObject({ damaged: 1, changed: 0, missing: 0, littered: 0 });
+  expect(await sweeping.sweep()).toMatchObject({ missingBlobs: 1, changed: 0, missing: 0, orphaned: 0 });
   const after = await eventually('published anew', async () => {
     const manifest = await world.manifest(id);
     return manifest?.revision === before?.revision ? null : manifest;
@@ -92,7 +92,7 @@ test('a listing that knows less than there is makes nothing anew', async () => {
   world.store.list = async function* (under) {
     for await (const entry of list(under)) if (entry.key !== published?.blobs.csv?.key) yield entry;
   };
-  expect(await world.start({}, false).then((change) => change.sweep())).toMatchObject({ damaged: 0 });
+  expect(await world.start({}, false).then((change) => change.sweep())).toMatchObject({ missingBlobs: 0 });
 });
 
 test('P8: a manifest that cannot be read is its own table’s trouble', async () => {
@@ -113,7 +113,7 @@ test('P8: a manifest that cannot be read is its own table’s trouble', async ()
   const there = await readSmall(manifestKey('b'));
   await world.store.replaceSmall(manifestKey('b'), body, 'application/json', there?.version ?? null);
   const sweeping = await world.start({}, false);
-  expect(await sweeping.sweep()).toMatchObject({ unreadable: 2, missing: 2, changed: 0, damaged: 0 });
+  expect(await sweeping.sweep()).toMatchObject({ unreadable: 2, missing: 2, changed: 0, missingBlobs: 0 });
   await change.enqueueByName(['b', 'c']);
   for (const name of ['b', 'c'])
     await eventually('it says so', async () => {

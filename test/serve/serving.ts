@@ -12,7 +12,7 @@ import { createApp } from '../../src/serve/app.ts';
 import { createManifestCache } from '../../src/serve/manifest-cache.ts';
 import { createPermission } from '../../src/serve/permission.ts';
 import { createResourceNames } from '../../src/serve/resource-name.ts';
-import { createSemaphore } from '../../src/serve/slots.ts';
+import { createSemaphore } from '../../src/async/semaphore.ts';
 import type { ServeDeps } from '../../src/serve/context.ts';
 import type { State } from '../../src/state/state.ts';
 import { asResourceId } from '../../src/postgres/table.ts';

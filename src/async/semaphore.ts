@@ -1,6 +1,6 @@
 /**
- * Slots of live answers: each holds a connection and a snapshot, so their number is bounded, and who finds none is told
- * so within a moment instead of waiting behind slow readers (promise P13).
+ * A bounded number of things at once. Who finds no free place waits in line, for a bounded time: past it the answer is
+ * null, so that nobody waits behind slow holders without end (promise P13, slow clients exhaust nothing).
  */
 
 export interface Semaphore {
