@@ -18,7 +18,7 @@ export function demoText({ port, writeUrl, blobs }: DemoPlaces): string {
   const update = `UPDATE "${airQuality.id}" SET remark = now()::text WHERE _id = 1`;
   return `
 The service listens on http://127.0.0.1:${port}/ (open it: the status page). Dumps are in ${blobs}
-The tables are those of ${city}, a city that does not exist; addresses below are ${dumps}…
+The tables of ${city}, a city that does not exist; a table's dump is at ${dumps}<id>
 
 ${demoTables.map(listed).join('\n')}
 
@@ -43,7 +43,7 @@ Ctrl-C stops everything and leaves nothing behind.`;
 }
 
 function listed({ id, rowCount, title }: (typeof demoTables)[number]): string {
-  return `     …${id}  ${rowCount.toLocaleString('en').padStart(7)} rows  ${title}`;
+  return `     ${id}  ${rowCount.toLocaleString('en').padStart(7)} rows  ${title}`;
 }
 
 function shellQuoted(text: string): string {
