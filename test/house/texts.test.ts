@@ -51,7 +51,7 @@ describe('the texts', () => {
     }
   });
 
-  it('the README can be read at one sitting: 130 lines at most', () => {
+  it('the README has 130 lines at most', () => {
     expect(textOf('README.md').trimEnd().split('\n').length).toBeLessThanOrEqual(130);
   });
 
