@@ -19,7 +19,7 @@ import type { CkanProfile } from '../ckan-profile.ts';
 import { readColumns } from '../catalogue.ts';
 import { contentDisposition } from '../content-disposition.ts';
 import { isExposed } from '../dump/conceal.ts';
-import { variantOf } from '../format.ts';
+import { formatTable, variantOf } from '../format.ts';
 import { asking } from '../postgres.ts';
 import type { TableState } from '../revision.ts';
 import { asResourceId, type ResourceId } from '../table.ts';
@@ -164,7 +164,7 @@ async function freshBlob(world: ServeWorld, found: Found, ask: LiveAsk): Promise
     blob,
     public: ask.public,
     disposition,
-    ownDisposition: contentDisposition(`${id}.${question.format}`),
+    ownDisposition: contentDisposition(`${id}.${formatTable[question.format].extension}`),
     withoutRedirect: !question.redirect,
   };
 }

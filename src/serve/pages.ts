@@ -4,6 +4,7 @@
  */
 import type { Context } from 'koa';
 import type { Manifest } from '../dump/manifest.ts';
+import { variants } from '../format.ts';
 import { redact } from '../log.ts';
 import { anonymous } from './caller.ts';
 import { pageStyle } from './page/style.ts';
@@ -55,7 +56,10 @@ export async function answerTablePage(world: ServeWorld, ctx: Context, name: str
     table: summaryOf(seen),
     revision: status.revision,
     tier: status.tier,
-    downloads: Object.entries(status.blobs).map(([variant, blob]) => ({ variant, ...blob })),
+    downloads: variants.flatMap((variant) => {
+      const blob = status.blobs[variant];
+      return blob === undefined ? [] : [{ variant, ...blob }];
+    }),
     columns: (manifest?.columns ?? [])
       .filter(({ name }) => name === '_id' || !name.startsWith('_'))
       .map(columnOf),
@@ -80,7 +84,7 @@ export function sendPage(ctx: Context, page: string): void {
 }
 
 function summaryOf({ status }: Extract<Seen, { kind: 'table' }>): TableSummary {
-  const blobs = Object.entries(status.blobs);
+  const blobs = Object.values(status.blobs);
   return {
     id: status.id,
     name: null,
@@ -88,8 +92,8 @@ function summaryOf({ status }: Extract<Seen, { kind: 'table' }>): TableSummary {
     reason: status.reason ?? null,
     rowsDone: status.rows_done ?? null,
     rows: status.rows,
-    bytes: blobs.length === 0 ? null : blobs.reduce((sum, [, { bytes }]) => sum + bytes, 0),
-    formats: blobs.map(([variant]) => variant),
+    bytes: blobs.length === 0 ? null : blobs.reduce((sum, { bytes }) => sum + bytes, 0),
+    formats: variants.filter((variant) => variant in status.blobs),
     publishedAt: status.published_at === null ? null : new Date(status.published_at),
   };
 }
@@ -105,6 +109,7 @@ const statesOfLife: Readonly<Record<TableRecord['life'], TableStatus['state']>> 
 
 /** A list of thousands: as publications and the last sweep left them, without asking the DataStore for each. */
 function summaryOfRecord(record: TableRecord, withReason: boolean): TableSummary {
+  const published = record.variants?.split(',') ?? [];
   return {
     id: record.id,
     name: null,
@@ -113,7 +118,7 @@ function summaryOfRecord(record: TableRecord, withReason: boolean): TableSummary
     rowsDone: record.held ? record.rowsDone : null,
     rows: record.rows,
     bytes: record.blobBytes,
-    formats: record.variants?.split(',') ?? [],
+    formats: variants.filter((variant) => published.includes(variant)),
     publishedAt: record.publishedAt,
   };
 }

@@ -1,11 +1,11 @@
 /** The page of one table: downloads with checksums, columns with their data dictionary, and what happened to it. */
+import { formatOf, formatTable, hasByteOrderMark, type Variant } from '../../format.ts';
 import { ageOf, numberText, document, sizeText, stateBadge } from './frame.ts';
 import { html, type Html } from './html.ts';
 import type { TableSummary } from './tables-page.ts';
 
 export interface TableDownload {
-  /** `csv`, `csv+bom`, … */
-  readonly variant: string;
+  readonly variant: Variant;
   readonly bytes: number;
   /** Hex. */
   readonly sha256: string;
@@ -96,9 +96,9 @@ export function renderWrongToken(id: string): string {
 }
 
 /** The dump's own address: it answers with the blob while it is fresh, and live when it is not. */
-function dumpPath(id: string, variant: string): string {
-  const [format, bom] = variant.split('+');
-  return `../datastore/dump/${encodeURIComponent(id)}?format=${format}${bom === undefined ? '' : '&bom=true'}`;
+function dumpPath(id: string, variant: Variant): string {
+  const bom = hasByteOrderMark(variant) ? '&bom=true' : '';
+  return `../datastore/dump/${encodeURIComponent(id)}?format=${formatOf(variant)}${bom}`;
 }
 
 function downloadsOf({ table, downloads }: TablePage): Html {
@@ -130,11 +130,9 @@ function downloadsOf({ table, downloads }: TablePage): Html {
     </div>`;
 }
 
-function variantText(variant: string): string {
-  const [format = '', bom] = variant.split('+');
-  return bom === undefined
-    ? format.toUpperCase()
-    : `${format.toUpperCase()} for Excel (with byte order mark)`;
+function variantText(variant: Variant): string {
+  const { label } = formatTable[formatOf(variant)];
+  return hasByteOrderMark(variant) ? `${label} for Excel (with byte order mark)` : label;
 }
 
 function columnsOf(columns: readonly TableColumn[]): Html | null {
