@@ -3,9 +3,10 @@ import pg from 'pg';
 import { installTriggers, removeTriggers } from '../src/change/journal.ts';
 import { sweep, type SweepWorld } from '../src/change/sweep.ts';
 import { ckanProfile } from '../src/ckan-profile.ts';
-import { variants } from '../src/format.ts';
 import { createLog } from '../src/log.ts';
 import { allTables, createRestMemory, revisionToken } from '../src/revision.ts';
+import { publishedVariants } from '../src/setting.ts';
+import { settings } from '../src/settings.ts';
 import { openState, type State } from '../src/state.ts';
 import { cpuByProgram, cpuSpent } from './cpu.ts';
 import { spread } from './measure.ts';
@@ -13,7 +14,7 @@ import type { Line } from './report.ts';
 import type { Bench } from './world.ts';
 
 const profile = ckanProfile('2.12');
-const published = variants.filter((variant) => variant !== 'json+bom' && variant !== 'xml+bom');
+const published = publishedVariants.parse(settings.DUMPER_FORMATS.default);
 
 export async function sweeps(bench: Bench, tables: number, runs: number): Promise<Line[]> {
   await createTables(bench.owner, tables);

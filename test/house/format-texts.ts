@@ -62,8 +62,6 @@ export function kernelRows(): string {
     '',
     `export const slots: i32 = ${kernelFormats.length};`,
     '',
-    '// @ts-ignore: decorator',
-    '@inline',
     'export function writeRow(): void {',
     ...texts.map(written),
     `  if (wanted & 0b${anyValue.toString(2)}) respellValues();`,

@@ -9,8 +9,6 @@ import { writeNdjsonRow } from './ndjson.as';
 
 export const slots: i32 = 5;
 
-// @ts-ignore: decorator
-@inline
 export function writeRow(): void {
   if (wanted & (1 << 0)) writeCsvRow(0);
   if (wanted & (1 << 1)) writeTsvRow(1);

@@ -127,7 +127,8 @@ function selectNamed(names: readonly string[], every: readonly Selected[]): Sele
 
 /** The keys of an object are unique (RFC 8259, 4). */
 function firstOfEachName(selected: readonly Selected[]): Selected[] {
-  return [...new Map(selected.toReversed().map((column) => [column.name, column])).values()].toReversed();
+  const names = new Set<string>();
+  return selected.filter(({ name }) => !names.has(name) && names.add(name));
 }
 
 function filterSql(question: Question, columns: Columns, profile: CkanProfile, binding: Binding): Sql[] {
