@@ -116,25 +116,50 @@ export const kernelFormats = formats.filter(
  * names the variants that are published.
  */
 export type Variant = Format | `${BomFormat}+bom`;
-export const variants: readonly Variant[] = formats.flatMap((format): Variant[] =>
-  hasBomTwin(format) ? [format, `${format}+bom`] : [format],
-);
+
+/** What there is to know of a published file; another kind of twin is another entry of `filesOf`. */
+export interface PublishedFile {
+  readonly format: Format;
+  readonly bom: boolean;
+  readonly label: string;
+  /** What asks for it. */
+  readonly query: string;
+  /** Where it stands among the files of a revision: a twin has the same name, so it has a folder of its own. */
+  readonly folder: string;
+  readonly extension: string;
+  readonly mediaType: string;
+}
+
+function filesOf(format: Format): readonly (readonly [Variant, PublishedFile])[] {
+  const { label, extension, mediaType } = formatTable[format];
+  const query = `format=${format}`;
+  const plain = { format, bom: false, label, query, folder: '', extension, mediaType };
+  if (!hasBomTwin(format)) return [[format, plain]];
+  const twin = { ...plain, bom: true, label: `${label} for Excel (with byte order mark)` };
+  return [
+    [format, plain],
+    [`${format}+bom`, { ...twin, query: `${query}&bom=true`, folder: 'bom/' }],
+  ];
+}
+
+const files = Object.fromEntries(formats.flatMap(filesOf)) as Readonly<Record<Variant, PublishedFile>>;
+export const variants = Object.keys(files) as readonly Variant[];
 
 export const byteOrderMark: Uint8Array = Uint8Array.of(0xef, 0xbb, 0xbf);
 
-export function hasBomTwin(format: Format): format is BomFormat {
-  return formatTable[format].bomTwin;
+export function fileOf(variant: Variant): PublishedFile {
+  return files[variant];
 }
 
 export function formatOf(variant: Variant): Format {
-  return variant.replace('+bom', '') as Format;
-}
-
-export function hasByteOrderMark(variant: Variant): boolean {
-  return variant.endsWith('+bom');
+  return files[variant].format;
 }
 
 /** A format without a twin is the same with and without a byte order mark. */
 export function variantOf(format: Format, bom: boolean): Variant {
   return bom && hasBomTwin(format) ? `${format}+bom` : format;
+}
+
+export function hasBomTwin(format: Format): format is BomFormat {
+  return formatTable[format].bomTwin;
 }

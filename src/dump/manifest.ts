@@ -6,7 +6,7 @@
  * `{version, resource_id, revision, token, tier, generation, published_at, columns, rows, public, blobs}`.
  */
 import { z } from 'zod';
-import { formatOf, formatTable, hasByteOrderMark, variants, type Variant } from '../format.ts';
+import { fileOf, variants, type Variant } from '../format.ts';
 import { smallObjectBytes, type BlobStore } from '../blob-store.ts';
 import { DumperError, isDumperError, reasonOf } from '../errors.ts';
 import { asResourceId, type ResourceId } from '../table.ts';
@@ -61,8 +61,8 @@ export function revisionPrefix(resourceId: string, revision: string, exposed: bo
 
 /** Key of a blob: the BOM twin lives under `bom/` beside the plain one, so that both keep the file's own name. */
 export function blobKey(prefix: string, resourceId: string, variant: Variant): string {
-  const { extension } = formatTable[formatOf(variant)];
-  return `${prefix}${hasByteOrderMark(variant) ? 'bom/' : ''}${resourceId}.${extension}`;
+  const { folder, extension } = fileOf(variant);
+  return `${prefix}${folder}${resourceId}.${extension}`;
 }
 
 /**

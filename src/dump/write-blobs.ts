@@ -9,14 +9,7 @@ import type { BlobStore } from '../blob-store.ts';
 import type { CkanProfile } from '../ckan-profile.ts';
 import { contentDisposition } from '../content-disposition.ts';
 import { DumperError } from '../errors.ts';
-import {
-  byteOrderMark,
-  formatOf,
-  formatTable,
-  hasByteOrderMark,
-  type Format,
-  type Variant,
-} from '../format.ts';
+import { byteOrderMark, fileOf, formatOf, formatTable, type Format, type Variant } from '../format.ts';
 import { createChunkPool, gatherFor, type Gatherer } from './blob-chunks.ts';
 import { BlobSink } from './blob-sink.ts';
 import { copyOut } from './copy.ts';
@@ -86,15 +79,15 @@ function startUpload(
   signal: AbortSignal,
 ): Upload {
   const sink = new BlobSink();
-  const { mediaType, extension, growth } = formatTable[formatOf(variant)];
+  const { format, bom, extension, mediaType } = fileOf(variant);
   const { id, bytes } = snapshot.state;
   const key = blobKey(options.prefix, id, variant);
-  if (hasByteOrderMark(variant)) sink.accept({ bytes: byteOrderMark, release: () => undefined });
+  if (bom) sink.accept({ bytes: byteOrderMark, release: () => undefined });
   const done = options.store.put(key, sink.source, {
     contentType: mediaType,
     contentDisposition: contentDisposition(`${id}.${extension}`),
     cacheControl: options.cacheControl,
-    expectedBytes: bytes * growth,
+    expectedBytes: bytes * formatTable[format].growth,
     signal,
   });
   return { variant, key, sink, done };
@@ -171,7 +164,7 @@ function describe(uploads: readonly Upload[], digests: readonly string[]): Manif
         key,
         bytes: sink.bytes,
         sha256: digests[index] ?? '',
-        content_type: formatTable[formatOf(variant)].mediaType,
+        content_type: fileOf(variant).mediaType,
       },
     ]),
   );

@@ -19,7 +19,7 @@ import type { CkanProfile } from '../ckan-profile.ts';
 import { readColumns } from '../catalogue.ts';
 import { contentDisposition } from '../content-disposition.ts';
 import { isExposed } from '../dump/conceal.ts';
-import { formatTable, variantOf } from '../format.ts';
+import { fileOf, variantOf } from '../format.ts';
 import { asking } from '../postgres.ts';
 import type { TableState } from '../revision.ts';
 import { asResourceId, type ResourceId } from '../table.ts';
@@ -144,7 +144,8 @@ async function freshBlob(world: ServeWorld, found: Found, ask: LiveAsk): Promise
   const manifest = await world.manifests.fresh(found, profile);
   // What no trigger tells (DDL) is heard of by the first who asks.
   if (manifest === null) world.noticeStale(id);
-  const blob = manifest?.blobs[variantOf(question.format, question.bom)];
+  const variant = variantOf(question.format, question.bom);
+  const blob = manifest?.blobs[variant];
   if (
     manifest === null ||
     blob === undefined ||
@@ -164,7 +165,7 @@ async function freshBlob(world: ServeWorld, found: Found, ask: LiveAsk): Promise
     blob,
     public: ask.public,
     disposition,
-    ownDisposition: contentDisposition(`${id}.${formatTable[question.format].extension}`),
+    ownDisposition: contentDisposition(`${id}.${fileOf(variant).extension}`),
     withoutRedirect: !question.redirect,
   };
 }

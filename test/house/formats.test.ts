@@ -6,10 +6,9 @@ import { readConfig } from '../../src/config.ts';
 import { blobKey, placeOfKey, revisionPrefix } from '../../src/dump/manifest.ts';
 import {
   ckanFormats,
-  formatOf,
+  fileOf,
   formats,
   formatTable,
-  hasByteOrderMark,
   kernelFormats,
   variantOf,
   variants,
@@ -39,7 +38,9 @@ describe('the table of formats', () => {
   it('every variant may be published and is a format with or without a byte order mark', () => {
     expect(publishedVariants.parse(variants.join(','))).toEqual(variants);
     for (const variant of variants) {
-      expect(variantOf(formatOf(variant), hasByteOrderMark(variant))).toBe(variant);
+      const { format, bom, extension } = fileOf(variant);
+      expect(variantOf(format, bom)).toBe(variant);
+      expect(extension).toMatch(/^[a-z]+$/);
     }
     expect(variantOf('ndjson', true)).toBe('ndjson');
   });

@@ -94,6 +94,23 @@ describe('P22: a whole table', () => {
   });
 });
 
+describe('the page of a table', () => {
+  it('links what is published, in the order of the table of formats', async () => {
+    const { text } = await ask(`${serving.url}/tables/${id}`);
+    const links = [...text.matchAll(/\?(format=[^"]+)">([^<]+)</g)].map(([, query, label]) => [query, label]);
+    expect(links.map(([query]) => query)).toEqual([
+      'format=csv',
+      'format=csv&amp;bom=true',
+      'format=tsv',
+      'format=tsv&amp;bom=true',
+      'format=json',
+      'format=xml',
+      'format=ndjson',
+    ]);
+    expect(links.at(-1)).toEqual(['format=ndjson', 'NDJSON']);
+  });
+});
+
 describe('P22: CKAN’s parameters mean what they mean for JSON', () => {
   it.each([
     'limit=3',
