@@ -47,12 +47,12 @@ describe('the table of formats', () => {
 
   it('every variant has a key of its own that tells whose blob it is', () => {
     const revision = `${'0'.repeat(20)}-00000000`;
-    for (const exposed of [true, false]) {
+    for (const underPublicPrefix of [true, false]) {
       const keys = variants.map((variant) =>
-        blobKey(revisionPrefix('a.b', revision, exposed), 'a.b', variant),
+        blobKey(revisionPrefix('a.b', revision, underPublicPrefix), 'a.b', variant),
       );
       expect(new Set(keys).size).toBe(variants.length);
-      for (const key of keys) expect(parseBlobKey(key)).toEqual({ id: 'a.b', revision, exposed });
+      for (const key of keys) expect(parseBlobKey(key)).toEqual({ id: 'a.b', revision, underPublicPrefix });
     }
   });
 });
