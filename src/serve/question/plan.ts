@@ -63,6 +63,8 @@ function plan(question: Question, table: AskedTable, profile: CkanProfile, optio
   const filters = filterSql(question, columns, profile, binding);
   const order = readOrder({ question, all: table.columns, columns, search, selected });
   const cells = cellsOf(selected);
+  if (cells.length > mostColumns)
+    throw new Refused(question.fields === undefined ? 'q' : 'fields', 'too many columns');
   const groups = question.distinct ? [...new Set(selected.map((column) => column.key))] : [];
   refuseTooLong({
     q: [...search.from, ...search.where],
@@ -91,7 +93,7 @@ function plan(question: Question, table: AskedTable, profile: CkanProfile, optio
 }
 
 /** Each part grows with the columns of the table only; all together may still be more than Postgres should plan. */
-const longestStatement = 1024 * 1024;
+const longestStatement = 512 * 1024;
 
 /** Before anything is joined; names the parameter that takes the most. */
 function refuseTooLong(parts: Partial<Record<Parameter, readonly Sql[]>>): void {

@@ -2,7 +2,7 @@
  * Values on their way to Postgres: COPY takes no parameters, so each value becomes a setting of the transaction, given
  * by `set_config` as a parameter and read back by `current_setting` under a fixed name. The statement holds casts to
  * the types of the table's own columns and nothing that a caller wrote (promise P16). The values of a list are one
- * setting, since Postgres takes the square of the number of settings, and their number is bounded.
+ * setting, and the number of settings is bounded.
  *
  * `current_setting` is STABLE, so an index on the column still serves the comparison.
  */
@@ -25,8 +25,8 @@ export interface Binding {
   readonly probes: Sql[];
 }
 
-/** A value for each column that a table can have, and some; a list is one. */
-export const mostSettings = 2000;
+/** Postgres takes the square of their number. A list of values is one, however long. */
+export const mostSettings = 512;
 
 /** Bind a text; the result is an SQL expression of type `text`. */
 export function bind(binding: Binding, parameter: Parameter, value: string): Sql {
@@ -38,10 +38,13 @@ export function bind(binding: Binding, parameter: Parameter, value: string): Sql
   return sql`current_setting('dumper.v${number}')`;
 }
 
+/** A longer one is read once a statement: by the row, reading it would be what a scan spends its time on. */
+const longestByRow = 100;
+
 function bindAs(binding: Binding, value: string, type: Sql): Sql {
   const typed = sql`${bind(binding, 'filters', value)}::${type}`;
   binding.probes.push(typed);
-  return typed;
+  return value.length > longestByRow ? sql`(SELECT ${typed})` : typed;
 }
 
 const nothing = sql`false`;
@@ -158,11 +161,7 @@ function isText(column: CatalogueColumn): boolean {
 }
 
 /** A value with the type that its literal would have in SQL: text takes the column's. */
-function literal(
-  column: CatalogueColumn,
-  value: PythonJson,
-  binding: Binding,
-): Sql {
+function literal(column: CatalogueColumn, value: PythonJson, binding: Binding): Sql {
   const type = typeOfLiteral(column, value);
   const text = textOfLiteral(column, value);
   return isText(column) ? bind(binding, 'filters', text) : bindAs(binding, text, type);
