@@ -73,7 +73,6 @@ interface Told {
 async function told(version: string, table: string, parameters: Record<string, string>): Promise<Told> {
   const query = new URLSearchParams(parameters).toString();
   const port = services.get(version)?.port ?? 0;
-  const t0 = performance.now();
   const response = await fetch(`http://127.0.0.1:${port}/datastore/dump/${table}?${query}`);
   let [head, lines] = ['', 0];
   const decoder = new TextDecoder();
@@ -81,10 +80,6 @@ async function told(version: string, table: string, parameters: Record<string, s
     if (head.length < 200) head += decoder.decode(chunk, { stream: true }).slice(0, 200);
     for (const byte of chunk) if (byte === 0x0a) lines += 1;
   }
-  if (process.env['TIMES'])
-    console.log(
-      `TIME ${Math.round(performance.now() - t0)} ms ${version} ${response.status} ${query.length} ${query.slice(0, 70)} … ${query.slice(-50)}`,
-    );
   return { status: response.status, lines, head };
 }
 
