@@ -30,7 +30,7 @@ beforeAll(async () => {
   await asAdmin(world.database.adminUrl, (admin) =>
     admin.query(
       `ALTER ROLE datastore_default IN DATABASE "${new URL(world.database.adminUrl).pathname.slice(1)}"
-       SET statement_timeout = '5s'`,
+       SET statement_timeout = '30s'`,
     ),
   );
   const { DUMPER_PORT: _, ...settings } = world.settings;
