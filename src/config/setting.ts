@@ -2,8 +2,8 @@
  * The kinds of settings: what their text in the environment may be, and what it becomes; faults name what is expected.
  * What a JSON Schema can say of a kind is its `meta`; the chart's schema is made from it.
  */
+import { validate } from 'node-cron';
 import { z } from 'zod';
-import { cronFault } from './cron.ts';
 import { variants, type Variant } from '../format.ts';
 
 export const flag = z
@@ -43,9 +43,10 @@ export const blobStore = z
     'expected s3://bucket/prefix or file:///directory',
   )
   .meta({ pattern: '^(s3://[^/]|file:///)' });
+/** Checked when settings are read, so that a bad expression is a fault of the settings. */
 export const cron = z.string().superRefine((text, context) => {
-  const fault = cronFault(text);
-  if (fault !== null) context.addIssue({ code: 'custom', message: fault });
+  if (validate(text)) return;
+  context.addIssue({ code: 'custom', message: `expected a cron expression, got "${text}"` });
 });
 export const words = z.string().transform((text) => text.split(/[\s,]+/).filter((word) => word !== ''));
 export const publishedVariants = words.pipe(
