@@ -1,10 +1,12 @@
 /**
- * What Prometheus reads: one registry, built once and handed to each part of the story.
+ * What Prometheus reads: one registry, built once and given to each part of the service.
  *
  * Names follow the Prometheus conventions (base units, `_total` for counters). Every label has a closed set of values:
- * no id, name or address ever becomes one, so that series stay few and nothing private is told (promise P9).
+ * no id, name or address ever becomes one, so that series stay few and nothing private is shown (promise P9, access only
+ * as CKAN grants it).
  */
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
+import { withTimeout } from './async/timeout.ts';
 
 const prefix = 'datastore_dumper_';
 
@@ -14,15 +16,15 @@ const buildBuckets = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 14_
 
 export type Metrics = ReturnType<typeof createMetrics>;
 
-interface QueueDepth {
+interface JobCounts {
   readonly waiting: number;
   readonly active: number;
   readonly dead: number;
 }
 
-/** What is asked at each scrape, once the part that knows it is up. */
-export interface ScrapeSources {
-  queueDepth: (() => Promise<QueueDepth>) | null;
+/** What each scrape reads; the queue is null until it is open. */
+interface ScrapeSources {
+  queueDepth: (() => Promise<JobCounts>) | null;
   readonly pools: Map<string, { totalCount: number; idleCount: number; waitingCount: number }>;
 }
 
@@ -40,14 +42,13 @@ export function createMetrics() {
 }
 
 /** Longest wait of a scrape for the state database, in milliseconds. */
-const depthDeadline = 1000;
+const depthTimeout = 1000;
 
-/** Null where the queue cannot be asked in time: no number is better than an old one. */
-async function depthInTime({ queueDepth }: ScrapeSources): Promise<QueueDepth | null> {
+/** Null where the queue does not answer in time: no number is better than an old one. */
+async function depthInTime({ queueDepth }: ScrapeSources): Promise<JobCounts | null> {
   if (queueDepth === null) return null;
-  const late = Promise.withResolvers<null>();
-  const timer = setTimeout(() => late.resolve(null), depthDeadline);
-  return Promise.race([queueDepth().catch(() => null), late.promise]).finally(() => clearTimeout(timer));
+  const onTimeout = (): Error => new Error('the queue did not answer in time');
+  return withTimeout(queueDepth(), { milliseconds: depthTimeout, onTimeout }).catch(() => null);
 }
 
 function serveMetrics(registers: Registry[]) {
@@ -85,7 +86,7 @@ function serveMetrics(registers: Registry[]) {
     liveSlots: new Gauge({ name: `${prefix}live_slots`, help: 'Live answers allowed at once.', registers }),
     permissionDecisions: new Counter({
       name: `${prefix}permission_decisions_total`,
-      help: 'Permission decisions, by where they came from (cache, ckan) and outcome (allowed, refused, unavailable).',
+      help: 'Permission decisions, by where they came from (cache, ckan) and outcome (allowed, restricted, refused, unavailable).',
       labelNames: ['from', 'outcome'] as const,
       registers,
     }),

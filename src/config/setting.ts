@@ -1,6 +1,6 @@
 /**
- * The kinds of settings: what their text in the environment may be, and what it becomes; faults name what is expected.
- * What a JSON Schema can say of a kind is its `meta`; the chart's schema is made from it.
+ * The kinds of settings: which text they may have in the environment, and what it becomes. A fault names what is
+ * expected. The `meta` of a kind is what JSON Schema can express of it; the chart's schema is made from it.
  */
 import { validate } from 'node-cron';
 import { z } from 'zod';
@@ -28,7 +28,7 @@ export const httpUrl = z
 export const postgresUrl = z
   .string()
   .refine((text) => /^postgres(ql)?:\/\//.test(text) && URL.canParse(text), 'expected a postgresql:// URL')
-  // SQLAlchemy's spelling in CKAN's own settings
+  // CKAN's own settings may have SQLAlchemy's spelling.
   .or(
     z
       .string()
