@@ -6,11 +6,11 @@ import type { BlobStore } from '../../src/blob-store/blob-store.ts';
 import { DumperError } from '../../src/errors.ts';
 import { asPut, bytesOf, keysOf, partBytes, readAll, soon, storeWorlds, type StoreWorld } from './stores.ts';
 
-describe.each(['directory', 's3'] as const)('P23 %s', (kind) => {
+describe.each(Object.entries(storeWorlds))('P23 %s', (_name, start) => {
   let world: StoreWorld | { skipped: string };
   let store: BlobStore;
   beforeAll(async () => {
-    world = await storeWorlds[kind]();
+    world = await start();
   });
   afterAll(async () => {
     if (!('skipped' in world)) await world.stop();
