@@ -1,12 +1,10 @@
 /**
- * What Prometheus reads: one registry, built once and given to each part of the service.
+ * What Prometheus reads: one registry, built once and handed to each part of the story.
  *
  * Names follow the Prometheus conventions (base units, `_total` for counters). Every label has a closed set of values:
- * no id, name or address ever becomes one, so that series stay few and nothing private is shown (promise P9, access only
- * as CKAN grants it).
+ * no id, name or address ever becomes one, so that series stay few and nothing private is told (promise P9).
  */
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
-import { withTimeout } from './async/timeout.ts';
 
 const prefix = 'datastore_dumper_';
 
@@ -16,15 +14,15 @@ const buildBuckets = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 14_
 
 export type Metrics = ReturnType<typeof createMetrics>;
 
-interface JobCounts {
+interface QueueDepth {
   readonly waiting: number;
   readonly active: number;
   readonly dead: number;
 }
 
-/** What each scrape reads; the queue is null until it is open. */
-interface ScrapeSources {
-  queueDepth: (() => Promise<JobCounts>) | null;
+/** What is asked at each scrape, once the part that knows it is up. */
+export interface ScrapeSources {
+  queueDepth: (() => Promise<QueueDepth>) | null;
   readonly pools: Map<string, { totalCount: number; idleCount: number; waitingCount: number }>;
 }
 
@@ -42,13 +40,14 @@ export function createMetrics() {
 }
 
 /** Longest wait of a scrape for the state database, in milliseconds. */
-const depthTimeout = 1000;
+const depthDeadline = 1000;
 
-/** Null where the queue does not answer in time: no number is better than an old one. */
-async function depthInTime({ queueDepth }: ScrapeSources): Promise<JobCounts | null> {
+/** Null where the queue cannot be asked in time: no number is better than an old one. */
+async function depthInTime({ queueDepth }: ScrapeSources): Promise<QueueDepth | null> {
   if (queueDepth === null) return null;
-  const onTimeout = (): Error => new Error('the queue did not answer in time');
-  return withTimeout(queueDepth(), { milliseconds: depthTimeout, onTimeout }).catch(() => null);
+  const late = Promise.withResolvers<null>();
+  const timer = setTimeout(() => late.resolve(null), depthDeadline);
+  return Promise.race([queueDepth().catch(() => null), late.promise]).finally(() => clearTimeout(timer));
 }
 
 function serveMetrics(registers: Registry[]) {
@@ -86,7 +85,7 @@ function serveMetrics(registers: Registry[]) {
     liveSlots: new Gauge({ name: `${prefix}live_slots`, help: 'Live answers allowed at once.', registers }),
     permissionDecisions: new Counter({
       name: `${prefix}permission_decisions_total`,
-      help: 'Permission decisions, by where they came from (cache, ckan) and outcome (allowed, restricted, refused, unavailable).',
+      help: 'Permission decisions, by where they came from (cache, ckan) and outcome (allowed, refused, unavailable).',
       labelNames: ['from', 'outcome'] as const,
       registers,
     }),

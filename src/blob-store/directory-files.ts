@@ -10,7 +10,7 @@ import { DumperError, isDumperError, errorMessage } from '../errors.ts';
 import { checkedKey, reservedSegments, type BlobHeaders, type BlobListing } from './blob-store.ts';
 
 /** Where a blob is: its bytes, and `.headers/<key>.json`. */
-export interface BlobFiles {
+interface BlobFiles {
   readonly bytes: string;
   readonly headers: string;
 }

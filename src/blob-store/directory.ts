@@ -49,7 +49,7 @@ import {
 } from './directory-files.ts';
 import { openLock, type DirectoryLock } from './directory-lock.ts';
 
-export interface DirectoryStoreOptions {
+interface DirectoryStoreOptions {
   readonly directory: string;
   readonly signingSecret: string;
   /** Put before signed paths; may be empty. */

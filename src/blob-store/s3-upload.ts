@@ -30,7 +30,7 @@ const cleanUpSeconds = 10;
 /** At most this much memory is kept for later uploads: the parts of one publication of six blobs. */
 const mostIdleBytes = 64 * 1024 * 1024;
 
-export interface PartBuffers {
+interface PartBuffers {
   /** A buffer of exactly this length; its content is whatever was there. */
   take(bytes: number): Buffer;
   /** Give a buffer back that nobody reads any more. */

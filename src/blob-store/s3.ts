@@ -45,7 +45,7 @@ import {
 } from './s3-errors.ts';
 import { createPartBuffers, uploadStream } from './s3-upload.ts';
 
-export interface S3StoreOptions {
+interface S3StoreOptions {
   readonly bucket: string;
   /** Without slashes at its ends; may be empty. */
   readonly prefix: string;

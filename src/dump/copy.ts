@@ -51,8 +51,8 @@ interface Submittable {
 }
 
 /**
- * Run `COPY … TO STDOUT` on an idle client and feed its bytes to `onBytes`. Resolves with the number of rows that
- * Postgres reports; the caller compares it with its own count.
+ * Run `COPY … TO STDOUT` on an idle client and feed its bytes to `onBytes`. Resolves with the rows that Postgres says
+ * it sent; the caller compares them with its own count.
  *
  * Rejects with `COPY_BROKEN` (the Postgres or socket error as cause), `COPY_STALLED`, `ABORTED`, or what `onBytes` or
  * `whenReady` threw. After a rejection the connection is already destroyed, so that its backend ends and frees its
