@@ -33,7 +33,7 @@ export async function listenForChanges(options: ListenerOptions): Promise<void> 
     if (options.signal.aborted) return;
     failures = performance.now() - began > 60_000 ? 1 : failures + 1;
     const pauseSeconds = pauseAfter(failures);
-    options.log.warn({ reason, pauseSeconds }, 'not listening for changes; the sweep finds them');
+    options.log.warn({ reason, pauseSeconds }, 'not listening for changes; the next sweep finds them');
     await delay(pauseSeconds * 1000, undefined, { signal: options.signal }).catch(() => undefined);
   }
 }

@@ -23,7 +23,7 @@ export type CkanAnswer =
       readonly reason: string;
     };
 
-interface CkanRequest {
+export interface CkanRequest {
   readonly action: string;
   readonly parameters: Readonly<Record<string, string>>;
   readonly credentials: CredentialHeaders;

@@ -87,7 +87,6 @@ describe.each(Object.entries(sources))('a source of tables: %s', (_name, open) =
     await eventually(
       'the token tells of the change',
       async () => (await world.source.lookUp(table))?.token !== before?.token,
-      20,
     );
   });
 

@@ -16,7 +16,6 @@ export interface SourceTable {
 }
 
 export interface SourceSnapshot {
-  readonly table: SourceTable;
   /** Names of all columns, hidden ones too. */
   readonly columns: readonly string[];
   /** The whole table as rows of CSV, in CopyData messages; resolves with how many rows the source sent. */
@@ -65,17 +64,19 @@ async function openPostgres(): Promise<SourceWorld> {
       lookUp: (name) => lookUpTable(pool, name),
       all: async () => [...(await allTables(pool)).values()],
       snapshot: (name, signal, work) =>
-        withSnapshot(pool, asResourceId(name), { lockSeconds: 5, stallSeconds: 30, signal }, (snapshot) => {
-          const { client, state, columns } = snapshot;
-          return work({
-            table: state,
-            columns: columns.map((column) => column.name),
-            copy: async (onBytes) => {
-              const { copy } = wholeTable(state.id, columns);
-              return (await copyOut(client, copy, { onBytes, signal, stallSeconds: 30 })).rows;
-            },
-          });
-        }),
+        withSnapshot(
+          pool,
+          asResourceId(name),
+          { lockSeconds: 5, stallSeconds: 30, signal },
+          ({ client, columns }) =>
+            work({
+              columns: columns.map((column) => column.name),
+              copy: async (onBytes) => {
+                const { copy } = wholeTable(asResourceId(name), columns);
+                return (await copyOut(client, copy, { onBytes, signal, stallSeconds: 30 })).rows;
+              },
+            }),
+        ),
     },
     createTable: async (id, names) => {
       await write(`CREATE TABLE "${id}" (_id serial PRIMARY KEY, _full_text tsvector, name text)`);
