@@ -18,15 +18,13 @@ import type { Queryable } from './pool.ts';
 import {
   exactSelect,
   isResource,
-  journalInstalled,
+  journalReadable,
   lookUpNames,
   lookUps,
   readOnlySelect,
   type TableStateRow,
 } from './revision.sql.ts';
 import { asResourceId, type ResourceId } from './table.ts';
-
-export { journal } from './revision.sql.ts';
 
 export type Tier = 'exact' | 'read-only';
 
@@ -100,21 +98,21 @@ function correct(hint: Hint, shape: Hint['shape'], prepared: boolean, code: unkn
  * caller's snapshot. Null where the table is not there.
  */
 export async function tableState(db: Queryable, id: ResourceId): Promise<TableState | null> {
-  const select = (await journalReadable(db)) ? exactSelect : readOnlySelect;
+  const select = await selectFor(db);
   const { rows } = await db.query<TableStateRow>(`${select} AND c.relname = $1::text`, [id]);
   return rows[0] === undefined ? null : stateOf(rows[0]);
 }
 
 /** The state of every DataStore table, in two queries whatever their number. */
 export async function allTables(db: Queryable): Promise<Map<ResourceId, TableState>> {
-  const select = (await journalReadable(db)) ? exactSelect : readOnlySelect;
+  const select = await selectFor(db);
   const { rows } = await db.query<TableStateRow>(`${select} ${isResource}`);
   return new Map(rows.map((row) => [asResourceId(row.id), stateOf(row)]));
 }
 
-async function journalReadable(db: Queryable): Promise<boolean> {
-  const { rows } = await db.query<{ installed: boolean }>(`SELECT ${journalInstalled} AS installed`);
-  return rows[0]?.installed === true;
+async function selectFor(db: Queryable): Promise<string> {
+  const { rows } = await db.query<{ readable: boolean }>(`SELECT ${journalReadable} AS readable`);
+  return rows[0]?.readable === true ? exactSelect : readOnlySelect;
 }
 
 function stateOf(row: TableStateRow): TableState {

@@ -39,6 +39,9 @@ export interface Fence {
   releaseAll(): Promise<void>;
 }
 
+/** What a publication needs of the fence to exclude older workers of the same table. */
+export type PublishFence = Pick<Fence, 'take' | 'switchUnder'>;
+
 export interface FenceOptions {
   readonly holder: string;
   readonly leaseSeconds: number;
@@ -94,7 +97,13 @@ async function takeFence(
   published: number,
   options: FenceOptions,
 ): Promise<number> {
-  const values = [id, published, options.holder, JSON.stringify(statesAfter('begun')), options.leaseSeconds];
+  const values = [
+    id,
+    published,
+    options.holder,
+    JSON.stringify(statesAfter('started')),
+    options.leaseSeconds,
+  ];
   const row = await inTransaction(pool, async (client) => {
     await client.query(`SET LOCAL lock_timeout = ${lockMilliseconds}`);
     const { rows } = await client.query<{ generation: string }>(take, values);

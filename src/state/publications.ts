@@ -83,12 +83,12 @@ export interface Publications {
   /** When a job of this table may begin, and whether it is to publish whatever the token says. */
   nextRun(id: ResourceId, pace: JobTiming, isRetry: boolean): Promise<NextRun>;
   /** The manifest as it is now: published by us, or the table as it is. */
-  recordPublished(id: ResourceId, event: 'switched' | 'confirmed', manifest: Manifest): Promise<void>;
+  recordPublished(id: ResourceId, event: 'published' | 'unchanged', manifest: Manifest): Promise<void>;
   /** A manifest that the listing of the blob store showed, with its entry there: perhaps of long ago. */
   recordDiscovered(id: ResourceId, manifest: Manifest, listed: string): Promise<void>;
   recordFailure(id: ResourceId, reason: string): Promise<void>;
   /** The table is not there any more, or its manifest is not. */
-  recordRemoved(ids: readonly ResourceId[], event: 'dropped' | 'missed'): Promise<void>;
+  recordRemoved(ids: readonly ResourceId[], event: 'table dropped' | 'manifest missing'): Promise<void>;
   get(id: ResourceId): Promise<PublicationRecord | null>;
   all(): Promise<Map<ResourceId, PublicationRecord>>;
 }
@@ -111,7 +111,7 @@ export function createPublications(pool: pg.Pool): Publications {
       for (const alike of Map.groupBy(notices, said).values()) {
         const { rebuild = false, fromReader = false } = alike[0] ?? {};
         const sizes = new Map(alike.map(({ id, bytes }) => [id, bytes ?? null]));
-        const tables = [[...sizes.keys()], [...sizes.values()], column('noticed')];
+        const tables = [[...sizes.keys()], [...sizes.values()], column('changed')];
         const how = [rebuild, quietSeconds, hotTableFactor, !fromReader];
         const { rows } = await pool.query<AppointmentRow>(recordChanges, [...tables, ...how]);
         appointments.push(...rows.map(appointment));
@@ -129,17 +129,17 @@ export function createPublications(pool: pg.Pool): Publications {
       return { ...appointment(row), rebuild: row.rebuild, staleSeconds: row.stale };
     },
     recordPublished: async (id, event, manifest) => {
-      const values = [id, column(event), ...factsOf(manifest, null), event === 'switched'];
+      const values = [id, column(event), ...factsOf(manifest, null), event === 'published'];
       await pool.query(recordPublished, values);
     },
     recordDiscovered: async (id, manifest, listed) => {
-      await pool.query(recordDiscovered, [id, column('found'), ...factsOf(manifest, listed)]);
+      await pool.query(recordDiscovered, [id, column('discovered'), ...factsOf(manifest, listed)]);
     },
     recordFailure: async (id, reason) => {
-      await pool.query(recordFailure, [id, column('broke'), reason]);
+      await pool.query(recordFailure, [id, column('failed'), reason]);
     },
     recordRemoved: async (ids, event) => {
-      await pool.query(recordRemoved, [ids, column(event), event === 'dropped']);
+      await pool.query(recordRemoved, [ids, column(event), event === 'table dropped']);
     },
     get: async (id) => {
       const { rows } = await pool.query<RecordRow>(

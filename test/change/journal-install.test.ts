@@ -51,7 +51,11 @@ describe('installing and removing', () => {
       });
     if (helped) await asSuperuser(world, install);
     else await install();
-    expect(await journalStatus(world.read)).toEqual({ installed: true, coversNewTables: helped });
+    expect(await journalStatus(world.read)).toEqual({
+      installed: true,
+      readable: true,
+      coversNewTables: helped,
+    });
     await removeTriggers(world.write, 5);
     const { rows: after } = await world.write.query(everything);
     expect(after).toEqual(clean);

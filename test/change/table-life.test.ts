@@ -14,10 +14,10 @@ const after = (events: readonly PublicationEvent[]): PublicationState =>
 
 test('the last decisive event decides, however it was come to', () => {
   const decisive: Partial<Record<PublicationEvent, PublicationState>> = {
-    switched: 'published',
-    confirmed: 'published',
-    broke: 'failing',
-    dropped: 'gone',
+    published: 'published',
+    unchanged: 'published',
+    failed: 'failing',
+    'table dropped': 'gone',
   };
   assert(
     property(
@@ -33,11 +33,11 @@ test('the last decisive event decides, however it was come to', () => {
 });
 
 test('a failure stays to be read until a publication succeeds or the table goes', () => {
-  const healing = new Set<PublicationEvent>(['switched', 'confirmed', 'dropped']);
+  const healing = new Set<PublicationEvent>(['published', 'unchanged', 'table dropped']);
   const noise = array(constantFrom(...publicationEvents.filter((event) => !healing.has(event))));
   assert(
     property(noise, (events) => {
-      expect(after(['broke', ...events])).toBe('failing');
+      expect(after(['failed', ...events])).toBe('failing');
     }),
   );
 });
@@ -46,5 +46,5 @@ test('every state can be reached and left for published', () => {
   const reached = new Set<PublicationState>(['absent']);
   for (const life of reached) for (const event of publicationEvents) reached.add(transitions[life][event]);
   expect([...reached].sort()).toEqual([...publicationStates].sort());
-  for (const life of publicationStates) expect(transitions[life].switched).toBe('published');
+  for (const life of publicationStates) expect(transitions[life].published).toBe('published');
 });

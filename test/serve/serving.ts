@@ -152,7 +152,7 @@ async function publishTable(
   const outcome = await publish(world, asResourceId(id), plainly({ force: options.force ?? false }));
   if (outcome.kind !== 'published' && outcome.kind !== 'unchanged')
     throw new Error(`not published: ${outcome.kind}`);
-  await state.publications.recordPublished(asResourceId(id), 'switched', outcome.manifest);
+  await state.publications.recordPublished(asResourceId(id), 'published', outcome.manifest);
 }
 
 export function linesInto(lines: string[]): Writable {
