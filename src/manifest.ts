@@ -22,7 +22,7 @@ const blobSchema = z.object({
 
 const manifestSchema = z.object({
   version: z.literal(manifestVersion),
-  resource_id: z.string(),
+  resource_id: z.custom<ResourceId>((id) => typeof id === 'string' && parseResourceId(id) !== null),
   /** The name of this publication: a digest of the token and a nonce, so that its keys are never written twice. */
   revision: z.string(),
   /** The table's revision token in the dump's snapshot. The dump is fresh while a request reads the same token. */

@@ -50,7 +50,7 @@ export async function pruneSuperseded(
   { manifest, generation }: FencedManifest,
   options: RetentionOptions,
 ): Promise<number> {
-  const id = manifest.resource_id as ResourceId;
+  const id = manifest.resource_id;
   const keys = await blobKeysOf(store, id);
   if (orphanedKeys(manifest, keys, options).length === 0) return 0;
   const outcome = await fence.switchUnder(id, generation, async () => {

@@ -216,7 +216,7 @@ async function switchManifest(
 ): Promise<PublishOutcome> {
   const end = await replaceManifest(deps, manifest, current, signal);
   if (end === 'switched') {
-    deps.onStep?.(manifest.resource_id as ResourceId, 'switched');
+    deps.onStep?.(manifest.resource_id, 'switched');
     return { kind: 'published', manifest, generation: manifest.generation };
   }
   // With the revision of `current`, only the manifest was to be replaced: its blobs are the published ones.
@@ -240,7 +240,7 @@ async function replaceManifest(
   current: StoredManifest | null,
   signal: AbortSignal,
 ): Promise<SwitchEnd> {
-  const id = manifest.resource_id as ResourceId;
+  const id = manifest.resource_id;
   let isAsked = false;
   try {
     // A scan may take hours, so visibility is asked again before the public blobs get a manifest.

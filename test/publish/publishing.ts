@@ -14,7 +14,6 @@ import { pruneSuperseded } from '../../src/publish/cleanup.ts';
 import type { Variant } from '../../src/format.ts';
 import { createPool } from '../../src/postgres/pool.ts';
 import { openState, type State } from '../../src/state/state.ts';
-import { asResourceId } from '../../src/postgres/table.ts';
 import { freshDatabase, type Corpus, type Database } from '../world/postgres.ts';
 
 export const publishedVariants: readonly Variant[] = ['csv', 'csv+bom', 'tsv', 'tsv+bom', 'json', 'xml'];
@@ -99,7 +98,7 @@ export async function clearAway(
   manifest: Manifest,
   options: RetentionOptions,
 ): Promise<void> {
-  const id = asResourceId(manifest.resource_id);
+  const id = manifest.resource_id;
   const generation = await state.fence.take(id, 0);
   await pruneSuperseded(store, state.fence, { manifest, generation }, options);
   await state.fence.release(id);
