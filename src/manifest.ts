@@ -6,7 +6,7 @@
  * `{version, resource_id, revision, token, tier, generation, published_at, columns, rows, public, blobs}`.
  */
 import { z } from 'zod';
-import { variants, type Variant } from './format.ts';
+import { fileOf, variants, type Variant } from './format.ts';
 import { smallObjectBytes, type BlobStore } from './blob-store/blob-store.ts';
 import { DumperError, isDumperError, errorMessage } from './errors.ts';
 import { parseResourceId, type ResourceId } from './postgres/table.ts';
@@ -89,11 +89,14 @@ export function revisionPrefix(resourceId: string, revision: string, underPublic
 
 /** Key of a blob. The BOM variant lives under `bom/` beside the plain one, so that both have the same file name. */
 export function blobKey(prefix: string, resourceId: string, variant: Variant): string {
-  const [extension, bom] = variant.split('+');
-  return `${prefix}${bom ? 'bom/' : ''}${resourceId}.${extension}`;
+  const { folder, extension } = fileOf(variant);
+  return `${prefix}${folder}${resourceId}.${extension}`;
 }
 
-/** `[public/]<id>/<revision>/[bom/]<id>.<ext>`: a bucket may hold other keys too, which are nobody's blobs. */
+/**
+ * `[public/]<id>/<revision>/[bom/]<id>.<ext>`: a bucket may hold other keys too, which are nobody's blobs. Any extension,
+ * so that what another version of this program has published is swept too.
+ */
 const keyShape = /^(public\/)?(.+)\/([0-9a-f]{20}-[0-9a-f]{8})\/(?:bom\/)?\2\.[a-z]+$/s;
 
 export interface BlobKeyParts {
