@@ -99,7 +99,7 @@ export function blobKey(prefix: string, resourceId: string, variant: Variant): s
  */
 const keyShape = /^(public\/)?(.+)\/([0-9a-f]{20}-[0-9a-f]{8})\/(?:bom\/)?\2\.[a-z]+$/s;
 
-export interface BlobKeyParts {
+interface BlobKeyParts {
   readonly id: ResourceId;
   readonly revision: string;
   readonly underPublicPrefix: boolean;
@@ -155,7 +155,7 @@ export async function* publishedTables(store: Pick<BlobStore, 'list'>): AsyncGen
 }
 
 /** Parse a manifest. A broken one, or one of an unknown version, throws `MANIFEST_INVALID`. */
-export function readManifest(body: Uint8Array): Manifest {
+function readManifest(body: Uint8Array): Manifest {
   try {
     return manifestSchema.parse(JSON.parse(Buffer.from(body).toString('utf8')));
   } catch (error) {

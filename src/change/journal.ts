@@ -17,7 +17,7 @@ import {
   type ScriptPart,
 } from './journal.sql.ts';
 
-export interface Attached {
+interface Attached {
   readonly attached: readonly ResourceId[];
   /** Locked by other sessions for longer than the wait; the next sweep tries again. */
   readonly busy: readonly ResourceId[];
@@ -25,7 +25,7 @@ export interface Attached {
   readonly refused: readonly { readonly id: ResourceId; readonly reason: string }[];
 }
 
-export interface JournalInstallOptions extends InstallScriptOptions {
+interface JournalInstallOptions extends InstallScriptOptions {
   /** A superuser's connection to the same database: new tables are then covered from birth. */
   readonly superuser?: pg.ClientBase;
 }
@@ -127,7 +127,7 @@ export async function fold(db: Queryable): Promise<boolean> {
   }
 }
 
-export interface JournalStatus {
+interface JournalStatus {
   /** The journal is in this database. */
   readonly installed: boolean;
   /** This role may read it: without that, no table is in the exact tier for it. */

@@ -24,7 +24,7 @@ import type { PublicationRecord, Publications } from '../state/publications.ts';
 /** Questions to the store at once: most of the time is waiting for it. */
 const questionsAtOnce = 8;
 
-export interface ListedRevision {
+interface ListedRevision {
   /** One of its keys. */
   readonly key: string;
   readonly blobs: number;
@@ -131,7 +131,7 @@ export async function rebuildRecords(
   }
 }
 
-export interface OrphanDeps {
+interface OrphanDeps {
   readonly reader: Pick<ManifestReader, 'published'>;
   readonly now: () => Date;
   /** How long a superseded revision's URLs may still be used, in seconds. */

@@ -24,7 +24,7 @@ export interface AnonymousRights {
   readonly publicResources: (() => Promise<{ readonly ids: ReadonlySet<string> }>) | null;
 }
 
-export interface VisibilityDeps {
+interface VisibilityDeps {
   readonly rights: AnonymousRights;
   readonly store: BlobStore;
   readonly publications: Pick<Publications, 'get' | 'all' | 'recordRemoved'>;
@@ -32,7 +32,7 @@ export interface VisibilityDeps {
   readonly log: Log;
 }
 
-export interface VisibilityReport {
+interface VisibilityReport {
   /** Tables that CKAN was asked about one by one. */
   readonly asked: number;
   readonly madePrivate: number;
@@ -41,7 +41,7 @@ export interface VisibilityReport {
   readonly unknown: number;
 }
 
-export type VisibilityChange = 'made private' | 'made public' | 'unchanged';
+type VisibilityChange = 'made private' | 'made public' | 'unchanged';
 
 export interface VisibilityWatcher {
   /** CKAN has said whether anonymous users may read a table. Never rejects: what fails, the sweep finds. */

@@ -26,7 +26,7 @@ export interface RevisionSnapshot extends Snapshot {
   readonly state: TableState;
 }
 
-export interface SnapshotOptions {
+interface SnapshotOptions {
   readonly lockSeconds: number;
   /** Longest wait for each answer of Postgres, beside the lock. */
   readonly stallSeconds: number;

@@ -42,7 +42,7 @@ export interface TableState {
 export type FoundTable = TableState & { readonly byAlias: boolean };
 
 /** What of a manifest decides freshness. */
-export interface PublishedRevision {
+interface PublishedRevision {
   readonly token: string;
   readonly tier: Tier;
   readonly published_at: string;

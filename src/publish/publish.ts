@@ -37,7 +37,7 @@ import { withRevisionSnapshot, type RevisionSnapshot } from '../dump/snapshot.ts
 import { removePublicBlobs } from './cleanup.ts';
 import { deleteAttempt, writeBlobs } from './write-blobs.ts';
 
-export interface Visibility {
+interface Visibility {
   /** May anonymous users read it? Null while CKAN cannot be asked: then as in the published manifest, else private. */
   readonly public: boolean | null;
   /** Are blobs that anonymous users may read to be stored where a CDN can reach them? */

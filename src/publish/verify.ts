@@ -4,7 +4,7 @@ import type { BlobStore } from '../blob-store/blob-store.ts';
 import type { Variant } from '../format.ts';
 import type { Manifest, ManifestBlob } from '../manifest.ts';
 
-export type BlobFinding =
+type BlobFinding =
   | { readonly variant: Variant; readonly kind: 'sound'; readonly bytes: number }
   | { readonly variant: Variant; readonly kind: 'missing' }
   | { readonly variant: Variant; readonly kind: 'corrupt'; readonly bytes: number; readonly sha256: string };

@@ -18,7 +18,7 @@ import { blobKey, type Manifest } from '../manifest.ts';
 import { wholeTable } from '../dump/selection.ts';
 import type { RevisionSnapshot } from '../dump/snapshot.ts';
 
-export interface WriteBlobsOptions {
+interface WriteBlobsOptions {
   readonly store: BlobStore;
   readonly profile: CkanProfile;
   readonly variants: readonly Variant[];
@@ -30,7 +30,7 @@ export interface WriteBlobsOptions {
   readonly onProgress: (rows: number, bytes: number) => void;
 }
 
-export interface WrittenBlobs {
+interface WrittenBlobs {
   readonly rows: number;
   readonly blobs: Manifest['blobs'];
 }

@@ -17,8 +17,7 @@ import { inTransaction } from '../postgres/pool.ts';
 import type { ResourceId } from '../postgres/table.ts';
 import { statesAfter } from './publication-state.ts';
 
-export type SwitchResult<Value> =
-  { readonly kind: 'done'; readonly value: Value } | { readonly kind: 'superseded' };
+type SwitchResult<Value> = { readonly kind: 'done'; readonly value: Value } | { readonly kind: 'superseded' };
 
 export interface Fence {
   /**

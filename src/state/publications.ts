@@ -65,7 +65,7 @@ export interface JobRequest {
   readonly tableBytes: number;
 }
 
-export interface NextRun extends JobRequest {
+interface NextRun extends JobRequest {
   readonly rebuild: boolean;
   /** For how long a change has been known that no publication contains. */
   readonly staleSeconds: number;

@@ -22,7 +22,7 @@ export interface State {
   close(): Promise<void>;
 }
 
-export interface StateOptions {
+interface StateOptions {
   readonly url: string;
   /** Connections; 4 unless given. */
   readonly poolSize?: number;
