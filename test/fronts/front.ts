@@ -41,18 +41,50 @@ export async function listening(
   return { port: (server.address() as AddressInfo).port, stop };
 }
 
+/** A server as the service is: it says that it is alive, and answers all else by `answer`. */
+export const dumping = (answer: RequestListener): ReturnType<typeof listening> =>
+  listening((incoming, outgoing) => {
+    if (incoming.url === '/healthz') outgoing.end('ok');
+    else answer(incoming, outgoing);
+  });
+
 /** A recipe with the addresses of this test in place of its own. */
-const recipeOf = (name: string, ckanPort: number, dumperPort: number): string =>
+const recipeOf = (name: string, ckanPort: number, ...dumperPorts: number[]): string =>
   textOf(`docs/fronts/${name}`)
     .replaceAll('ckan:5000', `127.0.0.1:${ckanPort}`)
-    .replaceAll('datastore-dumper:8000', `127.0.0.1:${dumperPort}`);
+    .replaceAll(/^( *)server datastore-dumper:8000 (.*)$/gm, (_line, indent: string, options: string) =>
+      dumperPorts.map((port) => `${indent}server 127.0.0.1:${port} ${options}`).join('\n'),
+    )
+    .replaceAll('datastore-dumper:8000', `127.0.0.1:${dumperPorts[0]}`);
 
-/** Run a recipe of nginx. */
-export async function front(recipe: string, ckanPort: number, dumperPort: number): Promise<number> {
-  const directory = mkdtempSync(path.join(tmpdir(), 'dumper-nginx-'));
+/** Run a recipe of nginx before one or several processes of the service. */
+export async function front(recipe: string, ckanPort: number, ...dumperPorts: number[]): Promise<number> {
   const port = await freePort();
-  const server = recipeOf(recipe, ckanPort, dumperPort)
-    .replaceAll('listen 80;', `listen 127.0.0.1:${port};`)
+  const site = recipeOf(recipe, ckanPort, ...dumperPorts);
+  return startNginx(port, () => site.replaceAll('listen 80;', `listen 127.0.0.1:${port};`));
+}
+
+/** Run the recipe of two files in a site that was there before. `site` gets the locations and what it writes files to. */
+export async function frontOfSite(
+  ckanPort: number,
+  dumperPort: number,
+  site: (port: number, include: string, directory: string) => string,
+): Promise<number> {
+  const port = await freePort();
+  return startNginx(port, (directory) => {
+    const locations = path.join(directory, 'nginx-locations.conf');
+    writeFileSync(locations, recipeOf('nginx-locations.conf', ckanPort, dumperPort));
+    const upstreams = recipeOf('nginx-upstreams.conf', ckanPort, dumperPort);
+    return `${upstreams}\n${site(port, `include ${locations};`, directory)}`;
+  });
+}
+
+/** Run nginx with what belongs into its `http` block. */
+async function startNginx(port: number, http: (directory: string) => string): Promise<number> {
+  const directory = mkdtempSync(path.join(tmpdir(), 'dumper-nginx-'));
+  const step = await freePort();
+  const server = http(directory)
+    .replaceAll('127.0.0.1:8081', `127.0.0.1:${step}`)
     .replaceAll('/var/cache/nginx', directory);
   const paths = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
     (name) => `${name}_temp_path ${directory}/${name};`,
