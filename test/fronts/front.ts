@@ -61,7 +61,21 @@ const recipeOf = (name: string, ckanPort: number, ...dumperPorts: number[]): str
 export async function front(recipe: string, ckanPort: number, ...dumperPorts: number[]): Promise<number> {
   const port = await freePort();
   const site = recipeOf(recipe, ckanPort, ...dumperPorts);
-  return startNginx(port, () => site.replaceAll('listen 80;', `listen 127.0.0.1:${port};`));
+  await startNginx(port, () => site.replaceAll('listen 80;', `listen 127.0.0.1:${port};`));
+  return port;
+}
+
+/** Run a recipe of nginx beside a site that is enabled already; what nginx warns of can be read. */
+export async function frontBeside(
+  other: (port: number) => string,
+  recipe: string,
+  ckanPort: number,
+  dumperPort: number,
+): Promise<{ readonly port: number; warnings(): string[] }> {
+  const port = await freePort();
+  const site = recipeOf(recipe, ckanPort, dumperPort).replaceAll('listen 80;', `listen 127.0.0.1:${port};`);
+  const log = await startNginx(port, () => `${site}\n${other(port)}`);
+  return { port, warnings: () => log().match(/^.*\[(warn|alert|emerg)\].*$/gm) ?? [] };
 }
 
 /** Run the recipe of two files in a site that was there before. `site` gets the locations and what it writes files to. */
@@ -71,16 +85,17 @@ export async function frontOfSite(
   site: (port: number, include: string, directory: string) => string,
 ): Promise<number> {
   const port = await freePort();
-  return startNginx(port, (directory) => {
+  await startNginx(port, (directory) => {
     const locations = path.join(directory, 'nginx-locations.conf');
     writeFileSync(locations, recipeOf('nginx-locations.conf', ckanPort, dumperPort));
     const upstreams = recipeOf('nginx-upstreams.conf', ckanPort, dumperPort);
     return `${upstreams}\n${site(port, `include ${locations};`, directory)}`;
   });
+  return port;
 }
 
-/** Run nginx with what belongs into its `http` block. */
-async function startNginx(port: number, http: (directory: string) => string): Promise<number> {
+/** Run nginx with what belongs into its `http` block; gives its error log. */
+async function startNginx(port: number, http: (directory: string) => string): Promise<() => string> {
   const directory = mkdtempSync(path.join(tmpdir(), 'dumper-nginx-'));
   const step = await freePort();
   const server = http(directory)
@@ -98,7 +113,7 @@ async function startNginx(port: number, http: (directory: string) => string): Pr
   const log = `${directory}/error.log`;
   const running = spawn(nginx ?? '', ['-c', configuration, '-p', directory, '-e', log], { stdio: 'ignore' });
   await answers(running, port, directory);
-  return port;
+  return () => readFileSync(log, 'utf8');
 }
 
 /** Run Apache's recipe in a virtual host whose own ProxyPass leads to CKAN. */
