@@ -120,10 +120,11 @@ async function startNginx(port: number, http: (directory: string) => string): Pr
 export async function apacheFront(ckanPort: number, dumperPort: number): Promise<number> {
   const directory = mkdtempSync(path.join(tmpdir(), 'dumper-apache-'));
   const port = await freePort();
-  const modules = [
-    ...['mpm_event', 'authz_core', 'proxy', 'proxy_http', 'headers', 'env'],
-    ...['slotmem_shm', 'proxy_balancer', 'lbmethod_byrequests'],
-  ].map((name) => `LoadModule ${name}_module /usr/lib/apache2/modules/mod_${name}.so`);
+  const names =
+    'mpm_event authz_core proxy proxy_http headers env slotmem_shm proxy_balancer lbmethod_byrequests';
+  const modules = names
+    .split(' ')
+    .map((name) => `LoadModule ${name}_module /usr/lib/apache2/modules/mod_${name}.so`);
   const configuration = path.join(directory, 'apache.conf');
   writeFileSync(
     configuration,

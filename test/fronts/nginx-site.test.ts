@@ -70,8 +70,11 @@ describe.skipIf(nginx === null)('nginx with sites of its own (skipped where ther
       const key = `${directory}/key.pem`;
       const certificate = `${directory}/certificate.pem`;
       const made = spawnSync('openssl', [
-        ...['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', '/CN=data.example.org'],
-        ...['-keyout', key, '-out', certificate],
+        ...'req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=data.example.org'.split(' '),
+        '-keyout',
+        key,
+        '-out',
+        certificate,
       ]);
       expect(made.status).toBe(0);
       return `server {

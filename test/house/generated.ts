@@ -49,6 +49,11 @@ export async function generatedFiles({ counts }: { readonly counts: boolean }): 
       text: `${JSON.stringify(chartSchema(carriedSettings(), secrets), null, 2)}\n`,
     },
     { file: 'helm/datastore-dumper/files/secrets.txt', text: `${secrets.join('\n')}\n` },
+    // a chart reads no file outside its folder
+    ...['alerts.yaml', 'dashboard.json'].map((name) => ({
+      file: `helm/datastore-dumper/files/${name}`,
+      text: textOf(`packaging/monitoring/${name}`),
+    })),
   ];
 }
 
