@@ -167,4 +167,12 @@ describe('the image', () => {
     );
     for (const name of names) expect(Object.keys(settings)).toContain(name);
   });
+
+  it('the compose file starts with no password that everybody knows', () => {
+    const known = [...textOf('compose.yaml').matchAll(/\$\{(\w*(?:PASSWORD|SECRET|TOKEN|URL)):-([^}]+)\}/g)];
+    expect(known.filter(([, name, given = '']) => name !== 'DUMPER_CKAN_URL' || given.includes('@'))).toEqual(
+      [],
+    );
+    expect(textOf('compose.yaml').match(/\$\{\w*(?:PASSWORD|SECRET):\?[^}]+\}/g)?.length).toBeGreaterThan(3);
+  });
 });
