@@ -35,7 +35,12 @@ describe('the texts', () => {
   });
 
   it('every setting that a text names exists', () => {
-    const texts = [...documents, 'compose.yaml', 'Dockerfile', ...checkoutFiles(/^(docs\/fronts|helm)\//)];
+    const texts = [
+      ...documents,
+      'compose.yaml',
+      'Dockerfile',
+      ...checkoutFiles(/^(docs\/fronts|helm|packaging)\//),
+    ];
     const ofComposition = [
       'DUMPER_CKAN_URL',
       'DUMPER_STATE_PASSWORD',
@@ -93,7 +98,7 @@ describe('the texts', () => {
       .filter((file) => !file.endsWith('.as.ts'))
       .flatMap(importsOf);
     const unused = Object.keys(manifest.dependencies).filter(
-      (name) => name !== 'node' && !imported.some((one) => one === name || one.startsWith(`${name}/`)),
+      (name) => !imported.some((one) => one === name || one.startsWith(`${name}/`)),
     );
     expect(unused).toEqual([]);
     for (const version of Object.values({ ...manifest.dependencies, ...manifest.devDependencies })) {
@@ -136,7 +141,7 @@ describe('the image', () => {
   const image = textOf('Dockerfile');
 
   it('has the pinned Node of the package, runs as nobody, and knows whether it is well', () => {
-    expect(image).toContain(`ARG NODE_VERSION=${manifest.dependencies['node']}`);
+    expect(image).toContain(`ARG NODE_VERSION=${manifest.devDependencies['node']}`);
     expect(image.match(/^FROM .*$/gm)).toHaveLength(2);
     for (const from of image.match(/^FROM (\S+)/gm) ?? []) expect(from).toContain(':${NODE_VERSION}-');
     expect(image).toMatch(/^USER 1000:1000$/m);
@@ -161,5 +166,13 @@ describe('the image', () => {
       (name) => !name.startsWith('AWS_'),
     );
     for (const name of names) expect(Object.keys(settings)).toContain(name);
+  });
+
+  it('the compose file starts with no password that everybody knows', () => {
+    const known = [...textOf('compose.yaml').matchAll(/\$\{(\w*(?:PASSWORD|SECRET|TOKEN|URL)):-([^}]+)\}/g)];
+    expect(known.filter(([, name, given = '']) => name !== 'DUMPER_CKAN_URL' || given.includes('@'))).toEqual(
+      [],
+    );
+    expect(textOf('compose.yaml').match(/\$\{\w*(?:PASSWORD|SECRET):\?[^}]+\}/g)?.length).toBeGreaterThan(3);
   });
 });
