@@ -6,14 +6,12 @@
 
 const catalogue = {
   CONFIGURATION: { status: 500, exitCode: 78 },
-  USAGE: { status: 400, exitCode: 64 },
   BAD_PARAMETER: { status: 400, exitCode: 64 },
   NOT_FOUND: { status: 404, exitCode: 1 },
   CKAN_UNAVAILABLE: { status: 503, exitCode: 1 },
   POSTGRES_UNAVAILABLE: { status: 503, exitCode: 1 },
   BLOB_STORE_UNAVAILABLE: { status: 503, exitCode: 1 },
   STATE_UNAVAILABLE: { status: 503, exitCode: 1 },
-  BUSY: { status: 503, exitCode: 1 },
   COPY_BROKEN: { status: 500, exitCode: 1 },
   COPY_STALLED: { status: 500, exitCode: 1 },
   CELL_TOO_LARGE: { status: 500, exitCode: 1 },

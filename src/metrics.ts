@@ -85,7 +85,7 @@ function serveMetrics(registers: Registry[]) {
     liveSlots: new Gauge({ name: `${prefix}live_slots`, help: 'Live answers allowed at once.', registers }),
     permissionDecisions: new Counter({
       name: `${prefix}permission_decisions_total`,
-      help: 'Permission decisions, by where they came from (cache, ckan) and outcome (allowed, refused, unavailable).',
+      help: 'Permission decisions, by where they came from (cache, ckan) and outcome (allowed, restricted, refused, unavailable).',
       labelNames: ['from', 'outcome'] as const,
       registers,
     }),

@@ -1,8 +1,8 @@
 /**
- * The world: every pool, store and client that the story speaks to, opened once from the settings and closed once.
+ * Every pool, store and client that the story speaks to, opened once from the settings and closed once.
  *
  * Nothing here waits for a neighbour: pools connect when they are asked, so that the service starts before Postgres,
- * S3 or CKAN and recovers by itself (promise P21).
+ * S3 or CKAN and recovers by itself (P21: started before its neighbours).
  */
 import { createHash, randomBytes } from 'node:crypto';
 import type pg from 'pg';
@@ -42,7 +42,7 @@ export interface AppContextOptions {
   readonly log: Log;
   /** Where the AWS SDK's variables are looked up. */
   readonly environment: Readonly<Record<string, string | undefined>>;
-  /** None unless given; closed with the world. */
+  /** None unless given; closed with the context. */
   readonly traces?: Traces;
   /** How long CKAN's version is waited for: without an end unless given. */
   readonly patienceSeconds?: number;
@@ -64,8 +64,8 @@ export function openContext({
     .set('live', pools.livePool)
     .set('publish', pools.publishPool);
   const store = openStore(config, environment, blobSecret);
-  const asked = openCkan(config, metrics);
-  const ckan = asked === null ? null : tracedCkan(traces, asked);
+  const client = openCkan(config, metrics);
+  const ckan = client === null ? null : tracedCkan(traces, client);
   return {
     config,
     log,

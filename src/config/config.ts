@@ -62,12 +62,3 @@ function missing(
     .filter((name) => values[name] === undefined && !faults.some((fault) => fault.startsWith(`${name}:`)))
     .map((name) => `${name}: required`);
 }
-
-/** The settings as they may be printed: secrets and passwords in URLs replaced. */
-export function printableConfig(config: Config): Record<string, unknown> {
-  return Object.fromEntries(
-    Object.entries<Setting>(settings)
-      .filter(([name]) => config[name as SettingName] !== undefined)
-      .map(([name, { secret }]) => [name, secret ? '[secret]' : config[name as SettingName]]),
-  );
-}

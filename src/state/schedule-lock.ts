@@ -8,8 +8,6 @@ import { createHeartbeat, type FenceOptions } from './fence.ts';
 export interface ScheduleLocks {
   /** Run `work` if this occasion is still free and no earlier one is under way; false: not our turn. */
   run(name: string, occasion: Date, work: () => Promise<void>): Promise<boolean>;
-  /** When a turn of this name last ended, or null. */
-  lastEnded(name: string): Promise<Date | null>;
 }
 
 const claim = `INSERT INTO dumper.turn AS t (name, occasion, holder, beat_at)
@@ -32,13 +30,6 @@ export function createScheduleLocks(pool: pg.Pool, options: FenceOptions): Sched
         await end(pool, name, options.holder).catch(options.onHeartbeatError);
       }
       return true;
-    },
-    lastEnded: async (name) => {
-      const { rows } = await pool.query<{ ended_at: Date | null }>(
-        'SELECT ended_at FROM dumper.turn WHERE name = $1',
-        [name],
-      );
-      return rows[0]?.ended_at ?? null;
     },
   };
 }

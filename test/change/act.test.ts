@@ -1,4 +1,5 @@
 /** P4, P5, P8, P15: whatever happens to tables, records, manifests and notices, published ends as the table is. */
+import { once } from 'node:events';
 import { afterEach, expect, test } from 'vitest';
 import { signWebhook, type WebhookRequest } from '../../src/change/webhook.ts';
 import { manifestKey } from '../../src/manifest.ts';
@@ -186,7 +187,7 @@ test('P8: a failing table shows its reason, backs off, and recovers; others go o
     const record = await world.state.publications.get(id);
     return record?.attempts ? record : null;
   });
-  expect(failed).toMatchObject({ life: 'failing', lastError: 'disk on fire' });
+  expect(failed).toMatchObject({ state: 'failing', lastError: 'disk on fire' });
   const pace = { quietSeconds: 0, hotTableFactor: 0 };
   expect((await world.state.publications.nextRun(id, pace, false)).delaySeconds).toBeGreaterThan(0);
   await change.sweep();
@@ -217,20 +218,18 @@ test('P20: stopping aborts a publication after its grace; another process takes 
   const id = await world.createTable('a');
   let aborted = false;
   let begun = false;
-  world.beforePublish = async (_, signal) => {
-    if (begun) return;
+  const { put } = world.store;
+  world.store.put = async (_key, _body, { signal }) => {
     begun = true;
-    await new Promise((_, reject) => {
-      signal.addEventListener('abort', () => {
-        aborted = true;
-        reject(signal.reason as Error);
-      });
-    });
+    await once(signal, 'abort');
+    aborted = true;
+    throw signal.reason as Error;
   };
   const first = await world.start();
   await eventually('begun', () => begun);
   await first.stop(0);
   expect(aborted).toBe(true);
+  world.store.put = put;
   expect((await world.state.publications.get(id))?.attempts ?? 0).toBe(0);
   await (await world.start()).sweep();
   await fresh('a');

@@ -2,7 +2,6 @@
 import { expect, test } from 'vitest';
 import {
   createReplayGuard,
-  webhookMaxBytes,
   webhookMaxTables,
   verifyWebhook,
   signWebhook,
@@ -127,8 +126,7 @@ test('P15: stale: five minutes either way, no more', () => {
   ]);
 });
 
-test('P15: oversized: a large body is not even hashed, nor are many tables taken', () => {
-  expect(read(Buffer.alloc(webhookMaxBytes + 1), { signature: undefined })).toMatchObject({ status: 413 });
+test('P15: oversized: a notice that names too many tables names none', () => {
   const many = Array.from({ length: webhookMaxTables + 1 }, (_, n) => ({ resource_id: `t${n}` }));
   expect(read(JSON.stringify(many))).toMatchObject({ status: 413 });
   expect(read(JSON.stringify(many.slice(1)))).toMatchObject({ kind: 'accepted' });
