@@ -22,7 +22,7 @@ const catalogue = {
   ABORTED: { status: 503, exitCode: 1 },
 } as const satisfies Record<string, { status: number; exitCode: number }>;
 
-export type ErrorCode = keyof typeof catalogue;
+type ErrorCode = keyof typeof catalogue;
 
 export class DumperError extends Error {
   readonly code: ErrorCode;

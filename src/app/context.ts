@@ -37,7 +37,7 @@ export interface AppContext {
   close(): Promise<void>;
 }
 
-export interface AppContextOptions {
+interface AppContextOptions {
   readonly config: Config;
   readonly log: Log;
   /** Where the AWS SDK's variables are looked up. */

@@ -6,7 +6,7 @@ import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { DumperError, errorMessage } from '../errors.ts';
 
-export interface HttpServer {
+interface HttpServer {
   readonly port: number;
   /** Drain for at most `graceSeconds`; `onGraceOver` then breaks off what is left. */
   drain(graceSeconds: number, onGraceOver: () => void): Promise<void>;

@@ -20,7 +20,7 @@ export interface Enqueue {
   enqueueRebuild(ids: readonly ResourceId[]): Promise<void>;
 }
 
-export interface EnqueueDeps {
+interface EnqueueDeps {
   readonly read: Queryable;
   readonly publications: Pick<Publications, 'get' | 'recordChanges'>;
   readonly queue: Pick<Queue, 'send' | 'sendNow'>;

@@ -15,7 +15,7 @@ export interface ScheduledTask {
   readonly run: () => Promise<void>;
 }
 
-export interface Scheduler {
+interface Scheduler {
   /** Starts no more tasks; resolves when those that run have ended. */
   stop(): Promise<void>;
 }

@@ -27,7 +27,7 @@ export interface WebhookRequest {
 }
 
 /** Remembers signatures for as long as they could be replayed. */
-export interface ReplayGuard {
+interface ReplayGuard {
   /** True the first time. */
   first(signature: string, now: Date): boolean;
 }
@@ -77,13 +77,6 @@ export function verifyWebhook(
   if (names === null) return refused(400, 'the body is no notice: expected JSON that names resources');
   if (names.size > webhookMaxTables) return refused(413, 'the notice names too many resources');
   return guard.first(signature, now) ? { kind: 'accepted', names: [...names] } : { kind: 'replayed' };
-}
-
-/** The headers of a notice, for those who send one. */
-export function signWebhook(body: Uint8Array, secret: string, now: Date): Record<string, string> {
-  const timestamp = String(Math.floor(now.getTime() / 1000));
-  const signature = digest(timestamp, body, secret).toString('hex');
-  return { 'X-Dumper-Timestamp': timestamp, 'X-Dumper-Signature': `sha256=${signature}` };
 }
 
 function refused(status: 400 | 401 | 413, reason: string): WebhookResult {

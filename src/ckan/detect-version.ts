@@ -13,7 +13,7 @@ export interface ProfileDetector {
   known(): Promise<CkanProfile>;
 }
 
-export interface ProfileDetectorOptions {
+interface ProfileDetectorOptions {
   readonly signal: AbortSignal;
   /** Pause between two questions; five minutes unless given. */
   readonly againMilliseconds?: number;

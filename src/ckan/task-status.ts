@@ -23,7 +23,7 @@ export interface TaskStatusReporter {
   close(graceSeconds: number): Promise<void>;
 }
 
-export interface TaskStatusOptions {
+interface TaskStatusOptions {
   /** A client of its own: its failures do not count against questions of permission. */
   readonly ckan: Ckan;
   readonly tokenHeader: string;

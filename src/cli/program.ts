@@ -25,7 +25,7 @@ export interface Output {
 }
 
 /** What the process gives: streams, its abort signal, its version. */
-export interface Terminal {
+interface Terminal {
   readonly stdout: { readonly isTTY?: boolean; readonly columns?: number; write(text: string): unknown };
   readonly stderr: { write(text: string): unknown };
   readonly signal: AbortSignal;
@@ -116,7 +116,7 @@ function exitCodeOf(error: unknown, terminal: Terminal): number {
 type Done = (code: ExitCode) => void;
 
 /** The program with all commands; `done` hears the exit code of the one that ran. */
-export function createProgram(actions: Actions, terminal: Terminal, done: Done): Command {
+function createProgram(actions: Actions, terminal: Terminal, done: Done): Command {
   const program = new Command('datastore-dumper')
     .description('Publishes CKAN DataStore tables as dumps in a blob store and answers /datastore/dump/<id>.')
     .version(terminal.version)

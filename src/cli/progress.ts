@@ -19,7 +19,7 @@ export interface Progress {
   readonly reason?: string;
 }
 
-export interface ProgressOptions {
+interface ProgressOptions {
   /** Tables in all, where known. */
   readonly total?: number;
   /** Milliseconds, any origin. */

@@ -10,11 +10,11 @@ import type { Metrics } from '../metrics.ts';
 import { answerProblem } from './problem.ts';
 
 /** Longest body of a notice. */
-export const webhookMaxBytes = 256 * 1024;
+const webhookMaxBytes = 256 * 1024;
 const deadlineMilliseconds = 10_000;
 
 /** The part of the change act that this route calls. */
-export interface WebhookReceiver {
+interface WebhookReceiver {
   receiveWebhook(request: {
     /** `X-Dumper-Timestamp` and `X-Dumper-Signature`, as they came. */
     readonly timestamp: string | readonly string[] | undefined;

@@ -1,10 +1,11 @@
 /** P4, P5, P8, P15: whatever happens to tables, records, manifests and notices, published ends as the table is. */
 import { once } from 'node:events';
 import { afterEach, expect, test } from 'vitest';
-import { signWebhook, type WebhookRequest } from '../../src/change/webhook.ts';
+import type { WebhookRequest } from '../../src/change/webhook.ts';
 import { manifestKey } from '../../src/manifest.ts';
 import { asResourceId } from '../../src/postgres/table.ts';
 import { eventually } from '../world/eventually.ts';
+import { signWebhook } from './sign-webhook.ts';
 import { actWorld, type ActWorld } from './world.ts';
 
 let world: ActWorld;
@@ -20,8 +21,7 @@ const fresh = (...ids: string[]): Promise<unknown> =>
 
 function request(body: unknown, secret = 'a secret of the tests'): WebhookRequest {
   const bytes = Buffer.from(JSON.stringify(body));
-  const headers = signWebhook(bytes, secret, new Date());
-  return { body: bytes, timestamp: headers['X-Dumper-Timestamp'], signature: headers['X-Dumper-Signature'] };
+  return { body: bytes, ...signWebhook(bytes, secret, new Date()) };
 }
 
 test('at start everything is published; a change, a new table and a dropped one are followed', async () => {

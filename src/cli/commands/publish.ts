@@ -16,14 +16,14 @@ import { publishAndRecord, type Publisher } from '../../publish/publisher.ts';
 const progressPause = 100;
 
 /** A table to publish. */
-export interface TableToPublish {
+interface TableToPublish {
   readonly id: ResourceId;
   readonly bytes: number;
   /** Publish this one even if nothing changed. */
   readonly force?: boolean;
 }
 
-export interface PublishTablesOptions {
+interface PublishTablesOptions {
   readonly force: boolean;
   /** A table that is not there: an error where somebody named it, expected where a sweep found it gone. */
   readonly whenGone: 'error' | 'expected';

@@ -53,7 +53,7 @@ function stateWord(record: PublicationRecord | null, fresh: boolean): string {
 }
 
 /** One table's line of `status`. */
-export interface StatusRow {
+interface StatusRow {
   readonly id: string;
   readonly state: string;
   readonly tier: string | null;
