@@ -14,7 +14,7 @@ const webhookMaxBytes = 256 * 1024;
 const deadlineMilliseconds = 10_000;
 
 /** The part of the change act that this route calls. */
-interface WebhookReceiver {
+export interface WebhookReceiver {
   receiveWebhook(request: {
     /** `X-Dumper-Timestamp` and `X-Dumper-Signature`, as they came. */
     readonly timestamp: string | readonly string[] | undefined;

@@ -1,12 +1,23 @@
 /** The service's own routes: readiness, notices, status, pages, metrics (promises P9, P15, P21). */
 import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { WebhookReceiver } from '../../src/serve/webhook.ts';
 import { ask, startServing, type Serving } from './serving.ts';
 import { openClient } from './slow-client.ts';
 
 let serving: Serving;
 const id = 'd1000000-0000-4000-8000-000000000001';
 const notices: string[] = [];
+const webhook: { change: WebhookReceiver | null } = {
+  change: {
+    receiveWebhook: async ({ body }) => {
+      notices.push(Buffer.from(body).toString());
+      if (body.length === 0) return { kind: 'refused', status: 401, reason: 'no signature' };
+      if (body.length === 1) return { kind: 'refused', status: 413, reason: 'too many resources' };
+      return { kind: 'accepted', names: ['x'] };
+    },
+  },
+};
 let broken = false;
 
 beforeAll(async () => {
@@ -15,16 +26,7 @@ beforeAll(async () => {
       DUMPER_ADMIN_TOKEN: 'the-admin-token',
     },
     parts: {
-      webhook: {
-        change: {
-          receiveWebhook: async ({ body }) => {
-            notices.push(Buffer.from(body).toString());
-            if (body.length === 0) return { kind: 'refused', status: 401, reason: 'no signature' };
-            if (body.length === 1) return { kind: 'refused', status: 413, reason: 'too many resources' };
-            return { kind: 'accepted', names: ['x'] };
-          },
-        },
-      },
+      webhook,
       rebuild: async () => undefined,
       checks: [
         { name: 'postgres', needed: true, check: async () => 'answers' },
@@ -87,6 +89,14 @@ describe("the service's own routes", () => {
     expect((await post(Buffer.alloc(256 * 1024, 'x'))).status).toBe(202);
     expect((await post('x')).status, 'too many resources').toBe(413);
     expect(await counted('too_large')).toBe(tooLarge + 2);
+  });
+
+  it('P15: a notice that comes while the queue is away is to be sent again', async () => {
+    const { change } = webhook;
+    webhook.change = null;
+    const away = await ask(`${serving.url}/notices`, { method: 'POST', body: '{}' } as never);
+    webhook.change = change;
+    expect([away.status, away.headers.get('retry-after')]).toEqual([503, expect.stringMatching(/^\d+$/)]);
   });
 
   it('P15: a body that never ends is cut at the limit', async () => {
