@@ -1,8 +1,8 @@
 /**
  * Traces for whoever runs a collector: nothing of OpenTelemetry's SDK is loaded unless the environment names one.
  *
- * Attributes hold no ids, names or queries of tables, and the reasons of faults are redacted as in the log (P18: no
- * secret leaves). Nothing is registered for the whole process: the asynchronous context alone knows the current span.
+ * Attributes hold no ids, names or queries of tables, and the reasons of faults are redacted as in the log (P18: secrets
+ * are never printed). Nothing is registered for the whole process: the asynchronous context knows the current span.
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type * as OpenTelemetry from '@opentelemetry/api';

@@ -1,8 +1,8 @@
 /**
- * What runs beside the routes: the state database, publishing and the change act, started and stopped here alone. Each
- * starts as soon as it can be had (P21: started before its neighbours, the service recovers by itself). When the state
- * database was made anew, all of it starts again on the new one: nothing that is served rests on it, and everything in
- * it is learned again (P5: no replica regresses).
+ * What runs beside the routes: the state database, publishing and the change act. Only this file starts and stops them,
+ * each as soon as its dependencies answer (P21: recovery needs no restart). When somebody has created the
+ * state database anew, all of them start again on the new one: no answer depends on it, and its records are rebuilt from
+ * the manifests (P5: no replica regresses).
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
@@ -19,12 +19,12 @@ import type { AppContext } from './context.ts';
 import { openPublishing, type Publishing, type PublishingOptions } from './publishing.ts';
 
 export interface Background {
-  /** Null until it is there, and while it is away. */
+  /** Null until it has started, and while it starts again. */
   readonly publishing: Publishing | null;
   readonly change: Change | null;
-  /** Why publishing is away, as of the last attempt. */
+  /** Why publishing has not started, as of the last attempt. */
   readonly fault: string;
-  /** Fed by the sweep; answers see stable tables by it too. */
+  /** The sweep feeds it; answers use it too. */
   readonly stability: StabilityTracker;
   start(): void;
   /** Take no new work, let running publications end within `graceSeconds`, then abort them. */
@@ -32,7 +32,7 @@ export interface Background {
   close(): Promise<void>;
 }
 
-/** What of it is there now. */
+/** What has started. */
 interface Running {
   publishing: Publishing | null;
   change: Change | null;
@@ -82,7 +82,7 @@ export function createBackground(context: AppContext, options: PublishingOptions
   };
 }
 
-/** Resolves when the signal aborts, and leaves what runs then to the caller to stop. Never rejects. */
+/** Resolves when the signal aborts; the caller then stops what runs. Never rejects. */
 async function run(parts: Parts, state: Running): Promise<void> {
   const { context, signal } = parts;
   const { config, log } = context;
@@ -117,7 +117,7 @@ async function startAll(parts: Parts, state: Running): Promise<void> {
   metrics.sources.queueDepth = () => change.depth();
 }
 
-/** Running publications are given up: their fences are gone. */
+/** Running publications are aborted: their fences are gone. */
 async function stopAll(state: Running): Promise<void> {
   const { change, publishing } = state;
   state.fault = 'it was made anew; starting again';
@@ -183,14 +183,14 @@ function countSweep(metrics: Metrics, report: SweepReport, now: Date): void {
   metrics.sweepTimestamp.set(now.getTime() / 1000);
 }
 
-/** Connects when it is first asked; null where triggers are nobody's business here. */
+/** Connects when it is first used; null where this process does not look after triggers. */
 function openWritePool(config: Config, log: Log): pg.Pool | null {
   if (config.CKAN_DATASTORE_WRITE_URL === undefined) return null;
   return createPool({
     url: config.CKAN_DATASTORE_WRITE_URL,
     applicationName: 'datastore-dumper triggers',
     size: 1,
-    // to fold a journal that was left alone for long takes its time
+    // folding a journal that has grown for long takes minutes
     queryTimeoutSeconds: 300,
     onIdleError: (error) => log.debug({ reason: errorMessage(error) }, 'an idle connection was lost'),
   });

@@ -1,6 +1,6 @@
 /**
  * The listening socket and its end: no new requests, answers that were begun get their grace, then they are reset, so
- * that no client takes a short body for a whole one (P19: a break is seen by the client; P20: an orderly end).
+ * that no client takes a short body for a whole one (P19: a break is visible; P20: SIGTERM drains).
  */
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';

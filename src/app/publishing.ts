@@ -1,6 +1,6 @@
 /**
  * Publishing, put together: the state database, the publisher with its traces and its settings leader, and the reporter
- * that tells CKAN. The service opens it in `background.ts`, a command in `main.ts`.
+ * of task status. `background.ts` opens it for the service, `main.ts` for a command.
  */
 import type { AnonymousRights } from '../change/visibility.ts';
 import type { BlobStore } from '../blob-store/blob-store.ts';
@@ -18,7 +18,7 @@ import { tracedPublication, tracedSteps } from './tracing.ts';
 export interface Publishing {
   readonly context: AppContext;
   readonly store: BlobStore;
-  /** Its schedule locks are taken by the leader alone. */
+  /** Only the leader takes its schedule locks. */
   readonly state: State;
   readonly leader: SettingsLeader;
   readonly publisher: Publisher;
@@ -37,7 +37,7 @@ export interface PublishingOptions {
   readonly silentSeconds?: number;
 }
 
-/** How long the end waits until CKAN has heard the last outcomes. */
+/** How long `close` waits until CKAN has the last task status. */
 const taskStatusGraceSeconds = 5;
 
 /** Connect to the state database; rejects with `STATE_UNAVAILABLE` when it cannot be asked. */
@@ -107,7 +107,7 @@ function publishSettings(
   };
 }
 
-/** The reporter asks by a client of its own, so that its failures do not count against questions of permission. */
+/** The reporter has a client of its own, so that its failures do not count against permission requests. */
 function openTaskStatus(
   { config, log, now }: AppContext,
   permission: AppPermission,

@@ -1,4 +1,4 @@
-/** What the routes need, put together: the context, permission, and what of the background is there at the moment. */
+/** What the routes need, put together from the context, the permission and what has started in the background. */
 import { readFile } from 'node:fs/promises';
 import { createSemaphore } from '../async/semaphore.ts';
 import { DumperError, errorMessage } from '../errors.ts';
@@ -67,7 +67,7 @@ function openManifests(
   });
 }
 
-/** Records and rebuilds by what is there when they are asked for; `STATE_UNAVAILABLE` while it is away. */
+/** Records and rebuilds; both throw `STATE_UNAVAILABLE` while the background has not started. */
 function throughBackground(background: Background): Pick<ServeDeps, 'publications' | 'rebuild'> {
   const publications = () => {
     if (background.publishing !== null) return background.publishing.state.publications;
@@ -83,7 +83,7 @@ function throughBackground(background: Background): Pick<ServeDeps, 'publication
   };
 }
 
-/** Least pause between two hints about the same table, in milliseconds: requests come by the hundred. */
+/** Least pause between two hints about the same table, in milliseconds: many requests may ask for a stale table. */
 const hintPause = 1000;
 const hintsRemembered = 10_000;
 

@@ -1,6 +1,6 @@
 /**
- * The running service: routes at once, what runs beside them as soon as it can be had (P21: started before its
- * neighbours, the service recovers by itself), and an orderly end (P20: the end loses nothing that was begun).
+ * The running service: routes at once, the background as soon as its dependencies answer (P21: recovery needs no
+ * restart), and an orderly end (P20: SIGTERM drains).
  */
 import type { Config } from '../config/config.ts';
 import { createLog, standardError, type Log } from '../log.ts';

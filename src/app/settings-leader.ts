@@ -3,10 +3,10 @@
  * mistake, only those with one set of settings publish, so that two versions side by side settle instead of publishing
  * against each other (P5: replicas never double work).
  *
- * What decides bytes (formats, CKAN's version) is the fingerprint. The process that acquired last leads, and its equals
- * with it. When the leader has been silent for a while, whoever is left takes over; a leader that was only held up has
- * its place again when it is back. One row among the schedule locks keeps it: the digest of the fingerprint as the
- * holder, and as the occasion the time at which it was acquired.
+ * The settings that decide bytes (formats, CKAN's version) make the fingerprint. The process that acquired last leads,
+ * with all processes of the same fingerprint. When the leader has not renewed for a while, another process takes over; a
+ * leader that was only slow leads again when it renews. One row of the schedule locks holds it: the digest of the
+ * fingerprint as the holder, and as the occasion the time of acquiring.
  */
 import { createHash } from 'node:crypto';
 import type pg from 'pg';
@@ -15,19 +15,19 @@ import { errorMessage } from '../errors.ts';
 import type { AppContext } from './context.ts';
 
 export interface SettingsLeader {
-  /** Stand for election, and from then on renew; resolves when the first result is known. */
+  /** Acquire the lead, and renew it from then on. */
   elect(): Promise<void>;
-  /** Asks anew. Always true in a process that does not stand for election, such as a command in the foreground. */
+  /** Asks the database. Always true in a process that was never elected, such as a command in the foreground. */
   isLeader(): Promise<boolean>;
-  /** From now on hears each change; one listener. */
+  /** Calls the listener at each change; there is one listener. */
   onChange(listener: (isLeader: boolean) => Promise<void>): void;
-  /** Renew no more: others lead after a while. */
+  /** Renew no more: another process leads after a while. */
   stop(): void;
 }
 
 const row = 'settings in force';
 
-/** Lead from now on, whoever led before. Answers the time by the database's clock, to the microsecond. */
+/** Lead from now on, whoever led before. Returns the time of acquiring, by the database's clock, to the microsecond. */
 export async function acquire(pool: pg.Pool, fingerprint: string): Promise<string> {
   const { rows } = await pool.query<{ occasion: string }>(
     `INSERT INTO dumper.turn (name, occasion, holder, beat_at)
@@ -42,11 +42,11 @@ export async function acquire(pool: pg.Pool, fingerprint: string): Promise<strin
 export interface Lease {
   readonly fingerprint: string;
   readonly acquiredAt: string;
-  /** A leader that has not renewed for this long has lost its place. */
+  /** A leader that has not renewed for this long leads no more. */
   readonly silentSeconds: number;
 }
 
-/** Do we lead still, or now, because nobody renews or the leader acquired earlier? Renews if so. */
+/** True, and renewed, when we lead, or the leader does not renew, or the leader acquired earlier than we did. */
 export async function renew(pool: pg.Pool, lease: Lease): Promise<boolean> {
   const { rowCount } = await pool.query(
     `UPDATE dumper.turn SET holder = $2, beat_at = clock_timestamp(),
@@ -73,7 +73,7 @@ export function createSettingsLeader(
   let tell = async (_isLeader: boolean): Promise<void> => undefined;
   let heartbeat: NodeJS.Timeout | undefined;
 
-  /** Acquires anew when CKAN has told another version; otherwise only renews. */
+  /** Acquires again when CKAN has another version; otherwise only renews. */
   const check = oneAtATime(async (): Promise<boolean> => {
     const fingerprint = `${[...config.DUMPER_FORMATS].sort().join()}|${profileFingerprint(await profiles.known())}`;
     if (lease?.fingerprint !== fingerprint)
@@ -86,7 +86,7 @@ export function createSettingsLeader(
       : 'this process does not publish: one with other settings started later';
     log.warn({ settings: fingerprint }, message);
     await tell(isLeader).catch((error: unknown) => {
-      // Otherwise nobody would hear of it again: the next heartbeat tells it anew.
+      // the next heartbeat tells it again
       wasLeader = !isLeader;
       throw error;
     });
@@ -114,7 +114,7 @@ export function createSettingsLeader(
   };
 }
 
-/** Whoever asks while a check runs shares its answer, so that changes are told in the order in which they were seen. */
+/** Callers during a check share its answer, so that the listener hears changes in their order. */
 function oneAtATime<Answer>(ask: () => Promise<Answer>): () => Promise<Answer> {
   let asking: Promise<Answer> | null = null;
   return () => {

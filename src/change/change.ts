@@ -46,7 +46,7 @@ export interface ChangeDeps {
   /** Fed by the sweep; give `serve` the same one where both run in this process. */
   readonly stability?: StabilityTracker;
   readonly onSweep?: (report: SweepReport) => void;
-  /** A change was published so many seconds after the first word of it. */
+  /** A change was published so many seconds after it was first noticed. */
   readonly onLag?: (seconds: number) => void;
 }
 
@@ -64,7 +64,7 @@ export interface Change {
   readonly depth: Queue['depth'];
   /** Take no jobs while paused: others with later settings have them. */
   readonly setPaused: Queue['setPaused'];
-  /** Stop hearing, let running publications end within `graceSeconds`, then abort them; others take them over. */
+  /** Stop listening, let running publications end within `graceSeconds`, then abort them; others take them over. */
   stop(graceSeconds: number): Promise<void>;
 }
 
@@ -178,7 +178,7 @@ interface ListeningParts {
   readonly signal: AbortSignal;
 }
 
-/** Resolves when the signal has aborted; what was not heard while nobody listened, a sweep finds. */
+/** Resolves when the signal has aborted. Each time listening begins, a sweep finds what was missed. */
 function startListening(
   { config, log, tasks, signal }: ListeningParts,
   { enqueueByName }: Pick<Enqueue, 'enqueueByName'>,

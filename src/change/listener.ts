@@ -1,7 +1,7 @@
 /**
  * Listens to the change journal: one connection that LISTENs for as long as the service runs. Postgres notifies at
  * commit, so a table is queued within a second; the sweep finds changes that happen while the connection is down (P4:
- * no change is missed).
+ * nothing stale is called fresh).
  *
  * It never opens a transaction: a transaction that stayed open would fill the server's notification queue.
  */

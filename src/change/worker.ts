@@ -18,7 +18,7 @@ export interface WorkerDeps {
   readonly read: Queryable;
   readonly timing: JobTiming;
   readonly smallTableBytes: number;
-  /** A change was published so many seconds after the first word of it. */
+  /** A change was published so many seconds after it was first noticed. */
   readonly onLag?: ((seconds: number) => void) | undefined;
 }
 

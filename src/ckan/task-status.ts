@@ -4,8 +4,8 @@
  * `complete` or `error`.
  *
  * Everybody may read a task status in CKAN (`task_status_show`), so the status of a table that is not public holds no
- * number and no reason (P9: nothing private is told). It holds up nobody: one status of a table waits at most, the newest;
- * one request runs at a time; while CKAN fails, the pause grows and the log has one line.
+ * number and no reason (P9: what CKAN refuses is never given). It holds up nobody: one status of a table waits at most,
+ * the newest; one request runs at a time; while CKAN fails, the pause grows and the log has one line.
  */
 import type { Ckan } from './client.ts';
 import type { Log } from '../log.ts';

@@ -12,7 +12,7 @@ import { settings } from '../config/settings.ts';
 
 /** Where a command writes: results to standard output, everything else to standard error. */
 export interface Output {
-  /** Standard output is a terminal: bars and colours are welcome. */
+  /** Standard output is a terminal, which may be redrawn. */
   readonly terminal: boolean;
   /** Width of the terminal; 80 in a pipe. */
   readonly columns: number;
@@ -58,7 +58,7 @@ export interface TableOptions {
 }
 
 export interface TriggerOptions {
-  /** URL of a superuser of the DataStore database: new tables are covered from birth. */
+  /** URL of a superuser of the DataStore database: new tables get triggers when they are created. */
   readonly superuserUrl: string | undefined;
   /** Print the SQL instead of running it. */
   readonly print: boolean;

@@ -61,7 +61,7 @@ interface StatusRow {
   /** All blobs together. */
   readonly bytes: number | null;
   readonly publishedAt: Date | null;
-  /** Why it failed, or what is under way. */
+  /** Why it failed. */
   readonly note: string | null;
 }
 
