@@ -2,7 +2,8 @@
  * What Prometheus reads: one registry, built once and handed to each part of the story.
  *
  * Names follow the Prometheus conventions (base units, `_total` for counters). Every label has a closed set of values,
- * which its help lists: no id, name or address ever becomes one, so that series stay few (P9: what CKAN refuses is never given).
+ * which its help lists: no id, name or address ever becomes one, so that series stay few and nothing private is told
+ * (P9: what CKAN refuses is never given).
  */
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
 import { withTimeout } from './async/timeout.ts';

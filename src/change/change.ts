@@ -15,6 +15,7 @@ import type { Log } from '../log.ts';
 import type { Queryable } from '../postgres/pool.ts';
 import { allTables, createStabilityTracker, type StabilityTracker } from '../postgres/revision.ts';
 import { pruneAfterSeconds, type Publisher } from '../publish/publisher.ts';
+import type { ScheduleLocks } from '../state/schedule-lock.ts';
 import type { State } from '../state/state.ts';
 import { withAbort } from './ending.ts';
 import { createEnqueue, type Enqueue } from './enqueue.ts';
@@ -24,7 +25,7 @@ import { startScheduler, type ScheduledTask } from './scheduler.ts';
 import { sweep, type SweepDeps, type SweepMemory, type SweepReport } from './sweep.ts';
 import { createVisibilityWatcher, type AnonymousRights, type VisibilityWatcher } from './visibility.ts';
 import { createWebhookReceiver, type WebhookReceived } from './webhook.ts';
-import { createJobHandler, type WorkerDeps } from './worker.ts';
+import { createJobHandler } from './worker.ts';
 
 export interface ChangeDeps {
   readonly config: Config;
@@ -41,7 +42,7 @@ export interface ChangeDeps {
   readonly publisher: Publisher | null;
   /** Null: CKAN is not told. */
   readonly taskStatus: TaskStatusReporter | null;
-  /** What CKAN says of anonymous users; nothing is compared without it. */
+  /** What CKAN says of anonymous users; nothing is sweepDeps without it. */
   readonly rights?: AnonymousRights;
   /** Fed by the sweep; give `serve` the same one where both run in this process. */
   readonly stability?: StabilityTracker;
@@ -69,7 +70,7 @@ export interface Change {
 }
 
 export async function startChange(deps: ChangeDeps): Promise<Change> {
-  const { config, log, read, store, publisher, rights, now } = deps;
+  const { config, log, read, write, store, profile, publisher, taskStatus, rights, onLag, now } = deps;
   const { publications, scheduleLocks } = deps.state;
   const timing = {
     quietSeconds: config.DUMPER_QUIET_SECONDS,
@@ -79,26 +80,29 @@ export async function startChange(deps: ChangeDeps): Promise<Change> {
   const [stopping, draining] = [new AbortController(), new AbortController()];
   const tasks = createTaskTracker();
   const queue = await openQueue(queueOptions(config, log, smallTableBytes));
-  const enqueue = createEnqueue({ ...deps, publications, queue, timing });
+  const enqueue = createEnqueue({ read, publications, queue, timing, taskStatus });
   const { enqueueTables, enqueueByName, enqueueStale, enqueueRebuild } = enqueue;
-  const visibility = rights
-    ? createVisibilityWatcher({ rights, store, publications, enqueue: enqueueTables, log })
-    : null;
+  const published = { store, publications, enqueue: enqueueTables, log };
+  const visibility = rights ? createVisibilityWatcher({ ...published, rights }) : null;
   const stability = deps.stability ?? createStabilityTracker();
-  const sweepDeps = { ...deps, ...sweepSettings(config), publications, stability, enqueue: enqueueTables };
+  const sweepDeps = { ...sweepSettings(config), ...published, read, write, profile, stability, now };
   const runSweep = createSweep(withAbort(sweepDeps, stopping.signal), deps.onSweep, async () => {
     if (config.DUMPER_PUBLIC_BLOB_URL !== undefined) await visibility?.check();
   });
   let stopHearing = async (): Promise<void> => undefined;
   if (publisher !== null) {
-    await startWorker(queue, draining.signal, { ...deps, publisher, publications, timing, smallTableBytes });
-    const sweepTask = async (): Promise<void> => void (await runSweep());
-    const listening = startListening({ config, log, tasks, signal: stopping.signal }, enqueue, () =>
-      scheduleLocks.run('sweep', now(), sweepTask),
-    );
-    const rebuildTask = async (): Promise<void> => enqueueRebuild([...(await allTables(read)).keys()]);
-    const scheduler = startScheduler(scheduledTasks(config, sweepTask, rebuildTask), scheduleLocks, log);
-    stopHearing = async () => void (await Promise.all([scheduler.stop(), listening]));
+    const worker = {
+      publisher,
+      publications,
+      read,
+      timing,
+      smallTableBytes,
+      draining: draining.signal,
+      onLag,
+    };
+    await queue.work(createJobHandler(worker));
+    const parts = { config, log, read, scheduleLocks, tasks, now, signal: stopping.signal };
+    stopHearing = startHearing(parts, enqueue, runSweep);
   }
   return {
     receiveWebhook: createWebhookReceiver(config.DUMPER_NOTICE_SECRET ?? '', now, enqueueByName),
@@ -165,47 +169,38 @@ function createSweep(
   };
 }
 
-/** `draining` aborts the publications that run. */
-function startWorker(queue: Queue, draining: AbortSignal, deps: WorkerDeps): Promise<void> {
-  const handleJob = createJobHandler(deps);
-  return queue.work((id, attempts, signal) => handleJob(id, attempts, AbortSignal.any([signal, draining])));
-}
-
-interface ListeningParts {
-  readonly config: Config;
-  readonly log: Log;
+interface HearingParts extends Pick<ChangeDeps, 'config' | 'log' | 'read' | 'now'> {
+  readonly scheduleLocks: ScheduleLocks;
   readonly tasks: TaskTracker;
   readonly signal: AbortSignal;
 }
 
-/** Resolves when the signal has aborted. Each time listening begins, a sweep finds what was missed. */
-function startListening(
-  { config, log, tasks, signal }: ListeningParts,
-  { enqueueByName }: Pick<Enqueue, 'enqueueByName'>,
-  sweepNow: () => Promise<unknown>,
-): Promise<void> {
+/** Start the listener and the scheduled tasks; returns what stops both, once the signal has aborted. */
+function startHearing(
+  { config, log, read, scheduleLocks, tasks, now, signal }: HearingParts,
+  { enqueueByName, enqueueRebuild }: Enqueue,
+  runSweep: () => Promise<unknown>,
+): () => Promise<void> {
   const inBackground = (work: Promise<unknown>): void => {
     tasks.add(work).catch((error: unknown) => {
       if (!isDumperError(error, 'ABORTED'))
         log.warn({ reason: errorMessage(error) }, 'a change was not queued; the next sweep finds it');
     });
   };
-  return listenForChanges({
+  const sweepTask = async (): Promise<void> => void (await runSweep());
+  // The queue's slots bound how many of all tables are built at a time.
+  const rebuildTask = async (): Promise<void> => enqueueRebuild([...(await allTables(read)).keys()]);
+  const listening = listenForChanges({
     url: config.CKAN_DATASTORE_READ_URL ?? '',
     log,
     signal,
     onChange: (name) => inBackground(enqueueByName([name])),
-    onListening: () => inBackground(sweepNow()),
+    onListening: () => inBackground(scheduleLocks.run('sweep', now(), sweepTask)),
   });
-}
-
-/** A rebuild queues every table at once: the queue's slots bound how many are built at a time. */
-function scheduledTasks(
-  config: Config,
-  sweepTask: () => Promise<void>,
-  rebuildTask: () => Promise<void>,
-): ScheduledTask[] {
-  const sweeping = { name: 'sweep', expression: config.DUMPER_SWEEP_CRON, run: sweepTask };
-  if (config.DUMPER_REBUILD_CRON === undefined) return [sweeping];
-  return [sweeping, { name: 'rebuild', expression: config.DUMPER_REBUILD_CRON, run: rebuildTask }];
+  const { DUMPER_SWEEP_CRON, DUMPER_REBUILD_CRON } = config;
+  const scheduled: ScheduledTask[] = [{ name: 'sweep', expression: DUMPER_SWEEP_CRON, run: sweepTask }];
+  if (DUMPER_REBUILD_CRON !== undefined)
+    scheduled.push({ name: 'rebuild', expression: DUMPER_REBUILD_CRON, run: rebuildTask });
+  const scheduler = startScheduler(scheduled, scheduleLocks, log);
+  return async () => void (await Promise.all([scheduler.stop(), listening]));
 }

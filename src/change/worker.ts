@@ -12,12 +12,14 @@ import { publishAndRecord, type Publisher } from '../publish/publisher.ts';
 import type { JobRequest, JobTiming, Publications } from '../state/publications.ts';
 import type { HandleJob, JobResult } from './queue.ts';
 
-export interface WorkerDeps {
+interface WorkerDeps {
   readonly publisher: Publisher;
   readonly publications: Pick<Publications, 'nextRun' | 'recordChanges'>;
   readonly read: Queryable;
   readonly timing: JobTiming;
   readonly smallTableBytes: number;
+  /** Aborts the publications that run, when the process ends and their grace is over. */
+  readonly draining: AbortSignal;
   /** A change was published so many seconds after it was first noticed. */
   readonly onLag?: ((seconds: number) => void) | undefined;
 }
@@ -28,7 +30,7 @@ const busySeconds = 5;
 /** The queue's handler. This process works on a table for one job at a time, whichever queue the job came by. */
 export function createJobHandler(deps: WorkerDeps): HandleJob {
   const running = new Set<ResourceId>();
-  return async function handleJob(id, attempts, signal) {
+  return async function handleJob(id, attempts, jobSignal) {
     const began = performance.now();
     const nextRun = await deps.publications.nextRun(id, deps.timing, attempts > 0);
     if (nextRun.delaySeconds > 0.5) return { kind: 'reschedule', request: nextRun };
@@ -37,6 +39,7 @@ export function createJobHandler(deps: WorkerDeps): HandleJob {
     try {
       const rerouted = await rerouteBySize(deps, nextRun);
       if (rerouted !== null) return rerouted;
+      const signal = AbortSignal.any([jobSignal, deps.draining]);
       const options = { force: nextRun.rebuild, signal, onProgress: () => undefined };
       const outcome = await publishAndRecord(deps.publisher, id, options);
       if (outcome.kind === 'published')
