@@ -7,7 +7,8 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { Client } from 'pg';
-import { errorMessage } from '../errors.ts';
+import { withTimeout } from '../async/timeout.ts';
+import { DumperError, errorMessage } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { changeChannel } from './journal.sql.ts';
 
@@ -70,6 +71,7 @@ async function listenOnce(options: ListenerOptions): Promise<string> {
     clearInterval(probe);
     options.signal.removeEventListener('abort', stop);
     // on a dead link the polite end would never come
-    await Promise.race([client.end().catch(() => undefined), delay(2000, undefined, { ref: false })]);
+    const onTimeout = (): Error => new DumperError('POSTGRES_UNAVAILABLE', 'the connection does not end');
+    await withTimeout(client.end(), { milliseconds: 2000, onTimeout }).catch(() => undefined);
   }
 }

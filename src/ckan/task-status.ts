@@ -7,6 +7,7 @@
  * number and no reason (P9: what CKAN refuses is never given). It holds up nobody: one status of a table waits at most,
  * the newest; one request runs at a time; while CKAN fails, the pause grows and the log has one line.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Ckan } from './client.ts';
 import type { Log } from '../log.ts';
 import type { ResourceId } from '../postgres/table.ts';
@@ -61,10 +62,8 @@ export function createTaskStatusReporter(options: TaskStatusOptions): TaskStatus
       failures += 1;
       if (failures === 1) log.warn({ reason: fault.reason }, 'CKAN does not take task status');
       if (!fault.isFinal && !waiting.has(id)) waiting.set(id, status);
-      await pause(
-        Math.min((options.pauseMilliseconds ?? 2000) * 2 ** failures, longestPause),
-        closing.signal,
-      );
+      const pause = Math.min((options.pauseMilliseconds ?? 2000) * 2 ** failures, longestPause);
+      await delay(pause, undefined, { signal: closing.signal }).catch(() => undefined);
     }
   };
   return {
@@ -138,12 +137,4 @@ function valueOf(manifest: Manifest, isPublic: boolean): Record<string, unknown>
     Object.entries(manifest.blobs).map(([variant, blob]) => [variant, blob.bytes]),
   );
   return { revision, published_at, rows, bytes };
-}
-
-async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, milliseconds);
-  signal.addEventListener('abort', () => resolve(), { once: true });
-  if (signal.aborted) resolve();
-  await promise.finally(() => clearTimeout(timer));
 }
