@@ -69,7 +69,6 @@ export async function openPublishing(context: AppContext, options: PublishingOpt
     state: {
       ...state,
       scheduleLocks: {
-        ...scheduleLocks,
         run: async (name, scheduledAt, work) =>
           (await leader.isLeader()) && (await scheduleLocks.run(name, scheduledAt, work)),
       },

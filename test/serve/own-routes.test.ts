@@ -2,6 +2,7 @@
 import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { WebhookReceiver } from '../../src/serve/webhook.ts';
+import { publishedVariants } from '../dump/publishing.ts';
 import { ask, startServing, type Serving } from './serving.ts';
 import { openClient } from './slow-client.ts';
 
@@ -120,14 +121,7 @@ describe("the service's own routes", () => {
   it("status tells a table's dump, and rebuild needs the admin", async () => {
     const status = JSON.parse((await ask(`${serving.url}/status/${id}`)).text) as Record<string, unknown>;
     expect(status).toMatchObject({ id, state: 'fresh', tier: 'exact', rows: 2 });
-    expect(Object.keys(status['blobs'] as object)).toEqual([
-      'csv',
-      'csv+bom',
-      'tsv',
-      'tsv+bom',
-      'json',
-      'xml',
-    ]);
+    expect(Object.keys(status['blobs'] as object)).toEqual(publishedVariants);
     const url = `${serving.url}/status/${id}/rebuild`;
     expect((await ask(url, { method: 'POST' })).status).toBe(401);
     expect((await ask(url, { method: 'POST', headers: { authorization: 'Bearer wrong' } })).status).toBe(401);
