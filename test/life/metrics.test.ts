@@ -100,7 +100,11 @@ describe('metrics', () => {
     const permissions = (who: string): number => (who === 'anonymous' ? 403 : 200);
     const ckan = await startCkan({ permissions, authorize: true, dataset: () => dataset });
     world.atEnd(() => ckan.stop());
-    const { base: asking } = await world.start({ DUMPER_AUTHORIZE: 'ckan', CKAN_SITE_URL: ckan.url });
+    const { base: asking } = await world.start({
+      DUMPER_ROLE: 'serve',
+      DUMPER_AUTHORIZE: 'ckan',
+      CKAN_SITE_URL: ckan.url,
+    });
     const dump = `${asking}/datastore/dump/metered-1`;
     expect((await fetch(dump)).status).toBe(404);
     expect((await fetch(dump, { headers: { authorization: 'token-member' } })).status).toBe(200);
