@@ -14,15 +14,15 @@ import { DumperError, isDumperError, errorMessage } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Queryable } from '../postgres/pool.ts';
 import { allTables, createStabilityTracker, type StabilityTracker } from '../postgres/revision.ts';
-import { pruneAfterSeconds, type Publisher } from '../publish/publisher.ts';
+import type { Publisher } from '../publish/publisher.ts';
 import type { ScheduleLocks } from '../state/schedule-lock.ts';
 import type { State } from '../state/state.ts';
-import { withAbort } from './ending.ts';
 import { createEnqueue, type Enqueue } from './enqueue.ts';
 import { listenForChanges } from './listener.ts';
 import { openQueue, type Queue, type QueueOptions } from './queue.ts';
 import { startScheduler, type ScheduledTask } from './scheduler.ts';
-import { sweep, type SweepDeps, type SweepMemory, type SweepReport } from './sweep.ts';
+import { sweep, sweepSettings, withAbort } from './sweep.ts';
+import type { SweepDeps, SweepMemory, SweepReport } from './sweep.ts';
 import { createVisibilityWatcher, type AnonymousRights, type VisibilityWatcher } from './visibility.ts';
 import { createWebhookReceiver, type WebhookReceived } from './webhook.ts';
 import { createJobHandler } from './worker.ts';
@@ -110,7 +110,7 @@ export async function startChange(deps: ChangeDeps): Promise<Change> {
     enqueueStale,
     rebuild: enqueueRebuild,
     onVisibility: async (id, isPublic) => {
-      if (visibility === null || stopping.signal.aborted) return 'as published';
+      if (visibility === null || stopping.signal.aborted) return 'unchanged';
       return tasks.add(visibility.onVisibility(id, isPublic));
     },
     sweep: runSweep,
@@ -133,18 +133,6 @@ function queueOptions(config: Config, log: Log, smallTableBytes: number): QueueO
     log,
     slots: config.DUMPER_PUBLISH_SLOTS,
     smallTableBytes,
-    maxSeconds: config.DUMPER_PUBLISH_MAX_SECONDS,
-  };
-}
-
-/** What the settings say to a sweep, in the service and on the command line. */
-export function sweepSettings(
-  config: Config,
-): Pick<SweepDeps, 'variants' | 'lockSeconds' | 'retireSeconds' | 'maxSeconds'> {
-  return {
-    variants: config.DUMPER_FORMATS,
-    lockSeconds: config.DUMPER_LOCK_SECONDS,
-    retireSeconds: pruneAfterSeconds(config),
     maxSeconds: config.DUMPER_PUBLISH_MAX_SECONDS,
   };
 }

@@ -5,7 +5,7 @@
 import type { TaskStatusReporter } from '../ckan/task-status.ts';
 import type { Queryable } from '../postgres/pool.ts';
 import { lookUpTable } from '../postgres/revision.ts';
-import { asResourceId, type ResourceId } from '../postgres/table.ts';
+import { parseResourceId, type ResourceId } from '../postgres/table.ts';
 import type { JobRequest, JobTiming, Publications, TableChange } from '../state/publications.ts';
 import type { Queue } from './queue.ts';
 
@@ -68,9 +68,9 @@ async function recordPending(
 async function tableOf({ read, publications }: EnqueueDeps, name: string): Promise<TableChange | null> {
   const table = await lookUpTable(read, name);
   if (table !== null) return { id: table.id, bytes: table.bytes };
-  const id: ResourceId = asResourceId(name);
-  const known = name.includes('\0') ? null : await publications.get(id);
-  return known === null || known.state === 'gone' ? null : { id };
+  const id = parseResourceId(name);
+  const known = id === null ? null : await publications.get(id);
+  return known === null || known.state === 'gone' ? null : { id: known.id };
 }
 
 /**

@@ -6,6 +6,7 @@
  * route, `serve/webhook.ts`, bounds the body and hands it over.
  */
 import { createHmac, timingSafeEqual } from 'node:crypto';
+import { parseResourceId } from '../postgres/table.ts';
 
 /** Most tables that one notice may name. */
 export const webhookMaxTables = 1000;
@@ -158,7 +159,7 @@ const snsMessage: Form = (value, names, depth) => {
 };
 
 function addName(name: string, names: Set<string>): boolean {
-  if (name === '' || Buffer.byteLength(name) > 63 || /\p{Cc}/u.test(name)) return false;
+  if (parseResourceId(name) === null) return false;
   names.add(name);
   return true;
 }

@@ -11,13 +11,8 @@ import type { Metrics } from '../metrics.ts';
 import type { ResourceId } from '../postgres/table.ts';
 import type { Fence } from '../state/fence.ts';
 import type { Publications } from '../state/publications.ts';
-import {
-  publish,
-  type FencedManifest,
-  type PublishDeps,
-  type PublishOptions,
-  type PublishOutcome,
-} from './publish.ts';
+import type { FencedManifest } from '../manifest.ts';
+import { publish, type PublishDeps, type PublishOptions, type PublishOutcome } from './publish.ts';
 import { pruneSuperseded, unpublish } from './cleanup.ts';
 
 /** What publishing with the settings of this installation needs: the algorithm's parts, and who hears the outcome. */
@@ -93,14 +88,14 @@ async function record(
   const { publications, taskStatus, store, fence, log } = publisher;
   if (outcome.kind === 'published' || outcome.kind === 'unchanged') {
     const { kind, manifest } = outcome;
-    await publications.recordPublished(id, kind === 'published' ? 'switched' : 'confirmed', manifest);
+    await publications.recordPublished(id, kind, manifest);
     taskStatus?.enqueueStatus(id, { state: 'complete', manifest });
   }
   if (outcome.kind === 'gone') {
     const unpublished = await publisher.traced.unpublish(() => unpublish(store, fence, id));
     log.info({ table: id, unpublished }, 'the dumps of a table that is gone were deleted');
     if (!unpublished) return { kind: 'superseded' };
-    await publications.recordRemoved([id], 'dropped');
+    await publications.recordRemoved([id], 'table dropped');
   }
   return outcome;
 }

@@ -16,7 +16,7 @@ import { createMetrics } from '../../src/metrics.ts';
 import { revisionToken, tableState } from '../../src/postgres/revision.ts';
 import { openState, type State } from '../../src/state/state.ts';
 import { asResourceId, type ResourceId } from '../../src/postgres/table.ts';
-import { publishWorld } from '../dump/publishing.ts';
+import { publishWorld } from '../publish/publishing.ts';
 import { freshDatabase, type Database } from '../world/postgres.ts';
 
 export const profile = ckanProfile('2.12');

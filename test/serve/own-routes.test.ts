@@ -2,7 +2,7 @@
 import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { WebhookReceiver } from '../../src/serve/webhook.ts';
-import { publishedVariants } from '../dump/publishing.ts';
+import { publishedVariants } from '../publish/publishing.ts';
 import { ask, startServing, type Serving } from './serving.ts';
 import { openClient } from './slow-client.ts';
 

@@ -17,7 +17,7 @@ import type { ServeDeps } from '../../src/serve/context.ts';
 import type { State } from '../../src/state/state.ts';
 import { asResourceId } from '../../src/postgres/table.ts';
 import { noTraces } from '../../src/traces.ts';
-import { plainly, publishWorld } from '../dump/publishing.ts';
+import { plainly, publishWorld } from '../publish/publishing.ts';
 import type { StandInCkan, TableRights } from '../world/ckan.ts';
 import { asAdmin, type Database } from '../world/postgres.ts';
 import { closeNeighbours, openNeighbours, type Neighbours, type ServingOptions } from './neighbours.ts';
@@ -152,7 +152,7 @@ async function publishTable(
   const outcome = await publish(world, asResourceId(id), plainly({ force: options.force ?? false }));
   if (outcome.kind !== 'published' && outcome.kind !== 'unchanged')
     throw new Error(`not published: ${outcome.kind}`);
-  await state.publications.recordPublished(asResourceId(id), 'switched', outcome.manifest);
+  await state.publications.recordPublished(asResourceId(id), 'published', outcome.manifest);
 }
 
 export function linesInto(lines: string[]): Writable {

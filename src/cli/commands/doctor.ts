@@ -82,7 +82,8 @@ function checks(context: AppContext, signal: AbortSignal): Check[] {
     {
       subject: 'change journal',
       check: () => checkJournal(context),
-      advice: 'check CKAN_DATASTORE_READ_URL',
+      advice:
+        'check CKAN_DATASTORE_READ_URL; run install-triggers with it, which gives that role the right to read the journal',
       skipped: null,
     },
     {
@@ -159,6 +160,10 @@ async function checkJournal({ readPool }: AppContext): Promise<string | Skipped>
   if (!status.installed) {
     const meanwhile = 'freshness is told by statistics counters, with their lag';
     return { skipped: `not installed: ${meanwhile}; install-triggers makes it exact` };
+  }
+  if (!status.readable) {
+    const reason = 'it is installed, but the role of CKAN_DATASTORE_READ_URL may not read it';
+    throw new DumperError('CONFIGURATION', `${reason}: no table is exact`);
   }
   const tables = [...(await allTables(readPool)).values()];
   const exact = tables.filter((table) => table.tier === 'exact').length;

@@ -1,8 +1,7 @@
 /** `sweep`: compare every table with its manifest once, here and now; publish what changed, delete what is gone. */
 import type { ExitCode, Run } from '../program.ts';
 import type { Publishing } from '../../app/publishing.ts';
-import { sweepSettings } from '../../change/change.ts';
-import { sweep } from '../../change/sweep.ts';
+import { sweep, sweepSettings } from '../../change/sweep.ts';
 import { createVisibilityWatcher } from '../../change/visibility.ts';
 import { createStabilityTracker } from '../../postgres/revision.ts';
 import type { TableChange } from '../../state/publications.ts';

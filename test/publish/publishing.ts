@@ -8,13 +8,12 @@ import type pg from 'pg';
 import type { BlobStore } from '../../src/blob-store/blob-store.ts';
 import { openBlobStore } from '../../src/blob-store/open.ts';
 import { ckanProfile } from '../../src/ckan/profile.ts';
-import type { Manifest } from '../../src/manifest.ts';
+import type { Manifest, RetentionOptions } from '../../src/manifest.ts';
 import type { PublishDeps, PublishOptions } from '../../src/publish/publish.ts';
-import { pruneSuperseded, type PruneOptions } from '../../src/publish/cleanup.ts';
+import { pruneSuperseded } from '../../src/publish/cleanup.ts';
 import { variants, type Variant } from '../../src/format.ts';
 import { createPool } from '../../src/postgres/pool.ts';
 import { openState, type State } from '../../src/state/state.ts';
-import { asResourceId } from '../../src/postgres/table.ts';
 import { freshDatabase, type Corpus, type Database } from '../world/postgres.ts';
 
 /** Every format; with a byte order mark those of which the product publishes it by default. */
@@ -100,9 +99,9 @@ export function plainly(parts: { force?: boolean; signal?: AbortSignal } = {}): 
 export async function clearAway(
   { store, state }: Publishing,
   manifest: Manifest,
-  options: PruneOptions,
+  options: RetentionOptions,
 ): Promise<void> {
-  const id = asResourceId(manifest.resource_id);
+  const id = manifest.resource_id;
   const generation = await state.fence.take(id, 0);
   await pruneSuperseded(store, state.fence, { manifest, generation }, options);
   await state.fence.release(id);
