@@ -1,7 +1,7 @@
 /**
- * The catalogue of errors: a stable code, the HTTP status it becomes, one plain line for the reader, and the cause.
+ * The catalogue of errors: a stable code, its HTTP status and exit code, one plain line for the reader, and the cause.
  *
- * Expected outcomes (not fresh, not allowed, gone) are values, not errors; what is thrown is one of these.
+ * Expected outcomes (not fresh, not allowed, gone) are values, not errors; everything thrown is one of these.
  */
 
 const catalogue = {
@@ -44,7 +44,7 @@ export function isDumperError(error: unknown, code?: ErrorCode): error is Dumper
   return error instanceof DumperError && (code === undefined || error.code === code);
 }
 
-/** One line of any thrown value, for logs and status; never a stack. */
+/** Any thrown value as one line, for logs and status; never a stack. */
 export function errorMessage(error: unknown): string {
   if (error instanceof AggregateError && error.errors.length > 0) return errorMessage(error.errors[0]);
   const text = error instanceof Error ? error.message || error.name : String(error);

@@ -8,6 +8,7 @@
  * the newest; one request runs at a time; while CKAN fails, the pause grows and the log has one line.
  */
 import { setTimeout as delay } from 'node:timers/promises';
+import { backoff } from '../async/retry.ts';
 import type { Ckan } from './client.ts';
 import type { Log } from '../log.ts';
 import type { ResourceId } from '../postgres/table.ts';
@@ -32,16 +33,17 @@ interface TaskStatusOptions {
   readonly isPublic: (id: ResourceId) => Promise<boolean | null>;
   readonly log: Log;
   readonly now: () => Date;
-  /** First pause after a failure, in milliseconds; 2,000 unless given. */
+  /** First pause after a failure, in milliseconds; 4,000 unless given. */
   readonly pauseMilliseconds?: number;
 }
 
 /** Tables with a status that waits, and tables whose last status is remembered. */
 const mostWaiting = 10_000;
-const longestPause = 60_000;
+const longestPauseSeconds = 60;
 
 export function createTaskStatusReporter(options: TaskStatusOptions): TaskStatusReporter {
-  const { log } = options;
+  const { log, pauseMilliseconds = 4000 } = options;
+  const pauseAfter = backoff({ firstSeconds: pauseMilliseconds / 1000, mostSeconds: longestPauseSeconds });
   const waiting = new Map<ResourceId, TaskStatus>();
   const lastSent = new Map<ResourceId, string>();
   const closing = new AbortController();
@@ -62,8 +64,8 @@ export function createTaskStatusReporter(options: TaskStatusOptions): TaskStatus
       failures += 1;
       if (failures === 1) log.warn({ reason: fault.reason }, 'CKAN does not take task status');
       if (!fault.isFinal && !waiting.has(id)) waiting.set(id, status);
-      const pause = Math.min((options.pauseMilliseconds ?? 2000) * 2 ** failures, longestPause);
-      await delay(pause, undefined, { signal: closing.signal }).catch(() => undefined);
+      const milliseconds = pauseAfter(failures) * 1000;
+      await delay(milliseconds, undefined, { signal: closing.signal }).catch(() => undefined);
     }
   };
   return {
