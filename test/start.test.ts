@@ -37,11 +37,11 @@ async function started(parts: Record<string, string>): Promise<string> {
     DUMPER_QUIET_SECONDS: '0',
     ...parts,
   };
-  const sidecar: Service = await startService(environment, readConfig(environment, ['read', 'publish']), {
+  const service: Service = await startService(environment, readConfig(environment, ['read', 'publish']), {
     log: createLog('silent'),
   });
-  undo.push(() => sidecar.stop());
-  return `http://127.0.0.1:${sidecar.port}`;
+  undo.push(() => service.stop());
+  return `http://127.0.0.1:${service.port}`;
 }
 
 async function database(): Promise<Database> {

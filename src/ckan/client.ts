@@ -189,11 +189,3 @@ function parseJson(text: string): unknown {
 function unavailable(status: number, reason: string): CkanAnswer {
   return { kind: 'unavailable', status, reason };
 }
-
-/** The version that CKAN tells of itself (`2.12.0`), or null while it cannot be asked. */
-export async function askVersion(ckan: Ckan): Promise<string | null> {
-  const answer = await ckan.ask({ action: 'status_show', parameters: {}, credentials: {}, method: 'GET' });
-  if (answer.kind === 'unavailable' || answer.status !== 200) return null;
-  const version = (answer.result as { ckan_version?: unknown } | null)?.ckan_version;
-  return typeof version === 'string' ? version : null;
-}

@@ -2,12 +2,11 @@
 import { expect, test } from 'vitest';
 import {
   createReplayGuard,
-  webhookMaxBytes,
   webhookMaxTables,
   verifyWebhook,
-  signWebhook,
   type WebhookResult,
 } from '../../src/change/webhook.ts';
+import { signWebhook } from './sign-webhook.ts';
 
 const secret = 'a secret';
 const now = new Date('2026-11-21T12:00:00Z');
@@ -16,13 +15,7 @@ const other = '0b7c9a8e-1111-4222-8333-777788889999';
 
 function read(body: string | Uint8Array, change: Record<string, unknown> = {}, at = now): WebhookResult {
   const bytes = Buffer.from(body);
-  const headers = signWebhook(bytes, secret, now);
-  const request = {
-    body: bytes,
-    timestamp: headers['X-Dumper-Timestamp'],
-    signature: headers['X-Dumper-Signature'],
-    ...change,
-  };
+  const request = { body: bytes, ...signWebhook(bytes, secret, now), ...change };
   return verifyWebhook(request, secret, at, createReplayGuard());
 }
 
@@ -94,7 +87,7 @@ test.for(Object.entries(malformed))('P15: malformed: %s', ([, body]) => {
   expect(read(body)).toMatchObject({ kind: 'refused', status: 400 });
 });
 
-const good = signWebhook(Buffer.from('{}'), secret, now)['X-Dumper-Signature'] ?? '';
+const good = signWebhook(Buffer.from('{}'), secret, now).signature;
 const forged: Record<string, Record<string, unknown>> = {
   'no signature': { signature: undefined },
   'no time': { timestamp: undefined },
@@ -127,8 +120,7 @@ test('P15: stale: five minutes either way, no more', () => {
   ]);
 });
 
-test('P15: oversized: a large body is not even hashed, nor are many tables taken', () => {
-  expect(read(Buffer.alloc(webhookMaxBytes + 1), { signature: undefined })).toMatchObject({ status: 413 });
+test('P15: oversized: a notice that names too many tables names none', () => {
   const many = Array.from({ length: webhookMaxTables + 1 }, (_, n) => ({ resource_id: `t${n}` }));
   expect(read(JSON.stringify(many))).toMatchObject({ status: 413 });
   expect(read(JSON.stringify(many.slice(1)))).toMatchObject({ kind: 'accepted' });

@@ -101,7 +101,7 @@ test('a job that comes too early is looked at again', async () => {
   const seen: ResourceId[] = [];
   await queue.work(async (id) => {
     seen.push(id);
-    return seen.length < 3 ? { kind: 'again', appointment: job('early', 1) } : done;
+    return seen.length < 3 ? { kind: 'reschedule', request: job('early', 1) } : done;
   });
   await queue.send([job('early')]);
   await eventually('the third look', () => seen.length === 3);

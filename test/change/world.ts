@@ -1,32 +1,22 @@
-/** The first act on a real database and a real directory store, with a publisher that writes empty blobs. */
-import { createHash } from 'node:crypto';
+/** The change act on a real database and a real directory store, with the product's own publisher. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { Readable } from 'node:stream';
 import { Client, Pool } from 'pg';
 import type { BlobStore } from '../../src/blob-store/blob-store.ts';
 import { openDirectory } from '../../src/blob-store/directory.ts';
 import { startChange, type Change } from '../../src/change/change.ts';
-import type { PublishRequest } from '../../src/change/worker.ts';
 import { installTriggers } from '../../src/change/journal.ts';
 import { ckanProfile } from '../../src/ckan/profile.ts';
-import { readConfig } from '../../src/config/config.ts';
-import {
-  blobKey,
-  manifestKey,
-  manifestVersion,
-  readPublished,
-  revisionPrefix,
-  writeManifest,
-  type Manifest,
-} from '../../src/manifest.ts';
-import type { PublishOutcome } from '../../src/publish/publish.ts';
-import { variants } from '../../src/format.ts';
+import { readConfig, type Config } from '../../src/config/config.ts';
+import { readPublished, type Manifest } from '../../src/manifest.ts';
+import type { Publisher } from '../../src/publish/publisher.ts';
 import { createLog } from '../../src/log.ts';
-import { revisionToken, settledState, tableState } from '../../src/postgres/revision.ts';
+import { createMetrics } from '../../src/metrics.ts';
+import { revisionToken, tableState } from '../../src/postgres/revision.ts';
 import { openState, type State } from '../../src/state/state.ts';
 import { asResourceId, type ResourceId } from '../../src/postgres/table.ts';
+import { publishWorld } from '../publish/publishing.ts';
 import { freshDatabase, type Database } from '../world/postgres.ts';
 
 export const profile = ckanProfile('2.12');
@@ -38,8 +28,8 @@ export interface ActWorld {
   readonly state: State;
   /** Every publication that was attempted, in order. */
   readonly attempts: ResourceId[];
-  /** Called before each attempt; a rejection is the publication's failure. */
-  beforePublish: (id: ResourceId, signal: AbortSignal) => Promise<void>;
+  /** Called at the begin of each publication; a rejection is its failure. */
+  beforePublish: (id: ResourceId) => Promise<void>;
   createTable(name: string, rows?: number): Promise<ResourceId>;
   start(settings?: Record<string, string>, working?: boolean): Promise<Change>;
   manifest(id: ResourceId): Promise<Manifest | null>;
@@ -85,16 +75,8 @@ export async function actWorld(options: { readonly journal: boolean }): Promise<
         store,
         profile: () => profile,
         now: () => new Date(),
-        working,
-        publish: async (id, request) => {
-          attempts.push(id);
-          await world.beforePublish(id, request.signal);
-          return publishManifest(world, read, id, request);
-        },
-        unpublish: async (id) => {
-          await store.delete([manifestKey(id), ...keysOf(await world.manifest(id))]);
-          return true;
-        },
+        publisher: working ? publisherOf(world, config, read) : null,
+        taskStatus: null,
       });
       changes.push(change);
       return change;
@@ -136,69 +118,27 @@ const settingsOf = (database: Database, directory: string): Record<string, strin
   DUMPER_NOTICE_SECRET: 'a secret of the tests',
 });
 
-/** The order of `publish/publish.ts` with empty blobs: fence, state, blobs, manifest under the fence. */
-async function publishManifest(
-  { state, store }: ActWorld,
-  read: Pool,
-  id: ResourceId,
-  { force }: PublishRequest,
-): Promise<PublishOutcome> {
-  const current = await readPublished(store, id);
-  const generation = await state.fence.take(id, current?.manifest?.generation ?? 0);
-  const before = await tableState(read, id);
-  const inside = await tableState(read, id);
-  if (inside === null) return { kind: 'gone' };
-  const token = revisionToken(settledState(before, inside), profile);
-  if (!force && current?.manifest?.token === token)
-    return { kind: 'unchanged', manifest: current.manifest, generation };
-  const revision = `${token.slice(0, 20)}-${generation.toString(16).padStart(8, '0')}`;
-  const blobs = await putEmptyBlobs(store, id, revision);
-  const manifest: Manifest = {
-    version: manifestVersion,
-    resource_id: id,
-    revision,
-    token,
-    tier: inside.tier,
-    generation,
-    published_at: new Date().toISOString(),
-    columns: [],
-    rows: 0,
-    public: true,
-    build_seconds: 0.1,
-    superseded: [],
-    blobs,
+const metrics = createMetrics();
+
+function publisherOf(world: ActWorld, config: Config, pool: Pool): Publisher {
+  const { state, store } = world;
+  return {
+    ...publishWorld({ pool, store, fence: state.fence, profile: () => profile }),
+    variants: config.DUMPER_FORMATS,
+    visibility: async (id) => {
+      await world.beforePublish(id);
+      return { public: true, underPublicPrefix: false };
+    },
+    onStep: (id, step) => {
+      if (step === 'fenced') world.attempts.push(id);
+    },
+    fence: state.fence,
+    profile: async () => profile,
+    isLeader: async () => true,
+    traced: { publish: (work) => work(), unpublish: (work) => work() },
+    publications: state.publications,
+    taskStatus: null,
+    metrics,
+    log: createLog('silent'),
   };
-  const outcome = await state.fence.switchUnder(id, generation, () =>
-    store.replaceSmall(
-      manifestKey(id),
-      writeManifest(manifest),
-      'application/json',
-      current?.version ?? null,
-    ),
-  );
-  const hasSwitched = outcome.kind === 'done' && outcome.value === 'switched';
-  await store.delete(keysOf(hasSwitched ? current?.manifest : manifest));
-  return hasSwitched ? { kind: 'published', manifest, generation } : { kind: 'superseded' };
 }
-
-const keysOf = (manifest: Manifest | null | undefined): string[] =>
-  Object.values(manifest?.blobs ?? {}).map(({ key }) => key);
-
-async function putEmptyBlobs(store: BlobStore, id: string, revision: string): Promise<Manifest['blobs']> {
-  const prefix = revisionPrefix(id, revision, false);
-  const options = {
-    contentType: 'x',
-    contentDisposition: 'attachment',
-    cacheControl: 'no-store',
-    expectedBytes: 0,
-    signal: new AbortController().signal,
-  };
-  const entries = variants.map(async (variant) => {
-    const key = blobKey(prefix, id, variant);
-    await store.put(key, Readable.from([]), options);
-    return [variant, { key, bytes: 0, sha256: emptySha256, content_type: 'x' }] as const;
-  });
-  return Object.fromEntries(await Promise.all(entries));
-}
-
-const emptySha256 = createHash('sha256').digest('hex');

@@ -5,6 +5,7 @@
 import { Writable } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createLog } from '../../src/log.ts';
+import { startCkan } from '../world/ckan.ts';
 import { eventually } from '../world/eventually.ts';
 import { startFaultProxy, type FaultProxy } from '../world/fault-proxy.ts';
 import { living, type Living } from './living.ts';
@@ -92,6 +93,31 @@ describe('metrics', () => {
     expect(await count()).toBe(before);
     const text = await scrape();
     for (const name of ['metered', 'unknown-', '127.0.0.1']) expect(text).not.toContain(name);
+  });
+
+  test('every value that tells an outcome, a cause or a state is listed in the help of its metric', async () => {
+    const dataset = { private: true, state: 'active' };
+    const permissions = (who: string): number => (who === 'anonymous' ? 403 : 200);
+    const ckan = await startCkan({ permissions, authorize: true, dataset: () => dataset });
+    world.atEnd(() => ckan.stop());
+    const { base: asking } = await world.start({
+      DUMPER_ROLE: 'serve',
+      DUMPER_AUTHORIZE: 'ckan',
+      CKAN_SITE_URL: ckan.url,
+    });
+    const dump = `${asking}/datastore/dump/metered-1`;
+    expect((await fetch(dump)).status).toBe(404);
+    expect((await fetch(dump, { headers: { authorization: 'token-member' } })).status).toBe(200);
+    const told = families(await (await fetch(`${asking}/metrics`)).text()).flatMap(
+      ({ name, help, samples }) =>
+        samples.flatMap((sample) =>
+          [...sample.matchAll(/[{,](?:outcome|cause|state|from)="([^"]+)"/g)].map(([, value = '']) => {
+            expect(help, name).toContain(value);
+            return value;
+          }),
+        ),
+    );
+    expect(told).toContain('restricted');
   });
 
   test('a scrape asks the dependencies, so that the gauges are of this moment', async () => {

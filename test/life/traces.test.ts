@@ -140,7 +140,7 @@ describe('with a collector named', () => {
       'switch',
     ];
     const children = childrenOf(published).filter((name) => !name.startsWith('CKAN '));
-    expect(children).toEqual([...steps, 'retire']);
+    expect(children).toEqual([...steps, 'prune']);
     expect(published?.parentSpanId).toBeUndefined();
   });
 

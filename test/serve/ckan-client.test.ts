@@ -164,7 +164,7 @@ async function reporting(statusOf: (told: readonly Told[]) => number, anyone: bo
     ckan,
     tokenHeader: 'Authorization',
     token: 'canary-api-token',
-    mayAnyoneRead: async () => anyone,
+    isPublic: async () => anyone,
     log: createLog('trace', linesInto(lines)),
     now: () => new Date(),
     pauseMilliseconds: 1,

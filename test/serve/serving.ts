@@ -128,7 +128,7 @@ function worldOf(around: Neighbours, lines: string[], ending: AbortSignal): Serv
     resourceNames: createResourceNames(around.client, Date.now),
     publications: state.publications,
     rebuild: null,
-    receiveWebhook: null,
+    webhook: null,
     enqueueStale: () => undefined,
     checks: [],
     openapi: null,
