@@ -3,7 +3,7 @@ import { connect } from 'node:net';
 import path from 'node:path';
 import { installTriggers, removeTriggers } from '../src/change/journal.ts';
 import { eventually } from '../test/world/eventually.ts';
-import { freePort } from '../test/world/postgres-server.ts';
+import { freePort } from '../test/world/free-port.ts';
 import { spread } from './measure.ts';
 import type { Line } from './report.ts';
 import { ended, spawnOn, startService, statusOf } from './sidecar.ts';
@@ -34,7 +34,7 @@ export async function redirects(bench: Bench, seconds: number, runs: number): Pr
   await eventually(
     'both redirect',
     async () => (await statusOf(dump)) + (await statusOf(emptyUrl)) === 604,
-    60,
+    { seconds: 60 },
   );
   const lines: Line[] = [];
   bench.keepOffFirstCore(true);

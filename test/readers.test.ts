@@ -12,7 +12,7 @@ import { startService, type Service } from '../src/app/service.ts';
 import { installTriggers } from '../src/change/journal.ts';
 import { readConfig } from '../src/config/config.ts';
 import { createLog } from '../src/log.ts';
-import { freePort } from './world/postgres-server.ts';
+import { freePort } from './world/free-port.ts';
 import { rightsOver, startCkan, type StandInCkan, type TableRights } from './world/ckan.ts';
 import { recordCount } from './world/counts.ts';
 import { eventually } from './world/eventually.ts';

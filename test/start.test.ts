@@ -8,7 +8,8 @@ import { startService, type Service } from '../src/app/service.ts';
 import { readConfig } from '../src/config/config.ts';
 import { createLog } from '../src/log.ts';
 import { eventually } from './world/eventually.ts';
-import { asAdmin, freePort, freshDatabase, type Database } from './world/postgres.ts';
+import { freePort } from './world/free-port.ts';
+import { asAdmin, freshDatabase, type Database } from './world/postgres.ts';
 import { startS3 } from './world/s3.ts';
 
 const s3 = await startS3();

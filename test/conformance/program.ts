@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import path from 'node:path';
 import { eventually } from '../world/eventually.ts';
-import { freePort } from '../world/postgres.ts';
+import { freePort } from '../world/free-port.ts';
 
 export interface Service {
   readonly port: number;

@@ -39,7 +39,7 @@ test('P8 a failing and a large table hold up none of 200 small ones; the reason 
   for (const name of small) await create(name, 20);
   const { base } = await world.serve();
   for (const name of small) {
-    await eventually(`${name} is published`, () => manifestOf(world.store, name), patience);
+    await eventually(`${name} is published`, () => manifestOf(world.store, name), { seconds: patience });
   }
   await eventually(
     'every small table is counted',
@@ -53,7 +53,9 @@ test('P8 a failing and a large table hold up none of 200 small ones; the reason 
   });
   expect(failed.reason).toMatch(/permission denied/);
   expect(failed.attempts).toBeLessThan(6);
-  await eventually('the large one is published too', () => manifestOf(world.store, 'a-large'), patience);
+  await eventually('the large one is published too', () => manifestOf(world.store, 'a-large'), {
+    seconds: patience,
+  });
   await eventually('a sweep has counted', async () => (await metric(base, 'tables{state="fresh"}')) === 201);
   expect(await metric(base, 'tables{state="failed"}')).toBe(1);
   expect(await metric(base, 'publications_total{outcome="failed"}')).toBeGreaterThan(0);
@@ -68,6 +70,6 @@ test('P8 a failing and a large table hold up none of 200 small ones; the reason 
   expect(await metric(base, 'queue_jobs{state="waiting"}')).toBeGreaterThan(0);
   expect(await metric(base, 'pool_connections{pool="publish",state="busy"}')).toBe(0);
   await owner.query('GRANT SELECT ON public."a-broken" TO datastore_default');
-  await eventually('it recovers by itself', () => manifestOf(world.store, 'a-broken'), patience);
+  await eventually('it recovers by itself', () => manifestOf(world.store, 'a-broken'), { seconds: patience });
   recordCount('P8', 'small tables published beside a failing and a large one', small.length);
 }, 1_200_000);

@@ -9,7 +9,7 @@ import path from 'node:path';
 import { afterEach, expect } from 'vitest';
 import { textOf } from '../house/tree.ts';
 import { eventually } from '../world/eventually.ts';
-import { freePort } from '../world/postgres-server.ts';
+import { freePort } from '../world/free-port.ts';
 
 const installed = (...names: string[]): string | null =>
   names.find((name) => spawnSync(name, ['-v']).status === 0) ?? null;

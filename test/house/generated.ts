@@ -100,7 +100,7 @@ function promisesTable(): string {
   const counts = Map.groupBy(recordedCounts(), ({ promise }) => promise);
   const rows = Object.entries(promises).map(([id, promise]) => {
     const tests = (proofs.get(id) ?? [])
-      .map((file) => `[${path.basename(file, '.test.ts')}](${file})`)
+      .map((file) => `[${path.basename(file).replace(/(\.unit)?\.test\.ts$/, '')}](${file})`)
       .join(', ');
     const numbers = (counts.get(id) ?? [])
       .map(({ what, count }) => `${count.toLocaleString('en')} ${what}`)

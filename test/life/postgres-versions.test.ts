@@ -46,7 +46,7 @@ test.each([
     return answer.headers.get('x-dump-source') === 'blob' ? answer.headers.get('x-dump-revision') : null;
   };
   // Counters may lag by ten seconds, and more than once, before they are found at rest.
-  const revision = (): Promise<string> => eventually('the blob is fresh', read, 120);
+  const revision = (): Promise<string> => eventually('the blob is fresh', read, { seconds: 120 });
   let last = await revision();
   for (const change of changes) {
     await world.asOwner(change);
@@ -56,7 +56,7 @@ test.each([
         const now = await revision();
         return now === last ? null : now;
       },
-      120,
+      { seconds: 120 },
     );
     for (const format of ['csv', 'tsv', 'json', 'xml']) {
       const blob = await (await fetch(`${dump}?format=${format}&bom=true`)).text();

@@ -1,5 +1,4 @@
 /** A whole answering service over real parts: Postgres, a small CKAN, a directory store, HTTP on loopback. */
-import { Writable } from 'node:stream';
 import { Client } from 'pg';
 import { listenHttp } from '../../src/app/http-server.ts';
 import type { BlobStore } from '../../src/blob-store/blob-store.ts';
@@ -19,6 +18,7 @@ import { asResourceId } from '../../src/postgres/table.ts';
 import { noTraces } from '../../src/traces.ts';
 import { plainly, publishWorld } from '../dump/publishing.ts';
 import type { StandInCkan, TableRights } from '../world/ckan.ts';
+import { linesInto } from '../world/log-lines.ts';
 import { asAdmin, type Database } from '../world/postgres.ts';
 import { closeNeighbours, openNeighbours, type Neighbours, type ServingOptions } from './neighbours.ts';
 
@@ -153,20 +153,6 @@ async function publishTable(
   if (outcome.kind !== 'published' && outcome.kind !== 'unchanged')
     throw new Error(`not published: ${outcome.kind}`);
   await state.publications.recordPublished(asResourceId(id), 'switched', outcome.manifest);
-}
-
-export function linesInto(lines: string[]): Writable {
-  return new Writable({
-    write: (chunk: Buffer, _encoding, done) => {
-      lines.push(
-        ...chunk
-          .toString()
-          .split('\n')
-          .filter((line) => line !== ''),
-      );
-      done();
-    },
-  });
 }
 
 /** GET without following redirects; the body as text. */

@@ -10,7 +10,8 @@ import { rightsOver, startCkan, type StandInCkan, type TableRights } from '../wo
 import { eventually } from '../world/eventually.ts';
 import { startFaultProxy } from '../world/fault-proxy.ts';
 import { noRedis, startRedis, type Redis } from '../world/redis.ts';
-import { ask, linesInto } from './serving.ts';
+import { linesInto } from '../world/log-lines.ts';
+import { ask } from './serving.ts';
 
 const prefix = 'datastore-dumper:decision:';
 const open = 'c0000000-0000-4000-8000-000000000001';

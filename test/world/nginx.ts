@@ -5,7 +5,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { eventually } from './eventually.ts';
-import { freePort } from './postgres-server.ts';
+import { freePort } from './free-port.ts';
 
 export interface Nginx {
   readonly url: string;

@@ -3,7 +3,7 @@ import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { createClient } from 'redis';
 import { eventually } from './eventually.ts';
-import { freePort } from './postgres-server.ts';
+import { freePort } from './free-port.ts';
 
 export interface Redis {
   readonly url: string;

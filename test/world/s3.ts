@@ -12,7 +12,7 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
 import { eventually } from './eventually.ts';
-import { freePort } from './postgres-server.ts';
+import { freePort } from './free-port.ts';
 
 const run = promisify(execFile);
 const versitygw = 'github.com/versity/versitygw/cmd/versitygw@v1.8.0';
