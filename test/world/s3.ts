@@ -28,6 +28,11 @@ export interface S3Server {
   stop(): Promise<void>;
 }
 
+/** Build the server's binary into the cache, unless it is there, cannot be built, or a server is given. */
+export async function buildS3(): Promise<void> {
+  if (!process.env['TEST_S3_ENDPOINT']) await cachedBinary();
+}
+
 /** Start a server of the caller's own, or say why there is none. */
 export async function startS3(): Promise<S3Server | { skipped: string }> {
   const given = process.env['TEST_S3_ENDPOINT'];
@@ -149,6 +154,7 @@ async function cachedBinary(): Promise<string | { skipped: string }> {
     return { skipped: 'no S3 server: neither TEST_S3_ENDPOINT is set nor Go there to build versitygw' };
   }
   await mkdir(folder, { recursive: true });
+  console.log('building the S3 server of the tests, once …');
   try {
     await run('go', ['install', versitygw], { env: { ...process.env, GOBIN: folder }, timeout: 600_000 });
     return binary;
