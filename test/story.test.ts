@@ -65,10 +65,14 @@ describe.each(stores)('the story with a %s store', (kind) => {
   const dump = `/datastore/dump/${table}`;
 
   async function untilFresh(): Promise<Answer> {
-    return eventually('the blob is fresh', async () => {
-      const answer = await get(`${base}${dump}`);
-      return answer.headers['x-dump-source'] === 'blob' ? answer : null;
-    });
+    return eventually(
+      'the blob is fresh',
+      async () => {
+        const answer = await get(`${base}${dump}`);
+        return answer.headers['x-dump-source'] === 'blob' ? answer : null;
+      },
+      { seconds: 25 },
+    );
   }
 
   async function download(query = ''): Promise<string> {

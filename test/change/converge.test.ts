@@ -90,7 +90,7 @@ test('any order of happenings ends with published = table', async () => {
       const last = await world.start({}, false);
       await last.sweep();
       await last.rebuild([id]);
-      await eventually(`settled after ${sequence.join(', ')}`, () => settled(id));
+      await eventually(`settled after ${sequence.join(', ')}`, () => settled(id), { seconds: 120 });
       await last.stop(0);
     }),
     { numRuns: 12, seed: 20_261_121, endOnFailure: true },

@@ -33,7 +33,9 @@ test('P5 who is left takes over from a silent one, and gives its place back when
   const patient = createSettingsLeader(state.pool, 60);
   const older = await patient.acquire('older');
   const newer = await patient.acquire('newer');
-  await eventually('the newer one is silent for too long', () => hasty.renew('older', older));
+  await eventually('the newer one is silent for too long', () => hasty.renew('older', older), {
+    seconds: 30,
+  });
   expect(await patient.renew('newer', newer)).toBe(true);
   expect(await patient.renew('older', older)).toBe(false);
 });

@@ -94,7 +94,7 @@ async function kill(
 }
 
 async function killAtRandom(child: Child, random: Random): Promise<void> {
-  await eventually('it publishes', () => child.steps.length > 0);
+  await eventually('it publishes', () => child.steps.length > 0, { seconds: 60 });
   await delay(random(500));
   child.process.kill('SIGKILL');
   const { signal } = await child.ended;

@@ -40,12 +40,15 @@ test('P5 the state database dropped and made anew under a running service: it st
       await admin.query(`DROP DATABASE "${state}" WITH (FORCE)`);
       await admin.query(`CREATE DATABASE "${state}" OWNER datastore_dumper`);
     });
-    await eventually('the state is there again', () =>
-      asAdmin(
-        world.database.stateUrl,
-        async (client) =>
-          (await client.query('SELECT FROM dumper.publication WHERE published_generation > 0')).rowCount,
-      ),
+    await eventually(
+      'the state is there again',
+      () =>
+        asAdmin(
+          world.database.stateUrl,
+          async (client) =>
+            (await client.query('SELECT FROM dumper.publication WHERE published_generation > 0')).rowCount,
+        ),
+      { seconds: 120 },
     );
   });
   await storm.settle(base);
@@ -64,9 +67,9 @@ test('P5 records restored from yesterday: generations go on growing, everything 
   );
   const started = performance.now();
   await storming(storm, first.base, () =>
-    eventually('newer revisions', () => storm.commits() > 20 && performance.now() - started > 3000).then(
-      () => undefined,
-    ),
+    eventually('newer revisions', () => storm.commits() > 20 && performance.now() - started > 3000, {
+      seconds: 120,
+    }).then(() => undefined),
   );
   await storm.settle(first.base);
   const generations = await Promise.all(
@@ -79,7 +82,7 @@ test('P5 records restored from yesterday: generations go on growing, everything 
   );
   const again = storm.commits();
   await storming(storm, first.base, () =>
-    eventually('more commits', () => storm.commits() > again + 15).then(() => undefined),
+    eventually('more commits', () => storm.commits() > again + 15, { seconds: 120 }).then(() => undefined),
   );
   await storm.settle(first.base);
   for (const [index, table] of storm.versions.tables.entries()) {
@@ -103,17 +106,23 @@ test('P21 state database down, silent or flapping: dumps are answered, /readyz n
         proxy.set(fault);
         proxy.reset();
         const commits = storm.commits();
-        await eventually('commits meanwhile', () => storm.commits() > commits + 3);
+        await eventually('commits meanwhile', () => storm.commits() > commits + 3, { seconds: 120 });
         if ('bytesPerSecond' in fault) return;
-        await eventually('it is told', async () => {
-          const answer = await get(`${base}/readyz`, agent);
-          return answer.status === 503 && /"state database":\{"ok":false/.test(answer.body.toString());
-        });
+        await eventually(
+          'it is told',
+          async () => {
+            const answer = await get(`${base}/readyz`, agent);
+            return answer.status === 503 && /"state database":\{"ok":false/.test(answer.body.toString());
+          },
+          { seconds: 120 },
+        );
         expect((await get(`${base}/readyz?needed`, agent)).status).toBe(200);
       });
       proxy.pass();
       proxy.reset();
-      await eventually('ready again', async () => (await get(`${base}/readyz`, agent)).status === 200);
+      await eventually('ready again', async () => (await get(`${base}/readyz`, agent)).status === 200, {
+        seconds: 120,
+      });
       await storm.settle(base);
     }
   } finally {

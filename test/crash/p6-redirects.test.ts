@@ -16,10 +16,14 @@ const downloads = 5;
 
 /** The address that the dump of `t` leads to, once it is published. */
 const redirectOf = (base: string): Promise<string> =>
-  eventually('a redirect', async () => {
-    const answer = await get(`${base}/datastore/dump/t`, agent);
-    return answer.status === 302 ? new URL(answer.headers.location ?? '', base).href : null;
-  });
+  eventually(
+    'a redirect',
+    async () => {
+      const answer = await get(`${base}/datastore/dump/t`, agent);
+      return answer.status === 302 ? new URL(answer.headers.location ?? '', base).href : null;
+    },
+    { seconds: 60 },
+  );
 
 test.each(stores)('P6 five newer revisions and a sweep: the URL still downloads (%s)', async (kind) => {
   const world = await install({
@@ -60,11 +64,15 @@ test.each(stores)('P6 a URL ends with its life, and then its blob goes (%s)', as
     const { base } = await world.serve();
     const url = await redirectOf(base);
     await owner.query(`UPDATE t SET a = 'second'`);
-    await eventually('it has ended', async () => (await get(url, agent)).status >= 400);
-    await eventually('retired by the sweep', async () => {
-      await world.sweep(5);
-      return (await world.litter(['t'])).length === 0;
-    });
+    await eventually('it has ended', async () => (await get(url, agent)).status >= 400, { seconds: 60 });
+    await eventually(
+      'retired by the sweep',
+      async () => {
+        await world.sweep(5);
+        return (await world.litter(['t'])).length === 0;
+      },
+      { seconds: 60 },
+    );
   } finally {
     await world.close();
   }

@@ -45,18 +45,24 @@ test('P8 a failing and a large table hold up none of 200 small ones; the reason 
     'every small table is counted',
     async () => ((await metric(base, `publications_total{outcome="published"}`)) ?? 0) >= 200,
   );
-  const failed = await eventually('the reason is in the status', async () => {
-    const options = { headers: { authorization: 'Bearer admin' } };
-    const answer = await fetch(`${base}/status/a-broken`, options);
-    const status = (await answer.json()) as { state: string; reason: string; attempts: number };
-    return status.state === 'failed' ? status : null;
-  });
+  const failed = await eventually(
+    'the reason is in the status',
+    async () => {
+      const options = { headers: { authorization: 'Bearer admin' } };
+      const answer = await fetch(`${base}/status/a-broken`, options);
+      const status = (await answer.json()) as { state: string; reason: string; attempts: number };
+      return status.state === 'failed' ? status : null;
+    },
+    { seconds: 400 },
+  );
   expect(failed.reason).toMatch(/permission denied/);
   expect(failed.attempts).toBeLessThan(6);
   await eventually('the large one is published too', () => manifestOf(world.store, 'a-large'), {
     seconds: patience,
   });
-  await eventually('a sweep has counted', async () => (await metric(base, 'tables{state="fresh"}')) === 201);
+  await eventually('a sweep has counted', async () => (await metric(base, 'tables{state="fresh"}')) === 201, {
+    seconds: 400,
+  });
   expect(await metric(base, 'tables{state="failed"}')).toBe(1);
   expect(await metric(base, 'publications_total{outcome="failed"}')).toBeGreaterThan(0);
   expect(await metric(base, 'publications_total{outcome="published"}')).toBe(201);

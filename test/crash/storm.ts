@@ -101,10 +101,14 @@ async function settle(base: string, versions: Versions): Promise<void> {
   try {
     for (const table of versions.tables) {
       const url = `${base}/datastore/dump/${table}?format=json`;
-      const last = await eventually(`${table} is fresh`, async () => {
-        const answer = await get(url, agent);
-        return answer.headers['x-dump-source'] === 'blob' ? answer : null;
-      });
+      const last = await eventually(
+        `${table} is fresh`,
+        async () => {
+          const answer = await get(url, agent);
+          return answer.headers['x-dump-source'] === 'blob' ? answer : null;
+        },
+        { seconds: 120 },
+      );
       const { body } = await get(new URL(last.headers.location ?? '', base).href, agent);
       const { records } = JSON.parse(body.toString()) as { records: number[][] };
       const [seen, known] = [records[0]?.[1], versions.committed.get(table)];

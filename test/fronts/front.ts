@@ -106,10 +106,14 @@ async function answers(running: ChildProcess, port: number, directory: string): 
     await exit;
     rmSync(directory, { recursive: true, force: true });
   });
-  await eventually('the front answers or says why not', async () => {
-    if (running.exitCode !== null) return true;
-    return (await ask(port, '/up')).status > 0;
-  });
+  await eventually(
+    'the front answers or says why not',
+    async () => {
+      if (running.exitCode !== null) return true;
+      return (await ask(port, '/up')).status > 0;
+    },
+    { seconds: 25 },
+  );
   expect(running.exitCode, readFileSync(path.join(directory, 'error.log'), 'utf8')).toBeNull();
 }
 

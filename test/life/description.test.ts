@@ -24,7 +24,9 @@ beforeAll(async () => {
   world = await living();
   await world.createTable('described', 30);
   ({ base } = await world.start({ DUMPER_NOTICE_SECRET: secret, DUMPER_ADMIN_TOKEN: 'the-admin' }));
-  await eventually('published', async () => (await call('GET', '/datastore/dump/described')).status === 302);
+  await eventually('published', async () => (await call('GET', '/datastore/dump/described')).status === 302, {
+    seconds: 25,
+  });
 });
 afterAll(() => world?.end());
 
@@ -159,7 +161,9 @@ test.each(rows)('%s %s %s', async (path, method, at, asking, status) => {
 });
 
 test('a blob: at the address of the redirect, whole, in part, not changed, by HEAD', async () => {
-  await eventually('fresh', async () => (await call('GET', '/datastore/dump/described')).status === 302);
+  await eventually('fresh', async () => (await call('GET', '/datastore/dump/described')).status === 302, {
+    seconds: 25,
+  });
   const at = String((await call('GET', '/datastore/dump/described')).headers.location);
   const path = new URL(at, base).pathname + new URL(at, base).search;
   const etag = String((await call('HEAD', path)).headers.etag);

@@ -34,6 +34,7 @@ beforeAll(async () => {
     await eventually(
       'published',
       async () => (await fetch(`${base}/datastore/dump/${name}`, { redirect: 'manual' })).status === 302,
+      { seconds: 25 },
     );
 });
 afterAll(() => world?.end());
@@ -97,12 +98,12 @@ describe('metrics', () => {
   test('a scrape asks the dependencies, so that the gauges are of this moment', async () => {
     const gauge = async (): Promise<string | undefined> =>
       /datastore_dumper_ready\{dependency="datastore"\} (\d)/.exec(await scrape())?.[1];
-    await eventually('up', async () => (await gauge()) === '1');
+    await eventually('up', async () => (await gauge()) === '1', { seconds: 25 });
     link.set({ refuse: true });
     link.reset();
-    await eventually('down', async () => (await gauge()) === '0');
+    await eventually('down', async () => (await gauge()) === '0', { seconds: 25 });
     link.pass();
-    await eventually('up again', async () => (await gauge()) === '1');
+    await eventually('up again', async () => (await gauge()) === '1', { seconds: 25 });
   });
 });
 
@@ -136,7 +137,7 @@ describe('the log', () => {
         ({ msg, table, outcome }) =>
           msg === 'publication' && table === 'metered-2' && outcome === 'published',
       );
-    await eventually('published twice', () => published().length === 2);
+    await eventually('published twice', () => published().length === 2, { seconds: 25 });
     expect(published().at(-1)).toMatchObject({
       revision: expect.any(String),
       rows: 30,

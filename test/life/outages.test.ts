@@ -100,9 +100,9 @@ async function notReady(): Promise<string[]> {
 
 /** The blob is served, everything is ready, and a change is published: each within its time, without a restart. */
 async function allIsWell(): Promise<void> {
-  await eventually('ready', async () => (await notReady()).length === 0);
+  await eventually('ready', async () => (await notReady()).length === 0, { seconds: 60 });
   await world.asOwner('UPDATE public.outage SET n = n + 1 WHERE _id = 1');
-  await eventually('published anew', async () => (await ask()).source === 'blob');
+  await eventually('published anew', async () => (await ask()).source === 'blob', { seconds: 60 });
 }
 
 type Fault = 'refused' | 'silent' | 'flapping';
@@ -138,7 +138,7 @@ describe.skipIf('skipped' in s3)('P21', () => {
     neighbours.flatMap((name) => (['refused', 'silent'] as const).map((fault) => [name, fault] as const)),
   )('%s %s: the rest goes on, readiness names it, it recovers', async (name, fault) => {
     strike(name, fault);
-    await eventually('named', async () => (await notReady()).includes(name));
+    await eventually('named', async () => (await notReady()).includes(name), { seconds: 60 });
     expect(await notReady()).toEqual([name]);
     await answersWhile([name]);
     linkTo(name).pass();
@@ -149,7 +149,7 @@ describe.skipIf('skipped' in s3)('P21', () => {
 
   test.each(pairs)('%s and %s at once', async (one, other) => {
     for (const name of [one, other]) strike(name, 'refused');
-    await eventually('named', async () => (await notReady()).length === 2);
+    await eventually('named', async () => (await notReady()).length === 2, { seconds: 60 });
     expect(await notReady()).toEqual([one, other].sort());
     await answersWhile([one, other]);
     for (const name of [one, other]) linkTo(name).pass();
@@ -178,9 +178,9 @@ describe.skipIf('skipped' in s3)('P21', () => {
       });
       for (let flap = 0; flap < 2; flap += 1) {
         strike(name, 'refused');
-        await eventually('it is seen down', async () => (await notReady()).includes(name));
+        await eventually('it is seen down', async () => (await notReady()).includes(name), { seconds: 60 });
         linkTo(name).pass();
-        await eventually('it is seen up', async () => !(await notReady()).includes(name));
+        await eventually('it is seen up', async () => !(await notReady()).includes(name), { seconds: 60 });
       }
       asking.abort();
       await Promise.all(readers);

@@ -28,6 +28,7 @@ beforeAll(async () => {
     'all are published',
     async () =>
       (await tables('?state=fresh', { authorization: 'Bearer the-admin' })).counted === names.length,
+    { seconds: 25 },
   );
 });
 afterAll(() => world?.end());
@@ -90,5 +91,5 @@ test('a publication that the form asked for is told of at once, and shown as soo
     200,
     expect.stringContaining('A publication is queued'),
   ]);
-  await eventually('the new revision is shown', async () => (await revision()) !== before);
+  await eventually('the new revision is shown', async () => (await revision()) !== before, { seconds: 25 });
 });

@@ -39,10 +39,14 @@ export async function startProgram(
       .split('\n')
       .filter((line) => line.startsWith('{') && line.endsWith('}'))
       .map((line) => JSON.parse(line) as Record<string, unknown>);
-  const port = await eventually('it listens', () => {
-    if (child.exitCode !== null) return 'ended';
-    return lines().find(({ msg }) => msg === 'listening')?.['port'];
-  });
+  const port = await eventually(
+    'it listens',
+    () => {
+      if (child.exitCode !== null) return 'ended';
+      return lines().find(({ msg }) => msg === 'listening')?.['port'];
+    },
+    { seconds: 25 },
+  );
   if (port === 'ended') throw new Error(`ended with ${child.exitCode}: ${written}`);
   return { child, base: `http://127.0.0.1:${String(port)}`, text: () => written, lines, exited };
 }

@@ -154,13 +154,17 @@ describe.skipIf('skipped' in s3)('P18 secrets are never printed', () => {
       program.child.kill('SIGKILL');
       await program.exited;
     });
-    await eventually('a redirect', async () => {
-      const answer = await fetch(`${program.base}/datastore/dump/secretive`, {
-        redirect: 'manual',
-        headers: credentials,
-      });
-      return answer.status === 302;
-    });
+    await eventually(
+      'a redirect',
+      async () => {
+        const answer = await fetch(`${program.base}/datastore/dump/secretive`, {
+          redirect: 'manual',
+          headers: credentials,
+        });
+        return answer.status === 302;
+      },
+      { seconds: 25 },
+    );
     let questions = await askEverything(program.base);
     for (const strike of [
       () => store?.set({ refuse: true }),

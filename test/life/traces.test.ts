@@ -85,7 +85,7 @@ async function startAsking(): Promise<{ base: string; ckan: StandInCkan; stop: (
     DUMPER_AUTHORIZE: 'ckan',
     DUMPER_DECISION_CACHE_SECONDS: '1',
   });
-  await eventually('published', () => world.manifest('traced-table'));
+  await eventually('published', () => world.manifest('traced-table'), { seconds: 25 });
   return { base, ckan, stop: sidecar.stop };
 }
 
@@ -151,6 +151,7 @@ describe('with a collector named', () => {
     await eventually(
       'CKAN is asked again',
       async () => (await fetch(`${base}/datastore/dump/traced-table`, { headers })).status === 503,
+      { seconds: 25 },
     );
     const unsampled = `00-${'c'.repeat(32)}-${parent}-00`;
     await fetch(`${base}/datastore/dump/traced-table`, { headers: { traceparent: unsampled } });

@@ -17,7 +17,7 @@ beforeAll(async () => {
   world = await living();
   await world.createTable(id, 3);
   const publishing = await world.start({ DUMPER_CKAN_VERSION: '2.12' });
-  await eventually('it is published', () => world.manifest(id));
+  await eventually('it is published', () => world.manifest(id), { seconds: 25 });
   await publishing.sidecar.stop();
 });
 afterAll(() => world.end());

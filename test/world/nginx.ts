@@ -36,8 +36,10 @@ export async function startNginx(
     stdio: 'ignore',
   });
   const url = `http://127.0.0.1:${port}`;
-  await eventually('nginx listens', () =>
-    fetch(url).then(async (response) => (await response.body?.cancel(), true)),
+  await eventually(
+    'nginx listens',
+    () => fetch(url).then(async (response) => (await response.body?.cancel(), true)),
+    { seconds: 25 },
   );
   return {
     url,

@@ -121,6 +121,7 @@ async function template(admin: Client, server: string, folder: string): Promise<
   await eventually(
     'the loader has left the template',
     async () => (await connectionsOf(admin, loading)).length === 0,
+    { seconds: 60 },
   );
   await admin.query(`ALTER DATABASE "${loading}" RENAME TO "${name}"`);
   return name;

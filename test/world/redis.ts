@@ -38,7 +38,7 @@ export async function startRedis(): Promise<Redis> {
   const start = async (): Promise<void> => {
     const settings = ['--port', `${port}`, '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'];
     running = spawn('redis-server', settings, { stdio: 'ignore' });
-    await eventually('redis answers', () => asClient(url, (client) => client.ping()));
+    await eventually('redis answers', () => asClient(url, (client) => client.ping()), { seconds: 25 });
   };
   await start();
   return {

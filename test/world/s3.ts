@@ -76,7 +76,7 @@ async function startVersitygw(binary: string): Promise<S3Server> {
     complaint = (complaint + chunk.toString()).slice(-2000);
   });
   try {
-    await eventually('versitygw listens', () => listens(port));
+    await eventually('versitygw listens', () => listens(port), { seconds: 25 });
   } catch (error) {
     await stop();
     throw new Error(`versitygw did not start: ${complaint}`, { cause: error });
