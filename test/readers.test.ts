@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Client } from 'pg';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { startService, type Service } from '../src/app/service.ts';
 import { installTriggers } from '../src/change/journal.ts';
 import { readConfig } from '../src/config/config.ts';
@@ -18,6 +18,9 @@ import { recordCount } from './world/counts.ts';
 import { eventually } from './world/eventually.ts';
 import { freshDatabase } from './world/postgres.ts';
 import { ask } from './serve/serving.ts';
+
+// publications and sweeps, one after the other
+vi.setConfig({ testTimeout: 180_000, hookTimeout: 60_000 });
 
 const table = 'f1100000-0000-4000-8000-000000000001';
 const member = { headers: { authorization: 'token-member' } };

@@ -1,10 +1,13 @@
 /** Promise P22: every recorded answer of both CKAN versions, replayed against the running service. */
 import path from 'node:path';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { readCorpus } from './corpus.ts';
 import { recordCount } from '../world/counts.ts';
 import { repairs } from './repairs.ts';
 import { count, differences, replay, tabulate } from './run.ts';
+
+// a whole corpus is loaded, published and asked for
+vi.setConfig({ testTimeout: 600_000, hookTimeout: 600_000 });
 
 const fixtures = path.join(import.meta.dirname, '../fixtures/conformance');
 

@@ -1,13 +1,16 @@
 /** P6: a redirect handed out stays valid for its life, whatever is published and swept meanwhile; then it ends. */
 import { createHash } from 'node:crypto';
 import http from 'node:http';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { recordCount } from '../world/counts.ts';
 import { eventually } from '../world/eventually.ts';
 import { startS3 } from '../world/s3.ts';
 import { manifestOf } from './audit.ts';
 import { install } from './installation.ts';
 import { get } from './versions.ts';
+
+// six publications, and a life of a URL to its end
+vi.setConfig({ testTimeout: 300_000, hookTimeout: 60_000 });
 
 const s3 = await startS3();
 const stores = 'skipped' in s3 ? (['directory'] as const) : (['directory', 's3'] as const);

@@ -3,12 +3,15 @@
  * Prometheus would read it.
  */
 import http from 'node:http';
-import { afterEach, expect, test } from 'vitest';
+import { afterEach, expect, test, vi } from 'vitest';
 import { recordCount } from '../world/counts.ts';
 import { eventually } from '../world/eventually.ts';
 import { manifestOf } from './audit.ts';
 import { install, type Installation } from './installation.ts';
 import { get } from './versions.ts';
+
+// two hundred publications
+vi.setConfig({ testTimeout: 300_000 });
 
 let world: Installation;
 

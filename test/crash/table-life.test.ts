@@ -3,10 +3,13 @@
  * at every moment, generations only grow, and it all ends with published = table and no litter (P2, P4, P5, P7).
  */
 import fc from 'fast-check';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { recordCount } from '../world/counts.ts';
 import { crashSteps } from './kills.ts';
 import { id, openTableLife, type TableLife } from './table-life.ts';
+
+// random lives of a table, each to its end
+vi.setConfig({ testTimeout: 300_000 });
 
 /** All that the model knows: whether there is a table. */
 interface Model {

@@ -1,13 +1,16 @@
 /** The kernel against the obvious formatter, on random tables and at its limits (promises P14, P22). */
 import * as fc from 'fast-check';
 import { SaxesParser } from 'saxes';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { ckanProfile, type CkanProfile } from '../../src/ckan/profile.ts';
 import { createFormatter, largestRowBytes } from '../../src/dump/format/formatter.ts';
 import { formats, type Format } from '../../src/format.ts';
 import { copyMessages, message } from './copy-messages.ts';
 import { randomTable } from './random-tables.ts';
 import { line, slowRows, type SlowColumn } from './slow-formatter.ts';
+
+// thousands of random tables
+vi.setConfig({ testTimeout: 60_000 });
 
 interface Written {
   readonly rest: Uint8Array | null;

@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { connect } from 'node:net';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { recordCount } from '../world/counts.ts';
 import { eventually } from '../world/eventually.ts';
 import { startFaultProxy, type FaultProxy } from '../world/fault-proxy.ts';
@@ -12,6 +12,9 @@ import { asAdmin } from '../world/postgres.ts';
 import { startSlowClient, type SlowClient } from '../world/slow-client.ts';
 import { living, type Living, type Settings } from './living.ts';
 import { startProgram, type Program } from './process.ts';
+
+// processes that are drained while publications and downloads are at work
+vi.setConfig({ testTimeout: 180_000, hookTimeout: 60_000 });
 
 const downloads = 10;
 const tables = ['drain-1', 'drain-2'];

@@ -2,13 +2,16 @@
  * P21 Postgres, S3 and CKAN each refused, silent, slow and flapping, and two of them at once, while downloads run: the
  * routes that do not need it go on, `/readyz` says which one it is, and all is well again without a restart.
  */
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { startCkan } from '../world/ckan.ts';
 import { recordCount } from '../world/counts.ts';
 import { eventually } from '../world/eventually.ts';
 import { startFaultProxy, type FaultProxy } from '../world/fault-proxy.ts';
 import { startS3 } from '../world/s3.ts';
 import { living, type Living, type Running } from './living.ts';
+
+// each outage is waited for, and each recovery
+vi.setConfig({ testTimeout: 180_000, hookTimeout: 60_000 });
 
 const s3 = await startS3();
 const neighbours = ['datastore', 'ckan', 'blob store', 'state database'] as const;

@@ -5,12 +5,15 @@
 import * as fc from 'fast-check';
 import { Client } from 'pg';
 import { SaxesParser } from 'saxes';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { readSeparated } from '../conformance/answer-rows.ts';
 import { cells, text } from '../dump/random-tables.ts';
 import { living, type Living } from '../life/living.ts';
 import { recordCount } from '../world/counts.ts';
 import { ask } from './serving.ts';
+
+// hundreds of random tables
+vi.setConfig({ testTimeout: 60_000 });
 
 let world: Living;
 let owner: Client;
