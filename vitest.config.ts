@@ -32,9 +32,9 @@ export default defineConfig({
           include: ['test/**/*.test.ts'],
           exclude: ['test/**/*.unit.test.ts'],
           globalSetup: ['test/world/global-setup.ts'],
-          // A test that needs longer names its own limit.
+          // A test that needs longer names its own limit; a set-up is several steps.
           testTimeout: 30 * seconds,
-          hookTimeout: 30 * seconds,
+          hookTimeout: 60 * seconds,
         },
       },
     ],
