@@ -5,7 +5,7 @@
 import http from 'node:http';
 import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { living, type Living } from './life/living.ts';
+import { type ServiceFixture, serviceFixture } from './world/service.ts';
 import { eventually } from './world/eventually.ts';
 import { startS3 } from './world/s3.ts';
 
@@ -35,12 +35,12 @@ const s3 = await startS3();
 const stores = 'skipped' in s3 ? (['directory'] as const) : (['directory', 's3'] as const);
 
 describe.each(stores)('the story with a %s store', (kind) => {
-  let world: Living;
+  let world: ServiceFixture;
   let owner: Client;
   let base: string;
 
   beforeAll(async () => {
-    world = await living();
+    world = await serviceFixture();
     owner = new Client({ connectionString: world.database.writeUrl });
     await owner.connect();
     world.atEnd(() => owner.end());

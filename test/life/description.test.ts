@@ -10,18 +10,18 @@ import { parse } from 'yaml';
 import { faultsOf, resolved, type Schema } from '../house/schema-check.ts';
 import { textOf } from '../house/tree.ts';
 import { eventually } from '../world/eventually.ts';
-import { living, type Living } from './living.ts';
+import { type ServiceFixture, serviceFixture } from '../world/service.ts';
 
 const description = parse(textOf('openapi.yaml')) as Schema;
 const paths = description['paths'] as Record<string, Record<string, Schema>>;
 const secret = 'the secret of notices';
 const admin = { authorization: 'Bearer the-admin' };
 
-let world: Living;
+let world: ServiceFixture;
 let base: string;
 
 beforeAll(async () => {
-  world = await living();
+  world = await serviceFixture();
   await world.createTable('described', 30);
   ({ base } = await world.start({ DUMPER_NOTICE_SECRET: secret, DUMPER_ADMIN_TOKEN: 'the-admin' }));
   await eventually('published', async () => (await call('GET', '/datastore/dump/described')).status === 302, {

@@ -10,8 +10,8 @@ import { eventually } from '../world/eventually.ts';
 import { startFaultProxy, type FaultProxy } from '../world/fault-proxy.ts';
 import { asAdmin } from '../world/postgres.ts';
 import { startSlowClient, type SlowClient } from '../world/slow-client.ts';
-import { living, type Living, type Settings } from './living.ts';
-import { startProgram, type Program } from './process.ts';
+import type { Settings } from '../world/installation.ts';
+import { type Program, serviceFixture, type ServiceFixture, startProgram } from '../world/service.ts';
 
 // processes that are drained while publications and downloads are at work
 vi.setConfig({ testTimeout: 180_000, hookTimeout: 60_000 });
@@ -19,11 +19,11 @@ vi.setConfig({ testTimeout: 180_000, hookTimeout: 60_000 });
 const downloads = 10;
 const tables = ['drain-1', 'drain-2'];
 
-let world: Living;
+let world: ServiceFixture;
 let link: FaultProxy;
 
 beforeEach(async () => {
-  world = await living();
+  world = await serviceFixture();
   const { hostname, port } = new URL(world.database.readUrl);
   link = await startFaultProxy({ host: hostname, port: Number(port) });
   world.atEnd(() => link.stop());

@@ -7,15 +7,15 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createLog } from '../../src/log.ts';
 import { eventually } from '../world/eventually.ts';
 import { startFaultProxy, type FaultProxy } from '../world/fault-proxy.ts';
-import { living, type Living } from './living.ts';
+import { type ServiceFixture, serviceFixture } from '../world/service.ts';
 
-let world: Living;
+let world: ServiceFixture;
 let base: string;
 let link: FaultProxy;
 let written = '';
 
 beforeAll(async () => {
-  world = await living();
+  world = await serviceFixture();
   for (const name of ['metered-1', 'metered-2']) await world.createTable(name, 30);
   const { hostname, port } = new URL(world.database.readUrl);
   link = await startFaultProxy({ host: hostname, port: Number(port) });

@@ -8,7 +8,7 @@ import { recordCount } from '../world/counts.ts';
 import { eventually } from '../world/eventually.ts';
 import { startFaultProxy, type FaultProxy } from '../world/fault-proxy.ts';
 import { startS3 } from '../world/s3.ts';
-import { living, type Living, type Running } from './living.ts';
+import { type Running, type ServiceFixture, serviceFixture } from '../world/service.ts';
 
 // each outage is waited for, and each recovery
 vi.setConfig({ testTimeout: 180_000, hookTimeout: 60_000 });
@@ -17,14 +17,14 @@ const s3 = await startS3();
 const neighbours = ['datastore', 'ckan', 'blob store', 'state database'] as const;
 type Neighbour = (typeof neighbours)[number];
 
-let world: Living;
+let world: ServiceFixture;
 let running: Running;
 const links = new Map<Neighbour, FaultProxy>();
 let outages = 0;
 
 beforeAll(async () => {
   if ('skipped' in s3) return;
-  world = await living();
+  world = await serviceFixture();
   world.atEnd(() => s3.stop());
   const ckan = await startCkan({ permissions: () => 200 });
   world.atEnd(() => ckan.stop());

@@ -2,17 +2,17 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { rightsOver, startCkan, type StandInCkan, type TableRights } from '../world/ckan.ts';
 import { eventually } from '../world/eventually.ts';
-import { living, type Living } from './living.ts';
+import { serviceFixture, type ServiceFixture } from '../world/service.ts';
 
 const secret = 'zz-private';
 const names = [...Array.from({ length: 54 }, (_, index) => `open-${String(index).padStart(2, '0')}`), secret];
 
-let world: Living;
+let world: ServiceFixture;
 let ckan: StandInCkan;
 let base: string;
 
 beforeAll(async () => {
-  world = await living();
+  world = await serviceFixture();
   const rights = new Map<string, TableRights>(
     names.map((name) => [name, { private: name === secret, state: 'active' }]),
   );

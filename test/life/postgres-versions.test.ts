@@ -7,14 +7,14 @@ import { removeTriggers } from '../../src/change/journal.ts';
 import { recordCount } from '../world/counts.ts';
 import { eventually } from '../world/eventually.ts';
 import { asAdmin, startPostgres, type PostgresServer } from '../world/postgres.ts';
-import { living, type Living } from './living.ts';
+import { serviceFixture, type ServiceFixture } from '../world/service.ts';
 
 let server: PostgresServer;
-let world: Living;
+let world: ServiceFixture;
 
 beforeAll(async () => {
   server = await startPostgres({ version: 18 });
-  world = await living({ server: server.adminUrl });
+  world = await serviceFixture({ server: server.adminUrl });
 });
 afterAll(async () => {
   await world?.end();
@@ -39,7 +39,7 @@ test.each([
   expect(rows[0]?.server_version).toMatch(/^18\./);
   if (tier === 'counters alone') await asAdmin(world.database.writeUrl, (owner) => removeTriggers(owner, 5));
   await world.createTable('story', 300);
-  const { base, sidecar } = await world.start(settings);
+  const { base, service } = await world.start(settings);
   const dump = `${base}/datastore/dump/story`;
   const read = async (): Promise<string | null> => {
     const answer = await fetch(dump, { redirect: 'manual' });
@@ -68,6 +68,6 @@ test.each([
   expect(search.status).toBe(200);
   await world.asOwner('DROP TABLE public.story');
   expect((await fetch(dump)).status).toBe(404);
-  await sidecar.stop();
+  await service.stop();
   recordCount('P23', `changes of a table published on Postgres 18 with ${tier}`, changes.length);
 });

@@ -11,11 +11,11 @@ import { createProfileDetector } from '../../src/ckan/detect-version.ts';
 import { startCkan } from '../world/ckan.ts';
 import { eventually } from '../world/eventually.ts';
 import { asAdmin } from '../world/postgres.ts';
-import { living, type Living } from './living.ts';
+import { serviceFixture, type ServiceFixture } from '../world/service.ts';
 
-let world: Living;
+let world: ServiceFixture;
 beforeEach(async () => {
-  world = await living();
+  world = await serviceFixture();
 });
 afterEach(() => world.end());
 
@@ -79,7 +79,7 @@ describe('P5 a rolling upgrade', () => {
     const changed = await world.manifest('rolling');
     expect(Object.keys(changed?.blobs ?? {})).toEqual(Object.keys(settled.blobs));
 
-    await second.sidecar.stop();
+    await second.service.stop();
     await eventually(
       'the first takes over',
       async () => {

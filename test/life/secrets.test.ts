@@ -11,18 +11,17 @@ import { eventually } from '../world/eventually.ts';
 import { startFaultProxy } from '../world/fault-proxy.ts';
 import { asAdmin } from '../world/postgres.ts';
 import { startS3 } from '../world/s3.ts';
-import { living, type Living } from './living.ts';
-import { startProgram, type Program } from './process.ts';
+import { type Program, type ServiceFixture, serviceFixture, startProgram } from '../world/service.ts';
 
 const s3 = await startS3();
 const canary = (what: string): string => `canary-${what}-7f3a9c`;
 const heard: string[] = [];
 
-let world: Living;
+let world: ServiceFixture;
 let ckan: StandInCkan;
 
 beforeAll(async () => {
-  world = await living();
+  world = await serviceFixture();
   ckan = await startCkan({ permissions: () => 200 });
   world.atEnd(() => ckan.stop());
   if (!('skipped' in s3)) world.atEnd(() => s3.stop());

@@ -5,7 +5,7 @@ import { createLog } from '../../src/log.ts';
 import { anonymous, type Caller } from '../../src/serve/caller.ts';
 import { shareDecisions, type SharedDecisions } from '../../src/serve/decisions.ts';
 import { createPermission } from '../../src/serve/permission.ts';
-import { living } from '../life/living.ts';
+import { serviceFixture } from '../world/service.ts';
 import { rightsOver, startCkan, type StandInCkan, type TableRights } from '../world/ckan.ts';
 import { eventually } from '../world/eventually.ts';
 import { startFaultProxy } from '../world/fault-proxy.ts';
@@ -143,7 +143,7 @@ describe.skipIf(noRedis !== null)(
     });
 
     it('P18: Redis holds no credential, and replicas know a caller by the same key', async () => {
-      const world = await living();
+      const world = await serviceFixture();
       undo.push(() => world.end());
       await world.createTable(hidden, 1);
       const settings = { DUMPER_AUTHORIZE: 'ckan', CKAN_SITE_URL: ckan.url, CKAN_REDIS_URL: redis.url };
