@@ -3,13 +3,16 @@
  * with what is published being the table as it is, and nothing where there is no table; generations only grow.
  */
 import { array, assert, asyncProperty, constantFrom } from 'fast-check';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import type { Change } from '../../src/change/change.ts';
 import { manifestKey } from '../../src/manifest.ts';
 import { asResourceId, type ResourceId } from '../../src/postgres/table.ts';
 import { recordCount } from '../world/counts.ts';
 import { eventually } from '../world/eventually.ts';
 import { actWorld, type ActWorld } from './world.ts';
+
+// a dozen random histories, each until it has settled
+vi.setConfig({ testTimeout: 180_000 });
 
 let world: ActWorld;
 let changes: Change[];

@@ -5,9 +5,12 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { root } from '../house/tree.ts';
 import { serviceFixture } from '../world/service.ts';
+
+// processes are started, which takes long on a loaded machine
+vi.setConfig({ testTimeout: 120_000 });
 
 interface Ended {
   readonly code: number | null;

@@ -35,8 +35,8 @@ export async function faultsOf(store: BlobStore, manifest: Manifest): Promise<st
   return faults;
 }
 
-/** Tables with litter as of `now`, and everything in the store that is no blob of a manifest and no manifest. */
-export async function litterIn(store: BlobStore, now: Date, retireSeconds: number): Promise<string[]> {
+/** Tables with orphans as of `now`, and everything in the store that is no blob of a manifest and no manifest. */
+export async function orphansIn(store: BlobStore, now: Date, retireSeconds: number): Promise<string[]> {
   const reading = createManifestReader(store, createLog('silent'));
   const world = { reading, now: () => now, retireSeconds };
   return tablesWithOrphanedBlobs(world, await takeInventory(store), new Map());

@@ -7,16 +7,16 @@ import { afterEach, expect, test, vi } from 'vitest';
 import { recordCount } from '../world/counts.ts';
 import { eventually } from '../world/eventually.ts';
 import { manifestOf } from './audit.ts';
-import { install, type Installation } from './installation.ts';
+import { processFixture, type ProcessFixture } from './processes.ts';
 import { get } from './versions.ts';
 
 // two hundred publications
 vi.setConfig({ testTimeout: 300_000 });
 
-let world: Installation;
+let world: ProcessFixture;
 
 afterEach(async () => {
-  await world.close();
+  await world.end();
 });
 
 const agent = new http.Agent({ keepAlive: false });
@@ -30,7 +30,9 @@ async function metric(base: string, name: string): Promise<number | null> {
 }
 
 test('P8 a failing and a large table hold up none of 200 small ones; the reason is told; metrics are fed', async () => {
-  world = await install({ settings: { DUMPER_SWEEP_CRON: '*/2 * * * * *', DUMPER_SMALL_TABLE_MIB: '1' } });
+  world = await processFixture({
+    settings: { DUMPER_SWEEP_CRON: '*/2 * * * * *', DUMPER_SMALL_TABLE_MIB: '1' },
+  });
   const owner = await world.connect();
   const create = (name: string, rows: number): Promise<unknown> =>
     owner.query(`CREATE TABLE public."${name}" (_id serial PRIMARY KEY, _full_text tsvector, a text);
@@ -40,7 +42,7 @@ test('P8 a failing and a large table hold up none of 200 small ones; the reason 
   await create('a-large', 1_000_000);
   const small = Array.from({ length: 200 }, (_, index) => `small-${index}`);
   for (const name of small) await create(name, 20);
-  const { base } = await world.serve();
+  const { base } = await world.start();
   for (const name of small) {
     await eventually(`${name} is published`, () => manifestOf(world.store, name), { seconds: patience });
   }

@@ -1,6 +1,6 @@
 /**
  * Any order of changes, notices, sweeps, crashes, lost records and jumps of the clock: what is called fresh is the table
- * at every moment, generations only grow, and it all ends with published = table and no litter (P2, P4, P5, P7).
+ * at every moment, generations only grow, and it all ends with published = table and no orphaned blobs (P2, P4, P5, P7).
  */
 import fc from 'fast-check';
 import { expect, test, vi } from 'vitest';

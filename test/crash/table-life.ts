@@ -186,7 +186,8 @@ async function converge(life: Life): Promise<void> {
   const manifest = await manifestOf(store, id);
   if ((manifest?.token ?? null) !== (await tokenNow(life))) throw new Error('it does not converge');
   const [left, named] = [await keysIn(store), await namedKeys(store, [id])];
-  if (left.join() !== named.join()) throw new Error(`litter: ${left.join(', ')}; named: ${named.join(', ')}`);
+  if (left.join() !== named.join())
+    throw new Error(`orphans: ${left.join(', ')}; named: ${named.join(', ')}`);
 }
 
 function attemptWorld({ store }: Publishing, state: State, world: PublishDeps): WorkerDeps {

@@ -1,7 +1,10 @@
 /** The log of the running process: every line is out at its end, and nobody who stops reading it stops the service. */
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { eventually } from '../world/eventually.ts';
 import { type Program, type ServiceFixture, serviceFixture, startProgram } from '../world/service.ts';
+
+// processes are started, which takes long on a loaded machine
+vi.setConfig({ testTimeout: 120_000 });
 
 let world: ServiceFixture;
 let program: Program;

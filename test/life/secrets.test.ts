@@ -2,7 +2,7 @@
  * P18 Secrets are never printed: canaries in every secret setting and credential, the real process at its most
  * talkative, asked every route with every fault; no canary in what it writes, answers, measures or keeps as a reason.
  */
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import type { Setting } from '../../src/config/setting.ts';
 import { settings } from '../../src/config/settings.ts';
 import { startCkan, type StandInCkan } from '../world/ckan.ts';
@@ -12,6 +12,9 @@ import { startFaultProxy } from '../world/fault-proxy.ts';
 import { asAdmin } from '../world/postgres.ts';
 import { startS3 } from '../world/s3.ts';
 import { type Program, type ServiceFixture, serviceFixture, startProgram } from '../world/service.ts';
+
+// processes are started, which takes long on a loaded machine
+vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
 
 const s3 = await startS3();
 const canary = (what: string): string => `canary-${what}-7f3a9c`;

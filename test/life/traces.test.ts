@@ -4,10 +4,13 @@
  */
 import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { startCkan, type StandInCkan } from '../world/ckan.ts';
 import { eventually } from '../world/eventually.ts';
 import { serviceFixture, type ServiceFixture, startProgram } from '../world/service.ts';
+
+// processes are started, which takes long on a loaded machine
+vi.setConfig({ testTimeout: 120_000 });
 
 interface Span {
   readonly traceId: string;

@@ -82,7 +82,7 @@ export async function startProgram(
       if (child.exitCode !== null) return 'ended';
       return lines().find(({ msg }) => msg === 'listening')?.['port'];
     },
-    { seconds: 25 },
+    { seconds: 60 },
   );
   if (port === 'ended') throw new Error(`ended with ${child.exitCode}: ${written}`);
   return { child, base: `http://127.0.0.1:${String(port)}`, text: () => written, lines, exited };
