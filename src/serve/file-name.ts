@@ -4,6 +4,7 @@
  * `{ext}`. What a file system cannot hold, or what makes a name look like another, becomes `_` (promise P17).
  */
 import type { CkanProfile } from '../ckan/profile.ts';
+import { formatTable } from '../format.ts';
 import type { ResourceId } from '../postgres/table.ts';
 import type { Question } from './question.ts';
 import { dumpFileName } from './question/whole.ts';
@@ -27,12 +28,13 @@ export function needsName(template: string | undefined): boolean {
 export function fileNameOf(template: string | undefined, dump: NamedDump): string {
   const { asked, name, id, question, profile, now } = dump;
   if (template === undefined) return dumpFileName(asked, id, question, profile);
+  const { extension } = formatTable[question.format];
   const parts = new Map<string, string>(
     Object.entries({
-      name: withoutExtension(name ?? asked, question.format),
+      name: withoutExtension(name ?? asked, extension),
       id,
       date: now.toISOString().slice(0, 10),
-      ext: question.format,
+      ext: extension,
     }),
   );
   const filled = template.replaceAll(/\{(\w+)\}/g, (written, part: string) => parts.get(part) ?? written);

@@ -17,7 +17,7 @@ import type { Formatter } from '../dump/formatter.ts';
 import { scanSettings } from '../dump/selection.ts';
 import { lockTable } from '../dump/snapshot.ts';
 import { DumperError, isDumperError, errorMessage } from '../errors.ts';
-import { byteOrderMark, contentTypes } from '../format.ts';
+import { byteOrderMark, formatTable } from '../format.ts';
 import { isUnavailable, type PoolClient } from '../postgres/pool.ts';
 import type { ResourceId } from '../postgres/table.ts';
 import { clientAbortSignal, resetSocket } from './client-abort.ts';
@@ -228,7 +228,7 @@ function headOf(plan: LivePlan, formatter: Formatter, { question, profile }: Liv
 
 function describe(ctx: Context, { config }: ServeDeps, ask: LiveRequest): void {
   ctx.status = 200;
-  ctx.set('Content-Type', contentTypes[ask.question.format]);
+  ctx.set('Content-Type', formatTable[ask.question.format].mediaType);
   ctx.set('Content-Disposition', ask.disposition);
   ctx.set('X-Dump-Source', 'live');
   setCaching(ctx, config, ask.public);

@@ -3,6 +3,7 @@
  * No script, no inline style, and a policy (`protection.ts`) that allows none (promises P9, P17).
  */
 import type { Context } from 'koa';
+import { variants } from '../format.ts';
 import type { Manifest } from '../manifest.ts';
 import { redact } from '../log.ts';
 import { anonymous } from './caller.ts';
@@ -60,7 +61,10 @@ export async function answerTablePage(deps: ServeDeps, ctx: Context, name: strin
     table: summaryOf(seen),
     revision: status.revision,
     tier: status.tier,
-    downloads: Object.entries(status.blobs).map(([variant, blob]) => ({ variant, ...blob })),
+    downloads: variants.flatMap((variant) => {
+      const blob = status.blobs[variant];
+      return blob === undefined ? [] : [{ variant, ...blob }];
+    }),
     columns: (manifest?.columns ?? [])
       .filter(({ name }) => name === '_id' || !name.startsWith('_'))
       .map(columnOf),
@@ -85,7 +89,7 @@ export function sendPage(ctx: Context, page: string): void {
 }
 
 function summaryOf({ status }: Extract<TableView, { kind: 'table' }>): TableSummary {
-  const blobs = Object.entries(status.blobs);
+  const blobs = Object.values(status.blobs);
   return {
     id: status.id,
     name: null,
@@ -93,8 +97,8 @@ function summaryOf({ status }: Extract<TableView, { kind: 'table' }>): TableSumm
     reason: status.reason ?? null,
     rowsDone: status.rows_done ?? null,
     rows: status.rows,
-    bytes: blobs.length === 0 ? null : blobs.reduce((sum, [, { bytes }]) => sum + bytes, 0),
-    formats: blobs.map(([variant]) => variant),
+    bytes: blobs.length === 0 ? null : blobs.reduce((sum, { bytes }) => sum + bytes, 0),
+    formats: variants.filter((variant) => variant in status.blobs),
     publishedAt: status.published_at === null ? null : new Date(status.published_at),
   };
 }
@@ -110,6 +114,7 @@ const statesOfLife: Readonly<Record<PublicationRecord['state'], TableStatus['sta
 
 /** A list of thousands: as publications and the last sweep left them, without asking the DataStore for each. */
 function summaryOfRecord(record: PublicationRecord, withReason: boolean): TableSummary {
+  const published = record.variants?.split(',') ?? [];
   return {
     id: record.id,
     name: null,
@@ -118,7 +123,7 @@ function summaryOfRecord(record: PublicationRecord, withReason: boolean): TableS
     rowsDone: record.leased ? record.rowsDone : null,
     rows: record.rows,
     bytes: record.blobBytes,
-    formats: record.variants?.split(',') ?? [],
+    formats: variants.filter((variant) => published.includes(variant)),
     publishedAt: record.publishedAt,
   };
 }

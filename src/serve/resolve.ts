@@ -19,7 +19,7 @@ import type { CkanProfile } from '../ckan/profile.ts';
 import { readColumns } from '../postgres/catalogue.ts';
 import { contentDisposition } from '../content-disposition.ts';
 import { isUnderPublicPrefix } from '../manifest.ts';
-import { variantOf } from '../format.ts';
+import { fileOf, variantOf } from '../format.ts';
 import { mapPostgresErrors } from '../postgres/pool.ts';
 import type { TableState } from '../postgres/revision.ts';
 import { asResourceId, type ResourceId } from '../postgres/table.ts';
@@ -144,7 +144,8 @@ async function freshBlob(deps: ServeDeps, found: Found, ask: LiveRequest): Promi
   const manifest = await deps.manifests.fresh(found, profile);
   // What no trigger tells (DDL) is heard of by the first who asks.
   if (manifest === null) deps.enqueueStale(id);
-  const blob = manifest?.blobs[variantOf(question.format, question.bom)];
+  const variant = variantOf(question.format, question.bom);
+  const blob = manifest?.blobs[variant];
   if (
     manifest === null ||
     blob === undefined ||
@@ -164,7 +165,7 @@ async function freshBlob(deps: ServeDeps, found: Found, ask: LiveRequest): Promi
     blob,
     public: ask.public,
     disposition,
-    ownDisposition: contentDisposition(`${id}.${question.format}`),
+    ownDisposition: contentDisposition(`${id}.${fileOf(variant).extension}`),
     withoutRedirect: !question.redirect,
   };
 }

@@ -2,6 +2,7 @@
  * Is the whole table asked for? Then its blob is the answer, however the request spells it: `format=csv&bom=True`,
  * `sort=_id asc`, `offset=0`, every field by name, a limit that cuts nothing, filters that say nothing.
  */
+import { formatTable } from '../../format.ts';
 import { isPythonObject } from '../../python-json.ts';
 import { shownColumns } from '../../dump/selection.ts';
 import type { CkanProfile } from '../../ckan/profile.ts';
@@ -35,7 +36,7 @@ export function isWholeFor(question: Question, rows: number): boolean {
 function namesEveryColumn(question: Question, table: NamedColumns): boolean {
   if (question.fields === undefined) return true;
   const names = shownColumns(table.columns).map((column) => column.name);
-  if (question.fields.length === 0) return question.format === 'xml';
+  if (question.fields.length === 0) return formatTable[question.format].names !== 'head';
   return (
     names.length === question.fields.length && names.every((name, index) => name === question.fields?.[index])
   );
@@ -59,5 +60,5 @@ export function dumpFileName(
   question: Question,
   profile: CkanProfile,
 ): string {
-  return `${profile.fileNamedAfter === 'alias' ? asked : id}.${question.format}`;
+  return `${profile.fileNamedAfter === 'alias' ? asked : id}.${formatTable[question.format].extension}`;
 }
