@@ -7,7 +7,7 @@ import http from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { startCkan } from '../test/world/ckan.ts';
+import { startCkan } from '../test/world/fake-ckan.ts';
 import { eventually } from '../test/world/eventually.ts';
 import { freePort } from '../test/world/free-port.ts';
 

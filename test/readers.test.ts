@@ -13,7 +13,7 @@ import { installTriggers } from '../src/change/journal.ts';
 import { readConfig } from '../src/config/config.ts';
 import { createLog } from '../src/log.ts';
 import { freePort } from './world/free-port.ts';
-import { rightsOver, startCkan, type StandInCkan, type TableRights } from './world/ckan.ts';
+import { rightsOver, startCkan, type FakeCkan, type TableRights } from './world/fake-ckan.ts';
 import { recordCount } from './world/counts.ts';
 import { eventually } from './world/eventually.ts';
 import { freshDatabase } from './world/postgres.ts';
@@ -41,7 +41,7 @@ interface Told {
 interface Portal {
   readonly url: string;
   readonly sidecar: Service;
-  readonly ckan: StandInCkan;
+  readonly ckan: FakeCkan;
   readonly rights: TableRights;
   readonly told: Told[];
   readonly owner: Client;

@@ -7,7 +7,7 @@ import { tablesWithOrphanedBlobs } from '../../src/change/litter.ts';
 import { readPublished, type Manifest } from '../../src/manifest.ts';
 import { formatOf, type Variant } from '../../src/format.ts';
 import { createLog } from '../../src/log.ts';
-import { readRows } from '../dump/slow-formatter.ts';
+import { readRows } from '../dump/oracle-formatter.ts';
 import { asResourceId } from '../../src/postgres/table.ts';
 
 const signal = new AbortController().signal;

@@ -1,4 +1,4 @@
-/** The kernel against the obvious formatter, on random tables and at its limits (promises P14, P22). */
+/** The kernel against the oracle formatter, on random tables and at its limits (promises P14, P22). */
 import * as fc from 'fast-check';
 import { SaxesParser } from 'saxes';
 import { describe, expect, test, vi } from 'vitest';
@@ -7,7 +7,7 @@ import { createFormatter, largestRowBytes } from '../../src/dump/format/formatte
 import { formats, type Format } from '../../src/format.ts';
 import { copyMessages, message } from './copy-messages.ts';
 import { randomTable } from './random-tables.ts';
-import { forEachFormat, line, slowRows, type SlowColumn } from './slow-formatter.ts';
+import { forEachFormat, line, slowRows, type SlowColumn } from './oracle-formatter.ts';
 
 // thousands of random tables
 vi.setConfig({ testTimeout: 60_000 });
@@ -64,7 +64,7 @@ function parseXml(text: string): number {
 const profiles = [ckanProfile('2.11'), ckanProfile('2.12')] as const;
 const cuts = fc.array(fc.nat(), { maxLength: 12 });
 
-describe('P22: the kernel and the obvious formatter write the same bytes', () => {
+describe('P22: the kernel and the oracle formatter write the same bytes', () => {
   test('on random tables of every kind of column, however the stream is split', () => {
     let tables = 0;
     fc.assert(

@@ -1,13 +1,13 @@
 /**
  * The texts that are made from tables of the program, never typed: settings in `docs/` and in the chart, the list of
- * repairs, promises with their tests and counts, and what follows from the table of formats. `npm run generate` writes
+ * deviations, promises with their tests and counts, and what follows from the table of formats. `npm run generate` writes
  * them; a test holds them equal.
  */
 import path from 'node:path';
 import type { Setting } from '../../src/config/setting.ts';
 import { settings } from '../../src/config/settings.ts';
 import { recordedCounts } from '../world/counts.ts';
-import { repairs } from '../conformance/repairs.ts';
+import { deviations } from '../conformance/deviations.ts';
 import { chartSchema } from './chart-schema.ts';
 import { formatsTable, kernelRows, mediaTypes, parameterSchema } from './format-texts.ts';
 import { promises } from './promises.ts';
@@ -35,7 +35,7 @@ export async function generatedFiles({ counts }: { readonly counts: boolean }): 
   );
   return [
     page('docs/settings.md', ['settings', settingsTable()]),
-    page('docs/bytes.md', ['repairs', repairsList()]),
+    page('docs/bytes.md', ['repairs', deviationsList()]),
     page('docs/promises.md', ['promises', promisesTable(counts ? recordedNumbers() : writtenNumbers())]),
     {
       file: 'helm/datastore-dumper/values.yaml',
@@ -114,8 +114,8 @@ function chartSettings(): string {
 }
 
 /** The places where an answer differs from CKAN's on purpose: the list that the conformance suite holds complete. */
-function repairsList(): string {
-  return Object.entries(repairs)
+function deviationsList(): string {
+  return Object.entries(deviations)
     .map(([why, answer]) => `- **${why}**: ${answer}`)
     .join('\n');
 }

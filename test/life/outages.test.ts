@@ -3,7 +3,7 @@
  * routes that do not need it go on, `/readyz` says which one it is, and all is well again without a restart.
  */
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
-import { startCkan } from '../world/ckan.ts';
+import { startCkan } from '../world/fake-ckan.ts';
 import { recordCount } from '../world/counts.ts';
 import { eventually } from '../world/eventually.ts';
 import { startFaultProxy, type FaultProxy } from '../world/fault-proxy.ts';

@@ -1,6 +1,6 @@
 /** P9 on the pages of a running service: page by page every reader finds what CKAN lets them see, and no count tells more. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { rightsOver, startCkan, type StandInCkan, type TableRights } from '../world/ckan.ts';
+import { rightsOver, startCkan, type FakeCkan, type TableRights } from '../world/fake-ckan.ts';
 import { eventually } from '../world/eventually.ts';
 import { serviceFixture, type ServiceFixture } from '../world/service.ts';
 
@@ -8,7 +8,7 @@ const secret = 'zz-private';
 const names = [...Array.from({ length: 54 }, (_, index) => `open-${String(index).padStart(2, '0')}`), secret];
 
 let world: ServiceFixture;
-let ckan: StandInCkan;
+let ckan: FakeCkan;
 let base: string;
 
 beforeAll(async () => {

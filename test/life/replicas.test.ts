@@ -8,7 +8,7 @@ import { createCkan } from '../../src/ckan/client.ts';
 import { readConfig } from '../../src/config/config.ts';
 import { createLog } from '../../src/log.ts';
 import { createProfileDetector } from '../../src/ckan/detect-version.ts';
-import { startCkan } from '../world/ckan.ts';
+import { startCkan } from '../world/fake-ckan.ts';
 import { eventually } from '../world/eventually.ts';
 import { asAdmin } from '../world/postgres.ts';
 import { serviceFixture, type ServiceFixture } from '../world/service.ts';

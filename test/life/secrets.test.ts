@@ -5,7 +5,7 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import type { Setting } from '../../src/config/setting.ts';
 import { settings } from '../../src/config/settings.ts';
-import { startCkan, type StandInCkan } from '../world/ckan.ts';
+import { startCkan, type FakeCkan } from '../world/fake-ckan.ts';
 import { recordCount } from '../world/counts.ts';
 import { eventually } from '../world/eventually.ts';
 import { startFaultProxy } from '../world/fault-proxy.ts';
@@ -21,7 +21,7 @@ const canary = (what: string): string => `canary-${what}-7f3a9c`;
 const heard: string[] = [];
 
 let world: ServiceFixture;
-let ckan: StandInCkan;
+let ckan: FakeCkan;
 
 beforeAll(async () => {
   world = await serviceFixture();

@@ -5,7 +5,7 @@
 import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { startCkan, type StandInCkan } from '../world/ckan.ts';
+import { startCkan, type FakeCkan } from '../world/fake-ckan.ts';
 import { eventually } from '../world/eventually.ts';
 import { serviceFixture, type ServiceFixture, startProgram } from '../world/service.ts';
 
@@ -78,7 +78,7 @@ const request = 'GET /datastore/dump/{id}';
 const trace = '0af7651916cd43dd8448eb211c80319c';
 const parent = 'b7ad6b7169203331';
 
-async function startAsking(): Promise<{ base: string; ckan: StandInCkan; stop: () => Promise<void> }> {
+async function startAsking(): Promise<{ base: string; ckan: FakeCkan; stop: () => Promise<void> }> {
   const ckan = await startCkan({ permissions: () => 200 });
   world.atEnd(() => ckan.stop());
   const { base, service } = await world.start({

@@ -12,9 +12,9 @@ import {
   rightsOver,
   startCkan,
   type CkanOptions,
-  type StandInCkan,
+  type FakeCkan,
   type TableRights,
-} from '../world/ckan.ts';
+} from '../world/fake-ckan.ts';
 import { installationFixture, type Installation } from '../world/installation.ts';
 import type { Corpus, Database } from '../world/postgres.ts';
 
@@ -40,7 +40,7 @@ export interface Neighbours {
   readonly database: Database;
   readonly installation: Installation;
   readonly tables: Map<string, TableRights>;
-  readonly ckan: StandInCkan;
+  readonly ckan: FakeCkan;
   readonly config: Config;
   readonly blobSecret: string;
   readonly store: BlobStore;

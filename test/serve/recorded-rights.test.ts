@@ -5,7 +5,7 @@
 import path from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
 import { allTables } from '../../src/postgres/revision.ts';
-import { ckanOfCorpus, type Rights } from '../world/ckan.ts';
+import { ckanOfCorpus, type Rights } from '../world/fake-ckan.ts';
 import { recordCount } from '../world/counts.ts';
 import { startNginx } from '../world/nginx.ts';
 import { ask, startServing, type Serving } from './serving.ts';

@@ -17,7 +17,7 @@ import type { State } from '../../src/state/state.ts';
 import { asResourceId } from '../../src/postgres/table.ts';
 import { noTraces } from '../../src/traces.ts';
 import { plainly, publishWorld } from '../dump/publishing.ts';
-import type { StandInCkan, TableRights } from '../world/ckan.ts';
+import type { FakeCkan, TableRights } from '../world/fake-ckan.ts';
 import { linesInto } from '../world/log-lines.ts';
 import { asAdmin, type Database } from '../world/postgres.ts';
 import { openNeighbours, type Neighbours, type ServingOptions } from './neighbours.ts';
@@ -26,7 +26,7 @@ export interface Serving {
   readonly url: string;
   readonly port: number;
   readonly database: Database;
-  readonly ckan: StandInCkan;
+  readonly ckan: FakeCkan;
   readonly store: BlobStore;
   readonly state: State;
   readonly world: ServeDeps;

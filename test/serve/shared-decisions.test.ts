@@ -6,7 +6,7 @@ import { anonymous, type Caller } from '../../src/serve/caller.ts';
 import { shareDecisions, type SharedDecisions } from '../../src/serve/decisions.ts';
 import { createPermission } from '../../src/serve/permission.ts';
 import { serviceFixture } from '../world/service.ts';
-import { rightsOver, startCkan, type StandInCkan, type TableRights } from '../world/ckan.ts';
+import { rightsOver, startCkan, type FakeCkan, type TableRights } from '../world/fake-ckan.ts';
 import { eventually } from '../world/eventually.ts';
 import { startFaultProxy } from '../world/fault-proxy.ts';
 import { noRedis, startRedis, type Redis } from '../world/redis.ts';
@@ -20,7 +20,7 @@ const member: Caller = { key: 'hash-of-member', credentials: { authorization: 't
 const outsider: Caller = { key: 'hash-of-outsider', credentials: { authorization: 'token-outsider' } };
 
 let redis: Redis;
-let ckan: StandInCkan;
+let ckan: FakeCkan;
 let tables: Map<string, TableRights>;
 let undo: (() => unknown)[];
 
