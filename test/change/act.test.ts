@@ -204,7 +204,7 @@ test('P8: a failing table shows its reason, backs off, and recovers; others go o
     },
     { seconds: 25 },
   );
-  expect(failed).toMatchObject({ life: 'failing', lastError: 'disk on fire' });
+  expect(failed).toMatchObject({ state: 'failing', lastError: 'disk on fire' });
   const pace = { quietSeconds: 0, hotTableFactor: 0 };
   expect((await world.state.publications.nextRun(id, pace, false)).delaySeconds).toBeGreaterThan(0);
   await change.sweep();
