@@ -31,11 +31,9 @@ export async function redirects(bench: Bench, seconds: number, runs: number): Pr
   );
   const emptyUrl = `http://127.0.0.1:${port}/`;
   const dump = `${service.url}/datastore/dump/${table}`;
-  await eventually(
-    'both redirect',
-    async () => (await statusOf(dump)) + (await statusOf(emptyUrl)) === 604,
-    { seconds: 60 },
-  );
+  await eventually('both redirect', async () => (await statusOf(dump)) + (await statusOf(emptyUrl)) === 604, {
+    seconds: 60,
+  });
   const lines: Line[] = [];
   bench.keepOffFirstCore(true);
   try {
