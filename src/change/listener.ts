@@ -6,6 +6,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { Client } from 'pg';
+import { backoff } from '../async/retry.ts';
 import { errorMessage } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { changeChannel } from './journal.sql.ts';
@@ -24,15 +25,16 @@ export interface ListenerOptions {
 
 /** Listen until the signal aborts; resolves then, and never rejects. Reconnects with growing pauses up to 30 s. */
 export async function listenForChanges(options: ListenerOptions): Promise<void> {
-  let pauseSeconds = 0.25;
+  const pauseAfter = backoff({ firstSeconds: 0.25, mostSeconds: 30 });
+  let failures = 0;
   while (!options.signal.aborted) {
     const began = performance.now();
     const reason = await listenOnce(options).catch(errorMessage);
     if (options.signal.aborted) return;
-    if (performance.now() - began > 60_000) pauseSeconds = 0.25;
-    options.log.warn({ reason, pauseSeconds }, 'not listening for changes; the sweep finds them');
+    failures = performance.now() - began > 60_000 ? 1 : failures + 1;
+    const pauseSeconds = pauseAfter(failures);
+    options.log.warn({ reason, pauseSeconds }, 'not listening for changes; the next sweep finds them');
     await delay(pauseSeconds * 1000, undefined, { signal: options.signal }).catch(() => undefined);
-    pauseSeconds = Math.min(pauseSeconds * 2, 30);
   }
 }
 

@@ -7,6 +7,7 @@
  * reason goes in (promise P9). Never in anybody's way: at most one waiting word a table, the newest; one question at a
  * time; while CKAN fails, a pause that grows and one line in the log.
  */
+import { backoff } from '../async/retry.ts';
 import type { Ckan } from './client.ts';
 import type { Log } from '../log.ts';
 import type { ResourceId } from '../postgres/table.ts';
@@ -31,16 +32,17 @@ export interface TaskStatusOptions {
   readonly mayAnyoneRead: (id: ResourceId) => Promise<boolean | null>;
   readonly log: Log;
   readonly now: () => Date;
-  /** First pause after a failure, in milliseconds; 2,000 unless given. */
+  /** First pause after a failure, in milliseconds; 4,000 unless given. */
   readonly pauseMilliseconds?: number;
 }
 
 /** Tables with a word that waits, and tables whose last word is remembered. */
 const mostWaiting = 10_000;
-const longestPause = 60_000;
+const longestPauseSeconds = 60;
 
 export function createTaskStatusReporter(options: TaskStatusOptions): TaskStatusReporter {
-  const { log } = options;
+  const { log, pauseMilliseconds = 4000 } = options;
+  const pauseAfter = backoff({ firstSeconds: pauseMilliseconds / 1000, mostSeconds: longestPauseSeconds });
   const waiting = new Map<ResourceId, TaskStatus>();
   const told = new Map<ResourceId, string>();
   const closing = new AbortController();
@@ -61,10 +63,7 @@ export function createTaskStatusReporter(options: TaskStatusOptions): TaskStatus
       failures += 1;
       if (failures === 1) log.warn({ reason: fault.reason }, 'CKAN does not take task status');
       if (!fault.forGood && !waiting.has(id)) waiting.set(id, word);
-      await pause(
-        Math.min((options.pauseMilliseconds ?? 2000) * 2 ** failures, longestPause),
-        closing.signal,
-      );
+      await pause(pauseAfter(failures) * 1000, closing.signal);
     }
   };
   return {

@@ -1,8 +1,9 @@
 /**
- * A DataStore table: its name, its columns as CKAN describes them, and the only way an identifier reaches SQL.
+ * The name of a DataStore table, and the only way for an identifier to get into SQL (promise P16, no request text becomes
+ * SQL).
  *
- * CKAN keeps each tabular resource as one table of schema `public`, named by the resource id. Aliases are views
- * listed in `_table_metadata` (`alias_of`); everything here speaks of the real table.
+ * CKAN keeps each tabular resource as one table of schema `public`, named by the resource id. Aliases are views listed in
+ * `_table_metadata` (`alias_of`); everything here is about the real table.
  */
 
 declare const resourceIdBrand: unique symbol;
@@ -13,21 +14,7 @@ declare const sqlBrand: unique symbol;
 /** Text that was built from literals of this program and quoted identifiers only. */
 export type Sql = string & { readonly [sqlBrand]: true };
 
-export interface Column {
-  readonly name: string;
-  /** `pg_type.typname` of the column as CKAN shows it: `int4`, `_text`, `timestamp`; `_id` is reported as `int`. */
-  readonly type: string;
-  /** The data dictionary entry: the `_info` object of the column comment's JSON, or null. */
-  readonly info: Readonly<Record<string, unknown>> | null;
-}
-
-export interface Table {
-  readonly id: ResourceId;
-  /** In table order, `_full_text` and other internal columns left out, `_id` first where it exists. */
-  readonly columns: readonly Column[];
-}
-
-/** Quote an identifier that was read from the catalogue. Postgres identifiers hold any character but NUL. */
+/** Quote an identifier that was read from the catalogue. A Postgres identifier may have any character but NUL. */
 export function quoteIdentifier(name: string): Sql {
   if (name.includes('\0')) throw new TypeError('an identifier cannot hold NUL');
   return `"${name.replaceAll('"', '""')}"` as Sql;

@@ -100,7 +100,7 @@ async function scan(
   signal: AbortSignal,
 ): Promise<number> {
   const formats = [...new Set(uploads.map((upload) => formatOf(upload.variant)))];
-  const { copy, columns } = wholeTable(snapshot.state.id, snapshot.columns, options.profile);
+  const { copy, columns } = wholeTable(snapshot.state.id, snapshot.columns);
   const formatter = createFormatter({ columns, formats, profile: options.profile });
   const gatherers = gatherersOf(uploads);
   const deliver = (format: Format, bytes: Uint8Array): void => gatherers.get(format)?.take(bytes);

@@ -6,6 +6,7 @@ import { freePort } from '../world/free-port.ts';
 
 export interface Service {
   readonly port: number;
+  readonly pid: number;
   stop(): Promise<void>;
 }
 
@@ -66,5 +67,5 @@ export async function startService(environment: Readonly<Record<string, string>>
     await stop();
     throw new Error(`the service is not ready: ${log}`, { cause: error });
   }
-  return { port, stop };
+  return { port, pid: child.pid ?? 0, stop };
 }

@@ -50,6 +50,44 @@ export function reachedFrom(file: string, folder: string, reached = new Set<stri
   return [...reached];
 }
 
+const nameOf = (node: unknown): string[] => (isNode(node) ? [String(node['name'] ?? node['value'])] : []);
+const childrenOf = (node: Node, key: string): Node[] => ((node[key] ?? []) as unknown[]).filter(isNode);
+
+export interface ExportedName {
+  readonly name: string;
+  /** An interface, a type or a class. */
+  readonly isType: boolean;
+}
+
+/** The names that a file exports. */
+export function exportsOf(file: string): ExportedName[] {
+  return nodesOf(file)
+    .filter(({ type }) => type === 'ExportNamedDeclaration')
+    .flatMap((node) => {
+      const { declaration } = node;
+      const names = isNode(declaration)
+        ? [declaration, ...childrenOf(declaration, 'declarations')].flatMap(({ id }) => nameOf(id))
+        : childrenOf(node, 'specifiers').flatMap(({ exported }) => nameOf(exported));
+      const isType = isNode(declaration) && /^(TS|Class)/.test(declaration.type);
+      return names.map((name) => ({ name, isType }));
+    });
+}
+
+/** The names that a file takes from others, as `file name`; of a file that it imports whole, every word that it has. */
+export function namesImported(file: string): string[] {
+  const words = [...new Set(textOf(file).match(/\w+/g))];
+  return nodesOf(file).flatMap((node) => {
+    const from = node['source'];
+    if (!isNode(from) || typeof from['value'] !== 'string' || !from['value'].startsWith('.')) return [];
+    const imported = path.join(path.dirname(file), from['value']);
+    const specifiers = childrenOf(node, 'specifiers');
+    const isWhole =
+      node.type === 'ImportExpression' || specifiers.some(({ type }) => type === 'ImportNamespaceSpecifier');
+    const names = isWhole ? words : specifiers.flatMap((one) => nameOf(one['imported'] ?? one['local']));
+    return names.map((name) => `${imported} ${name}`);
+  });
+}
+
 export interface FunctionLength {
   readonly where: string;
   readonly lines: number;
