@@ -186,35 +186,39 @@ test('P15: 10,000 notices for one table cost one publication', async () => {
   expect(world.attempts).toEqual(['a']);
 });
 
-test('P8: a failing table shows its reason, backs off, and recovers; others go on', { timeout: 60_000 }, async () => {
-  world = await actWorld({ journal: true });
-  const id = await world.createTable('a');
-  await world.createTable('b');
-  let broken = true;
-  world.beforePublish = async (table) => {
-    if (broken && table === id) throw new Error('disk on fire');
-  };
-  const change = await world.start();
-  await fresh('b');
-  const failed = await eventually(
-    'the failure is recorded',
-    async () => {
-      const record = await world.state.publications.get(id);
-      return record?.attempts ? record : null;
-    },
-    { seconds: 25 },
-  );
-  expect(failed).toMatchObject({ state: 'failing', lastError: 'disk on fire' });
-  const pace = { quietSeconds: 0, hotTableFactor: 0 };
-  expect((await world.state.publications.nextRun(id, pace, false)).delaySeconds).toBeGreaterThan(0);
-  await change.sweep();
-  broken = false;
-  await fresh('a');
-  await eventually('healed', async () => (await world.state.publications.get(id))?.state === 'published', {
-    seconds: 25,
-  });
-  expect(await world.state.publications.get(id)).toMatchObject({ attempts: 0, lastError: null });
-});
+test(
+  'P8: a failing table shows its reason, backs off, and recovers; others go on',
+  { timeout: 60_000 },
+  async () => {
+    world = await actWorld({ journal: true });
+    const id = await world.createTable('a');
+    await world.createTable('b');
+    let broken = true;
+    world.beforePublish = async (table) => {
+      if (broken && table === id) throw new Error('disk on fire');
+    };
+    const change = await world.start();
+    await fresh('b');
+    const failed = await eventually(
+      'the failure is recorded',
+      async () => {
+        const record = await world.state.publications.get(id);
+        return record?.attempts ? record : null;
+      },
+      { seconds: 25 },
+    );
+    expect(failed).toMatchObject({ state: 'failing', lastError: 'disk on fire' });
+    const pace = { quietSeconds: 0, hotTableFactor: 0 };
+    expect((await world.state.publications.nextRun(id, pace, false)).delaySeconds).toBeGreaterThan(0);
+    await change.sweep();
+    broken = false;
+    await fresh('a');
+    await eventually('healed', async () => (await world.state.publications.get(id))?.state === 'published', {
+      seconds: 25,
+    });
+    expect(await world.state.publications.get(id)).toMatchObject({ attempts: 0, lastError: null });
+  },
+);
 
 test('a table that never rests is published at a bounded pace; a rebuild does not wait', async () => {
   world = await actWorld({ journal: true });
