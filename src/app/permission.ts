@@ -4,7 +4,7 @@ import { publicResources } from '../ckan/public-resources.ts';
 import { anonymous } from '../serve/caller.ts';
 import { shareDecisions, type SharedDecisions } from '../serve/decisions.ts';
 import { createPermission, openToAll, type Permission } from '../serve/permission.ts';
-import { asResourceId, type ResourceId } from '../postgres/table.ts';
+import { parseResourceId, type ResourceId } from '../postgres/table.ts';
 import type { AppContext } from './context.ts';
 
 /** CKAN's default of `ckan.datastore.public_table_search` (2.12), and what 2.11 gives to anyone. */
@@ -39,7 +39,10 @@ export async function openPermission(context: AppContext): Promise<AppPermission
     now: Date.now,
     log: context.log,
     onDecision: (from, outcome) => metrics.permissionDecisions.inc({ from, outcome }),
-    onVisibility: (id, anyone) => listener(asResourceId(id), anyone),
+    onVisibility: (name, isPublic) => {
+      const id = parseResourceId(name);
+      if (id !== null) listener(id, isPublic);
+    },
   });
   return {
     permission,

@@ -9,7 +9,6 @@ import type { BlobStore } from '../blob-store/blob-store.ts';
 import type { CkanProfile } from '../ckan/profile.ts';
 import type { Config } from '../config/config.ts';
 import type { PublishOutcome } from '../publish/publish.ts';
-import { pruneAfterSeconds } from '../publish/publisher.ts';
 import { DumperError, isDumperError, errorMessage } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Queryable } from '../postgres/pool.ts';
@@ -23,14 +22,13 @@ import type { State } from '../state/state.ts';
 import type { ResourceId } from '../postgres/table.ts';
 import { createTaskTracker, type TaskTracker } from '../async/task-tracker.ts';
 import { createJobHandler, type WorkerDeps, type PublishRequest } from './worker.ts';
-import { withAbort } from './ending.ts';
 import { listenForChanges } from './listener.ts';
 import { createEnqueue } from './enqueue.ts';
 import { createReplayGuard, verifyWebhook, type WebhookResult, type WebhookRequest } from './webhook.ts';
 import { openQueue, type Queue, type QueueDepth } from './queue.ts';
 import { createVisibilityWatcher, type AnonymousRights, type VisibilityWatcher } from './visibility.ts';
 import { startScheduler } from './scheduler.ts';
-import { sweep, type SweepMemory, type SweepReport } from './sweep.ts';
+import { sweep, sweepSettings, withAbort, type SweepMemory, type SweepReport } from './sweep.ts';
 
 export interface ChangeDeps {
   readonly config: Config;
@@ -129,7 +127,7 @@ export async function startChange(deps: ChangeDeps): Promise<Change> {
     enqueueByName: look.enqueueByName,
     enqueueStale: look.enqueueStale,
     onVisibility: async (id, anyone) => {
-      if (readers === null || stopping.signal.aborted) return 'as published';
+      if (readers === null || stopping.signal.aborted) return 'unchanged';
       return tasks.add(readers.onVisibility(id, anyone));
     },
     rebuild,
@@ -173,10 +171,7 @@ function createSweep(
         stability,
         enqueue,
         publications: deps.state.publications,
-        variants: deps.config.DUMPER_FORMATS,
-        lockSeconds: deps.config.DUMPER_LOCK_SECONDS,
-        retireSeconds: pruneAfterSeconds(deps.config),
-        maxSeconds: deps.config.DUMPER_PUBLISH_MAX_SECONDS,
+        ...sweepSettings(deps.config),
       },
       memory,
       { listStore },

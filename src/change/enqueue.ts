@@ -5,7 +5,7 @@
 import type { Queryable } from '../postgres/pool.ts';
 import { lookUpTable } from '../postgres/revision.ts';
 import type { TableChange, JobTiming, Publications } from '../state/publications.ts';
-import { asResourceId, type ResourceId } from '../postgres/table.ts';
+import { parseResourceId, type ResourceId } from '../postgres/table.ts';
 import type { Queue } from './queue.ts';
 
 export interface Enqueue {
@@ -46,9 +46,9 @@ export function createEnqueue(deps: EnqueueDeps): Enqueue {
 async function resolve({ read, publications }: EnqueueDeps, name: string): Promise<TableChange | null> {
   const table = await lookUpTable(read, name);
   if (table !== null) return { id: table.id, bytes: table.bytes };
-  const id: ResourceId = asResourceId(name);
-  const known = name.includes('\0') ? null : await publications.get(id);
-  return known === null || known.state === 'gone' ? null : { id };
+  const id = parseResourceId(name);
+  const known = id === null ? null : await publications.get(id);
+  return known === null || known.state === 'gone' ? null : { id: known.id };
 }
 
 /**

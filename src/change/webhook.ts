@@ -6,6 +6,7 @@
  * elsewhere.
  */
 import { createHmac, timingSafeEqual } from 'node:crypto';
+import { parseResourceId } from '../postgres/table.ts';
 
 /** Longest body that is read, and most tables that one notice may name. */
 export const webhookMaxBytes = 256 * 1024;
@@ -151,7 +152,7 @@ const snsMessage: Form = (value, names, depth) => {
 };
 
 function addName(name: string, names: Set<string>): boolean {
-  if (name === '' || Buffer.byteLength(name) > 63 || /\p{Cc}/u.test(name)) return false;
+  if (parseResourceId(name) === null) return false;
   names.add(name);
   return true;
 }

@@ -60,12 +60,11 @@ async function recordOutcome(
   id: ResourceId,
   outcome: PublishOutcome,
 ): Promise<PublishOutcome> {
-  if (outcome.kind === 'published') await deps.publications.recordPublished(id, 'switched', outcome.manifest);
-  if (outcome.kind === 'unchanged')
-    await deps.publications.recordPublished(id, 'confirmed', outcome.manifest);
+  if (outcome.kind === 'published' || outcome.kind === 'unchanged')
+    await deps.publications.recordPublished(id, outcome.kind, outcome.manifest);
   if (outcome.kind === 'gone') {
     if (!(await deps.unpublish(id))) return { kind: 'superseded' };
-    await deps.publications.recordRemoved([id], 'dropped');
+    await deps.publications.recordRemoved([id], 'table dropped');
   }
   return outcome;
 }

@@ -52,7 +52,7 @@ interface Submittable {
 
 /**
  * Run `COPY … TO STDOUT` on an idle client and feed its bytes to `onBytes`. Resolves with the rows that Postgres says
- * it sent; the caller compares them with its own count.
+ * it sent; `copyRows` compares them with those that were written.
  *
  * Rejects with `COPY_BROKEN` (the Postgres or socket error as cause), `COPY_STALLED`, `ABORTED`, or what `onBytes` or
  * `whenReady` threw. After a rejection the connection is already destroyed, so that its backend ends and frees its
@@ -83,6 +83,21 @@ export async function copyOut(
     watch.stop();
     options.signal.removeEventListener('abort', onAbort);
   }
+}
+
+/**
+ * The same through a formatter, whose rows must be as many as Postgres sent: else the result is not whole (`COPY_BROKEN`).
+ * Resolves with their number.
+ */
+export async function copyRows(
+  client: PoolClient,
+  copy: Sql,
+  formatter: { readonly rows: number },
+  options: CopyOptions,
+): Promise<number> {
+  const { rows } = await copyOut(client, copy, options);
+  if (rows === formatter.rows) return rows;
+  throw new DumperError('COPY_BROKEN', `Postgres sent ${rows} rows, ${formatter.rows} were written`);
 }
 
 function copyQuery(

@@ -7,7 +7,7 @@
  */
 
 declare const resourceIdBrand: unique symbol;
-/** The name of an existing DataStore table (never an alias, never unchecked text of a request). */
+/** The name of a DataStore table: returned by Postgres, or checked by `parseResourceId`. Never an alias. */
 export type ResourceId = string & { readonly [resourceIdBrand]: true };
 
 declare const sqlBrand: unique symbol;
@@ -20,9 +20,22 @@ export function quoteIdentifier(name: string): Sql {
   return `"${name.replaceAll('"', '""')}"` as Sql;
 }
 
-/** Mark a catalogue name as a table's id. Call it only on names that Postgres returned. */
+/** Brand a name that Postgres returned. Any other text goes through `parseResourceId`. */
 export function asResourceId(name: string): ResourceId {
   return name as ResourceId;
+}
+
+/** Longest name that Postgres keeps (`NAMEDATALEN` less one), in bytes. */
+const longestName = 63;
+
+/**
+ * Text from outside as a table's id; null for what can name no table whose dumps have keys: empty, longer than 63 bytes,
+ * or with a control character (NUL among them). Whether there is such a table, only Postgres can tell.
+ */
+export function parseResourceId(text: string): ResourceId | null {
+  // eslint-disable-next-line no-control-regex -- control characters are what is refused
+  if (text === '' || Buffer.byteLength(text) > longestName || /[\u0000-\u001f\u007f]/.test(text)) return null;
+  return text as ResourceId;
 }
 
 /** Compose SQL of literals, quoted identifiers and other `Sql`: request text does not type-check. */

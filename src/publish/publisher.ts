@@ -10,14 +10,9 @@ import { isDumperError, errorMessage } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import type { ResourceId } from '../postgres/table.ts';
-import {
-  publish,
-  type PublishFence,
-  type FencedManifest,
-  type PublishOptions,
-  type PublishOutcome,
-  type PublishDeps,
-} from './publish.ts';
+import type { FencedManifest } from '../manifest.ts';
+import type { PublishFence } from '../state/fence.ts';
+import { publish, type PublishOptions, type PublishOutcome, type PublishDeps } from './publish.ts';
 import { pruneSuperseded, unpublish } from './cleanup.ts';
 
 export interface PublisherDeps {

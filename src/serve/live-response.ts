@@ -6,16 +6,13 @@
  * the first piece is held until the COPY has ended well, so that small answers have a length and never break off. The
  * connection of an answer that did not end well is destroyed, for its backend would keep its snapshot.
  */
-import type { Socket } from 'node:net';
 import type { Context } from 'koa';
 import type { CkanProfile } from '../ckan/profile.ts';
-import { readColumns } from '../postgres/catalogue.ts';
 import { createChunkPool, inChunks, ownChunk, type Chunk } from '../dump/chunk-pool.ts';
-import { copyOut } from '../dump/copy.ts';
+import { copyRows } from '../dump/copy.ts';
 import { createFormatter } from '../dump/format/formatter.ts';
 import type { Formatter } from '../dump/formatter.ts';
-import { scanSettings } from '../dump/selection.ts';
-import { lockTable } from '../dump/snapshot.ts';
+import { setLocal, withSnapshot, type Snapshot } from '../dump/snapshot.ts';
 import { DumperError, isDumperError, errorMessage } from '../errors.ts';
 import { byteOrderMark, formatTable } from '../format.ts';
 import { isUnavailable, type PoolClient } from '../postgres/pool.ts';
@@ -111,68 +108,31 @@ async function scan(
   wire: ResponseWriter,
   signal: AbortSignal,
 ): Promise<Chunk[] | null> {
-  const client = await connect(deps);
-  const onError = (): void => undefined;
-  client.on('error', onError);
-  const destroy = (): void => void socketOf(client).destroy();
-  signal.addEventListener('abort', destroy, { once: true });
-  /** Postgres says nothing on its own while it is asked: its silence has a deadline. */
-  const answered = <Answer>(asking: Promise<Answer>): Promise<Answer> => {
-    const patience = setTimeout(destroy, deps.config.DUMPER_STALL_SECONDS * 1000);
-    return asking.finally(() => clearTimeout(patience));
-  };
-  let clean = false;
-  try {
-    signal.throwIfAborted();
-    const plan = await answered(prepare(deps, client, ask));
-    if (plan.kind === 'refused') answerPlain(ctx, deps.config, plan.status, plan.message);
-    const last = plan.kind === 'plan' ? await answer(deps, ctx, ask, { client, plan, wire, signal }) : null;
-    await answered(client.query('COMMIT'));
-    clean = true;
-    return last;
-  } finally {
-    signal.removeEventListener('abort', destroy);
-    client.release(!clean || signal.aborted);
-    if (clean) client.removeListener('error', onError);
-  }
+  const { DUMPER_LOCK_SECONDS: lockSeconds, DUMPER_STALL_SECONDS: stallSeconds } = deps.config;
+  const options = { lockSeconds, stallSeconds, signal, isView: ask.id.startsWith('_') };
+  const scanned = await withSnapshot(deps.livePool, ask.id, options, async (snapshot) => {
+    const plan = await prepare(deps, snapshot, ask);
+    if (plan.kind === 'plan')
+      return { last: await answer(deps, ctx, ask, { client: snapshot.client, plan, wire, signal }) };
+    answerPlain(ctx, deps.config, plan.status, plan.message);
+    return { last: null };
+  });
+  if (scanned === null) answerPlain(ctx, deps.config, 404, notFoundMessage);
+  return scanned?.last ?? null;
 }
 
-async function connect(deps: ServeDeps): Promise<PoolClient> {
-  try {
-    return await deps.livePool.connect();
-  } catch (error) {
-    throw new DumperError('POSTGRES_UNAVAILABLE', `the DataStore cannot be asked: ${errorMessage(error)}`, {
-      cause: error,
-    });
-  }
-}
-
-function socketOf(client: PoolClient): Socket {
-  return (client as unknown as { connection: { stream: Socket } }).connection.stream;
-}
-
-/**
- * Lock, then look (the lock takes no snapshot, so what is read behind it is of one instant, as for blobs), then set the
- * caller's values and let Postgres judge them before the first byte.
- */
-async function prepare(deps: ServeDeps, client: PoolClient, ask: LiveRequest): Promise<LivePlan | Refusal> {
-  const { config } = deps;
-  await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY');
-  await client.query(`SET LOCAL lock_timeout = ${config.DUMPER_LOCK_SECONDS * 1000}`);
-  // Views take no lock: what they rest on is read as it is.
-  if (!ask.id.startsWith('_') && !(await lockTable(client, ask.id)))
-    return { kind: 'refused', status: 404, message: notFoundMessage };
-  const table = { id: ask.id, columns: await readColumns(client, ask.id) };
-  const plan = planLive(ask.question, table, ask.profile, {
-    ftsLanguage: config.CKAN__DATASTORE__DEFAULT_FTS_LANG,
+/** Set the caller's values and let Postgres check them before the first byte. */
+async function prepare(
+  deps: ServeDeps,
+  { client, columns, answered }: Snapshot,
+  ask: LiveRequest,
+): Promise<LivePlan | Refusal> {
+  const plan = planLive(ask.question, { id: ask.id, columns }, ask.profile, {
+    ftsLanguage: deps.config.CKAN__DATASTORE__DEFAULT_FTS_LANG,
   });
   if (plan.kind === 'refused') return plan;
-  const settings = [...scanSettings, ...plan.settings];
-  await client.query(
-    'SELECT set_config(name, value, true) FROM unnest($1::text[], $2::text[]) AS given(name, value)',
-    [settings.map(({ name }) => name), settings.map(({ value }) => value)],
-  );
-  if (plan.probe !== null) await client.query(plan.probe);
+  if (plan.settings.length > 0) await answered(setLocal(client, plan.settings));
+  if (plan.probe !== null) await answered(client.query(plan.probe));
   return plan;
 }
 
@@ -198,7 +158,7 @@ async function answer(
     wire.bytes > 0 ? inChunks(bytes, pool) : [ownChunk(bytes)];
   // Copies: what the formatter gives is valid during the call only.
   let held: Chunk[] = [...(bom ? [ownChunk(byteOrderMark)] : []), ownChunk(headOf(plan, formatter, ask))];
-  const { rows } = await copyOut(client, plan.copy, {
+  await copyRows(client, plan.copy, formatter, {
     onBytes: (chunk) => {
       const before = formatter.rows;
       const rest = formatter.feed(chunk, (_format, bytes) => held.push(...keep(bytes)));
@@ -213,9 +173,6 @@ async function answer(
     signal,
     stallSeconds: deps.config.DUMPER_STALL_SECONDS,
   });
-  if (rows !== formatter.rows) {
-    throw new DumperError('COPY_BROKEN', `Postgres sent ${rows} rows, ${formatter.rows} were written`);
-  }
   return [...held, ownChunk(formatter.tail(format))];
 }
 

@@ -16,15 +16,10 @@ import {
   renderStatusPage,
   type TableSummary,
 } from './page/tables-page.ts';
+import { publicationState } from '../state/publication-state.ts';
 import type { PublicationRecord } from '../state/publications.ts';
 import { answerPlain } from './errors.ts';
-import {
-  knownRecords,
-  readTableStatus,
-  readTableStatuses,
-  type TableView,
-  type TableStatus,
-} from './status.ts';
+import { knownRecords, readTableStatus, readTableStatuses, type TableView } from './status.ts';
 import { isAdmin, callerFrom } from './who-asks.ts';
 import type { ServeDeps } from './context.ts';
 
@@ -103,22 +98,13 @@ function summaryOf({ status }: Extract<TableView, { kind: 'table' }>): TableSumm
   };
 }
 
-const statesOfLife: Readonly<Record<PublicationRecord['state'], TableStatus['state']>> = {
-  absent: 'absent',
-  pending: 'pending',
-  building: 'building',
-  published: 'fresh',
-  failing: 'failed',
-  gone: 'absent',
-};
-
 /** A list of thousands: as publications and the last sweep left them, without asking the DataStore for each. */
 function summaryOfRecord(record: PublicationRecord, withReason: boolean): TableSummary {
   const published = record.variants?.split(',') ?? [];
   return {
     id: record.id,
     name: null,
-    state: statesOfLife[record.state],
+    state: publicationState(record),
     reason: withReason && record.lastError !== null ? redact(record.lastError) : null,
     rowsDone: record.leased ? record.rowsDone : null,
     rows: record.rows,

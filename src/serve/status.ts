@@ -9,16 +9,16 @@ import type { Context } from 'koa';
 import type { Manifest } from '../manifest.ts';
 import { mapPostgresErrors } from '../postgres/pool.ts';
 import { lookUpTable, type TableState } from '../postgres/revision.ts';
+import { publicationState, type DisplayState } from '../state/publication-state.ts';
 import type { PublicationRecord } from '../state/publications.ts';
 import { redact } from '../log.ts';
-import { asResourceId } from '../postgres/table.ts';
 import { answerProblem } from './problem.ts';
 import { isAdmin, callerFrom } from './who-asks.ts';
 import type { ServeDeps } from './context.ts';
 
 export interface TableStatus {
   readonly id: string;
-  readonly state: 'fresh' | 'pending' | 'building' | 'failed' | 'absent';
+  readonly state: DisplayState;
   readonly tier: 'exact' | 'read-only' | null;
   readonly revision: string | null;
   readonly published_at: string | null;
@@ -126,7 +126,7 @@ async function describeTable(deps: ServeDeps, state: TableState): Promise<SeenTa
   if (isOld) deps.manifests.forget(state.id);
   const fresh = isOld ? await freshOf(deps, state) : kept;
   const manifest = fresh ?? (await deps.manifests.published(state.id));
-  const now = stateOf(fresh !== null, record);
+  const now = publicationState(record, fresh !== null);
   const status: TableStatus = {
     id: state.id,
     state: now,
@@ -153,14 +153,7 @@ function freshOf(deps: ServeDeps, state: TableState): Promise<Manifest | null> {
 
 /** The state database may be down: what is published is told without it. */
 async function recordOf(deps: ServeDeps, state: TableState): Promise<PublicationRecord | null> {
-  return (await deps.publications?.get(asResourceId(state.id)).catch(() => null)) ?? null;
-}
-
-function stateOf(fresh: boolean, record: PublicationRecord | null): TableStatus['state'] {
-  if (record?.state === 'building' && record.leased) return 'building';
-  if (fresh) return 'fresh';
-  if (record === null || record.state === 'absent' || record.state === 'gone') return 'absent';
-  return record.state === 'failing' ? 'failed' : 'pending';
+  return (await deps.publications?.get(state.id).catch(() => null)) ?? null;
 }
 
 function wholeNumber(text: string | string[] | undefined, missing: number, most: number): number {

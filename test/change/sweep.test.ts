@@ -35,6 +35,19 @@ test('the journal’s upkeep fails: tables are compared and published all the sa
   await eventually('published', () => world.isFresh(id), { seconds: 25 });
 });
 
+test('a read role that may not read the journal makes no sweep ask for triggers that are there', async () => {
+  world = await actWorld({ journal: true });
+  const id = await world.createTable('a');
+  const change = await world.start({}, false);
+  expect(await change.sweep()).toMatchObject({ tables: 1, exact: 1, attached: 1 });
+  await world.write.query(`REVOKE SELECT ON datastore_dumper.change FROM datastore_default;
+    CREATE OR REPLACE FUNCTION datastore_dumper.attach(target text, wait_milliseconds integer) RETURNS boolean
+      LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'CREATE TABLE _asked (_id int)'; RETURN false; END $$`);
+  expect(await change.sweep()).toMatchObject({ tables: 1, exact: 0, attached: 0 });
+  const { rows } = await world.write.query(`SELECT to_regclass('public._asked') AS asked`);
+  expect(rows, `attach was asked for ${id}`).toEqual([{ asked: null }]);
+});
+
 test('P8: listing the store ends neither a table’s failures nor their back-off', async () => {
   world = await actWorld({ journal: true });
   const id = await world.createTable('a');

@@ -1,8 +1,9 @@
-/** The life of a table's dumps: whatever happens in whatever order, what it says last is so. */
+/** The state of a table's publications: whatever happens in whatever order, the last decisive event decides it. */
 import { array, assert, constantFrom, property } from 'fast-check';
 import { expect, test } from 'vitest';
 import {
   publicationEvents,
+  publicationState,
   publicationStates,
   transitions,
   type PublicationState,
@@ -10,14 +11,14 @@ import {
 } from '../../src/state/publication-state.ts';
 
 const after = (events: readonly PublicationEvent[]): PublicationState =>
-  events.reduce<PublicationState>((life, event) => transitions[life][event], 'absent');
+  events.reduce<PublicationState>((state, event) => transitions[state][event], 'absent');
 
 test('the last decisive event decides, however it was come to', () => {
   const decisive: Partial<Record<PublicationEvent, PublicationState>> = {
-    switched: 'published',
-    confirmed: 'published',
-    broke: 'failing',
-    dropped: 'gone',
+    published: 'published',
+    unchanged: 'published',
+    failed: 'failing',
+    'table dropped': 'gone',
   };
   assert(
     property(
@@ -33,18 +34,39 @@ test('the last decisive event decides, however it was come to', () => {
 });
 
 test('a failure stays to be read until a publication succeeds or the table goes', () => {
-  const healing = new Set<PublicationEvent>(['switched', 'confirmed', 'dropped']);
+  const healing = new Set<PublicationEvent>(['published', 'unchanged', 'table dropped']);
   const noise = array(constantFrom(...publicationEvents.filter((event) => !healing.has(event))));
   assert(
     property(noise, (events) => {
-      expect(after(['broke', ...events])).toBe('failing');
+      expect(after(['failed', ...events])).toBe('failing');
     }),
   );
 });
 
 test('every state can be reached and left for published', () => {
   const reached = new Set<PublicationState>(['absent']);
-  for (const life of reached) for (const event of publicationEvents) reached.add(transitions[life][event]);
+  for (const state of reached) for (const event of publicationEvents) reached.add(transitions[state][event]);
   expect([...reached].sort()).toEqual([...publicationStates].sort());
-  for (const life of publicationStates) expect(transitions[life].switched).toBe('published');
+  for (const state of publicationStates) expect(transitions[state].published).toBe('published');
+});
+
+test('what people read: building needs a living worker, fresh a comparison or a publication', () => {
+  const table = {
+    absent: 'absent',
+    gone: 'absent',
+    pending: 'pending',
+    building: 'pending',
+    failing: 'failed',
+  };
+  for (const leased of [false, true]) {
+    for (const [state, expected] of Object.entries(table) as [PublicationState, string][]) {
+      const alive = state === 'building' && leased;
+      expect(publicationState({ state, leased }, false)).toBe(alive ? 'building' : expected);
+      expect(publicationState({ state, leased })).toBe(alive ? 'building' : expected);
+      expect(publicationState({ state, leased }, true)).toBe(alive ? 'building' : 'fresh');
+    }
+    expect(publicationState({ state: 'published', leased }, false)).toBe('pending');
+    expect(publicationState({ state: 'published', leased })).toBe('fresh');
+  }
+  expect([publicationState(null), publicationState(null, true)]).toEqual(['absent', 'fresh']);
 });

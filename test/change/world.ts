@@ -104,7 +104,7 @@ const settings: Settings = {
   DUMPER_NOTICE_SECRET: 'a secret of the tests',
 };
 
-/** The order of `dump/publish.ts` with empty blobs: fence, state, blobs, manifest under the fence. */
+/** The order of `publish/publish.ts` with empty blobs: fence, state, blobs, manifest under the fence. */
 async function publishManifest(
   { state, store }: ActWorld,
   read: Pool,

@@ -5,6 +5,7 @@ import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterEach, expect, test } from 'vitest';
 import { openContext } from '../../src/app/context.ts';
+import { installTriggers } from '../../src/change/journal.ts';
 import { doctorCommand } from '../../src/cli/commands/doctor.ts';
 import { readConfig } from '../../src/config/config.ts';
 import { createLog } from '../../src/log.ts';
@@ -51,5 +52,24 @@ test('the read-only tier is no failure; a table that the read role may not read 
   await owner('REVOKE SELECT ON public.bees FROM datastore_default');
   const refused = await examined(environment);
   expect(refused.text).toMatch(/\[FAIL\] DataStore, read role: .* may not read 1 of 2 tables, such as bees/);
+  expect(refused.code).toBe(1);
+});
+
+test('a journal that the read role may not read is a failure, and what to do about it is said', async () => {
+  const database = await freshDatabase();
+  undo.push(() => database.drop());
+  const environment = { CKAN_DATASTORE_READ_URL: database.readUrl, DUMPER_AUTHORIZE: 'off' };
+  await asAdmin(database.writeUrl, async (owner) => {
+    await owner.query('CREATE TABLE public.trees (_id serial PRIMARY KEY)');
+    await installTriggers(owner, { readRole: 'datastore_default', lockSeconds: 5 });
+  });
+  const sound = await examined(environment);
+  expect(sound.text).toContain('[ ok ] change journal: covers 1 of 1 tables');
+
+  await asAdmin(database.writeUrl, (owner) =>
+    owner.query('REVOKE SELECT ON datastore_dumper.change FROM datastore_default'),
+  );
+  const refused = await examined(environment);
+  expect(refused.text).toMatch(/\[FAIL\] change journal: .* may not read it.*\n.*run install-triggers/);
   expect(refused.code).toBe(1);
 });

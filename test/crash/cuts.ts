@@ -8,7 +8,7 @@ import type { BlobStore } from '../../src/blob-store/blob-store.ts';
 import { publish, type PublishDeps } from '../../src/publish/publish.ts';
 import { formats, type Format } from '../../src/format.ts';
 import { asResourceId } from '../../src/postgres/table.ts';
-import { openPublishing, plainly, publishedVariants, type Publishing } from '../dump/publishing.ts';
+import { openPublishing, plainly, publishedVariants, type Publishing } from '../publish/publishing.ts';
 import { startFaultProxy } from '../world/fault-proxy.ts';
 import { asAdmin } from '../world/postgres.ts';
 import { startS3Faults, type S3Fault } from '../world/s3-faults.ts';

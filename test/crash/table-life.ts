@@ -14,7 +14,7 @@ import { createStabilityTracker, revisionToken, tableState } from '../../src/pos
 import { openState, type State } from '../../src/state/state.ts';
 import type { TableChange } from '../../src/state/publications.ts';
 import { asResourceId, type ResourceId } from '../../src/postgres/table.ts';
-import { openPublishing, plainly, type Publishing } from '../dump/publishing.ts';
+import { openPublishing, plainly, type Publishing } from '../publish/publishing.ts';
 import { asAdmin } from '../world/postgres.ts';
 import { readRows } from '../dump/oracle-formatter.ts';
 import { blobBytes, keysIn, manifestOf, namedKeys } from './audit.ts';

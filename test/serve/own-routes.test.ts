@@ -1,7 +1,7 @@
 /** The service's own routes: readiness, notices, status, pages, metrics (promises P9, P15, P21). */
 import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { publishedVariants } from '../dump/publishing.ts';
+import { publishedVariants } from '../publish/publishing.ts';
 import { ask, startServing, type Serving } from './serving.ts';
 import { openClient } from './slow-client.ts';
 

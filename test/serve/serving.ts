@@ -16,7 +16,7 @@ import type { ServeDeps } from '../../src/serve/context.ts';
 import type { State } from '../../src/state/state.ts';
 import { asResourceId } from '../../src/postgres/table.ts';
 import { noTraces } from '../../src/traces.ts';
-import { plainly, publishWorld } from '../dump/publishing.ts';
+import { plainly, publishWorld } from '../publish/publishing.ts';
 import type { FakeCkan, TableRights } from '../world/fake-ckan.ts';
 import { linesInto } from '../world/log-lines.ts';
 import { asAdmin, type Database } from '../world/postgres.ts';
@@ -148,7 +148,7 @@ async function publishTable(
   const outcome = await publish(world, asResourceId(id), plainly({ force: options.force ?? false }));
   if (outcome.kind !== 'published' && outcome.kind !== 'unchanged')
     throw new Error(`not published: ${outcome.kind}`);
-  await state.publications.recordPublished(asResourceId(id), 'switched', outcome.manifest);
+  await state.publications.recordPublished(asResourceId(id), 'published', outcome.manifest);
 }
 
 /** GET without following redirects; the body as text. */

@@ -80,7 +80,8 @@ function examinations(context: AppContext, signal: AbortSignal): Examination[] {
     {
       subject: 'change journal',
       look: () => journal(context),
-      advice: 'check CKAN_DATASTORE_READ_URL',
+      advice:
+        'check CKAN_DATASTORE_READ_URL; run install-triggers with it, which gives that role the right to read the journal',
       leftOut: null,
     },
     {
@@ -156,6 +157,10 @@ async function journal({ readPool }: AppContext): Promise<string | DoneWithout> 
   if (!status.installed) {
     const meanwhile = 'freshness is told by statistics counters, with their lag';
     return { doneWithout: `not installed: ${meanwhile}; install-triggers makes it exact` };
+  }
+  if (!status.readable) {
+    const reason = 'it is installed, but the role of CKAN_DATASTORE_READ_URL may not read it';
+    throw new DumperError('CONFIGURATION', `${reason}: no table is exact`);
   }
   const tables = [...(await allTables(readPool)).values()];
   const exact = tables.filter((table) => table.tier === 'exact').length;

@@ -5,6 +5,7 @@ import type { CkanProfile } from '../../ckan/profile.ts';
 import { DumperError } from '../../errors.ts';
 import { mapPostgresErrors } from '../../postgres/pool.ts';
 import { allTables, lookUpTable, revisionToken, type TableState } from '../../postgres/revision.ts';
+import { publicationState } from '../../state/publication-state.ts';
 import type { PublicationRecord } from '../../state/publications.ts';
 import type { Publishing } from '../../app/publishing.ts';
 
@@ -33,7 +34,7 @@ export async function statusCommand(
 
 function statusRow(table: TableState, record: PublicationRecord | null, profile: CkanProfile): StatusRow {
   const fresh = record?.token === revisionToken(table, profile);
-  const state = stateWord(record, fresh);
+  const state = publicationState(record, fresh);
   return {
     id: table.id,
     state,
@@ -43,11 +44,4 @@ function statusRow(table: TableState, record: PublicationRecord | null, profile:
     publishedAt: record?.publishedAt ?? null,
     note: state === 'failed' ? (record?.lastError ?? null) : null,
   };
-}
-
-function stateWord(record: PublicationRecord | null, fresh: boolean): string {
-  if (record?.state === 'building' && record.leased) return 'building';
-  if (fresh) return 'fresh';
-  if (record === null || record.state === 'absent' || record.state === 'gone') return 'absent';
-  return record.state === 'failing' ? 'failed' : 'pending';
 }

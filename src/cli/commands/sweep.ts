@@ -1,8 +1,7 @@
 /** `sweep`: compare every table with its manifest once, here and now; publish what changed, withdraw what is gone. */
 import type { ExitCode, Run } from '../program.ts';
 import { createVisibilityWatcher } from '../../change/visibility.ts';
-import { sweep } from '../../change/sweep.ts';
-import { pruneAfterSeconds } from '../../publish/publisher.ts';
+import { sweep, sweepSettings } from '../../change/sweep.ts';
 import { createStabilityTracker } from '../../postgres/revision.ts';
 import type { TableChange } from '../../state/publications.ts';
 import type { Publishing } from '../../app/publishing.ts';
@@ -20,14 +19,11 @@ export async function sweepCommand(publishing: Publishing, run: Run): Promise<Ex
       store,
       publications: state.publications,
       profile: () => profile,
-      variants: context.config.DUMPER_FORMATS,
       stability: createStabilityTracker(),
       enqueue,
       now: context.now,
       log: context.log,
-      lockSeconds: context.config.DUMPER_LOCK_SECONDS,
-      retireSeconds: pruneAfterSeconds(context.config),
-      maxSeconds: context.config.DUMPER_PUBLISH_MAX_SECONDS,
+      ...sweepSettings(context.config),
     },
     { manyGone: false },
     { listStore: true },

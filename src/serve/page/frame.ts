@@ -1,8 +1,7 @@
 /** What every page has: head, skip link, title, foot; and how moments, sizes and states are written. */
+import type { DisplayState } from '../../state/publication-state.ts';
 import { bytesText, countText } from '../../units.ts';
 import { html, type Html } from './html.ts';
-
-export type DisplayState = 'fresh' | 'pending' | 'building' | 'failed' | 'absent';
 
 /** Mark and word of a state: never told by colour alone. */
 const stateMarks: Readonly<Record<DisplayState, string>> = {

@@ -3,7 +3,8 @@
  * one form, so that it works without scripts; the caller of `renderStatusPage` gives only what the reader may see
  * (promise P9).
  */
-import { ageOf, numberText, document, sizeText, stateBadge, type DisplayState } from './frame.ts';
+import type { DisplayState } from '../../state/publication-state.ts';
+import { ageOf, numberText, document, sizeText, stateBadge } from './frame.ts';
 import { html, type Html } from './html.ts';
 
 /** One table's line. */

@@ -2,7 +2,7 @@
 import { createHash, randomBytes, randomInt } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { createChunkPool, createChunkBuffer, type ChunkPool } from '../../src/dump/chunk-pool.ts';
-import { BlobSink } from '../../src/publish/blob-sink.ts';
+import { BlobSink } from '../../src/publish/write-blobs.ts';
 
 /** A pool that counts, and spoils what is given back, as the next user would. */
 function spoilingPool(): { pool: ChunkPool; made: () => number; out: () => number } {

@@ -1,6 +1,6 @@
 /** Promise P10 at the publication itself: where blobs lie follows who may read, whenever that changes. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { removePublicBlobs } from '../../src/publish/conceal.ts';
+import { removePublicBlobs } from '../../src/publish/cleanup.ts';
 import { readPublished } from '../../src/manifest.ts';
 import { publish, type PublishOutcome, type PublishDeps } from '../../src/publish/publish.ts';
 import { installTriggers } from '../../src/change/journal.ts';
@@ -8,13 +8,13 @@ import { asResourceId, type ResourceId } from '../../src/postgres/table.ts';
 import { asAdmin } from '../world/postgres.ts';
 import { clearAway, openPublishing, plainly, type Publishing } from './publishing.ts';
 
-const id = asResourceId('t-conceal');
+const id = asResourceId('t-public-blobs');
 let publishing: Publishing;
 
 beforeAll(async () => {
   publishing = await openPublishing();
   await asAdmin(publishing.database.writeUrl, async (owner) => {
-    for (const name of ['t-conceal', 'public']) {
+    for (const name of ['t-public-blobs', 'public']) {
       await owner.query(`CREATE TABLE public."${name}" (_id serial PRIMARY KEY, _full_text tsvector, n int4);
         INSERT INTO public."${name}" (n) SELECT generate_series(1, 20)`);
     }

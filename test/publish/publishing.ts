@@ -2,12 +2,11 @@
 import type pg from 'pg';
 import type { BlobStore } from '../../src/blob-store/blob-store.ts';
 import { ckanProfile } from '../../src/ckan/profile.ts';
-import type { Manifest } from '../../src/manifest.ts';
+import type { Manifest, RetentionOptions } from '../../src/manifest.ts';
 import type { PublishDeps, PublishOptions } from '../../src/publish/publish.ts';
-import { pruneSuperseded, type PruneOptions } from '../../src/publish/cleanup.ts';
+import { pruneSuperseded } from '../../src/publish/cleanup.ts';
 import { variants, type Variant } from '../../src/format.ts';
 import type { State } from '../../src/state/state.ts';
-import { asResourceId } from '../../src/postgres/table.ts';
 import { installationFixture } from '../world/installation.ts';
 import type { Corpus, Database } from '../world/postgres.ts';
 
@@ -89,9 +88,9 @@ export function plainly(parts: { force?: boolean; signal?: AbortSignal } = {}): 
 export async function clearAway(
   { store, state }: Publishing,
   manifest: Manifest,
-  options: PruneOptions,
+  options: RetentionOptions,
 ): Promise<void> {
-  const id = asResourceId(manifest.resource_id);
+  const id = manifest.resource_id;
   const generation = await state.fence.take(id, 0);
   await pruneSuperseded(store, state.fence, { manifest, generation }, options);
   await state.fence.release(id);
