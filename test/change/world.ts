@@ -1,23 +1,19 @@
 /** The change act on a real database and a real directory store, with the product's own publisher. */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
-import { Client, Pool } from 'pg';
+import type { Client, Pool } from 'pg';
 import type { BlobStore } from '../../src/blob-store/blob-store.ts';
-import { openDirectory } from '../../src/blob-store/directory.ts';
 import { startChange, type Change } from '../../src/change/change.ts';
-import { installTriggers } from '../../src/change/journal.ts';
 import { ckanProfile } from '../../src/ckan/profile.ts';
 import { readConfig, type Config } from '../../src/config/config.ts';
-import { readPublished, type Manifest } from '../../src/manifest.ts';
+import type { Manifest } from '../../src/manifest.ts';
 import type { Publisher } from '../../src/publish/publisher.ts';
 import { createLog } from '../../src/log.ts';
 import { createMetrics } from '../../src/metrics.ts';
 import { revisionToken, tableState } from '../../src/postgres/revision.ts';
-import { openState, type State } from '../../src/state/state.ts';
+import type { State } from '../../src/state/state.ts';
 import { asResourceId, type ResourceId } from '../../src/postgres/table.ts';
 import { publishWorld } from '../publish/publishing.ts';
-import { freshDatabase, type Database } from '../world/postgres.ts';
+import { installationFixture, type Settings } from '../world/installation.ts';
+import type { Database } from '../world/postgres.ts';
 
 export const profile = ckanProfile('2.12');
 
@@ -39,18 +35,12 @@ export interface ActWorld {
 }
 
 export async function actWorld(options: { readonly journal: boolean }): Promise<ActWorld> {
-  const database = await freshDatabase();
-  const directory = await mkdtemp(path.join(tmpdir(), 'dumper-act-'));
-  const store = openDirectory({ directory, signingSecret: 'a secret of the tests', baseUrl: '' });
-  const write = new Client({ connectionString: database.writeUrl });
-  await write.connect();
-  if (options.journal) await installTriggers(write, { readRole: 'datastore_default', lockSeconds: 5 });
-  const pools = [database.readUrl, database.writeUrl].map(
-    (url) => new Pool({ connectionString: url, max: 4 }),
-  );
-  const [read, owner] = pools as [Pool, Pool];
-  const state = await openState({ url: database.stateUrl, onIdleError: () => undefined });
-  const changes: Change[] = [];
+  const installation = await installationFixture({ ...options, settings });
+  const { database, store } = installation;
+  const write = await installation.connect();
+  const read = installation.openPool({ applicationName: 'test read' });
+  const owner = installation.openPool({ applicationName: 'test owner', url: database.writeUrl });
+  const state = await installation.openState();
   const attempts: ResourceId[] = [];
   const world: ActWorld = {
     database,
@@ -64,8 +54,8 @@ export async function actWorld(options: { readonly journal: boolean }): Promise<
         INSERT INTO "${name}" (a) SELECT n::text FROM generate_series(1, ${rows}) n`);
       return asResourceId(name);
     },
-    start: async (settings = {}, working = true) => {
-      const config = readConfig({ ...settingsOf(database, directory), ...settings });
+    start: async (more = {}, working = true) => {
+      const config = readConfig({ ...installation.settings, ...more });
       const change = await startChange({
         config,
         log: createLog('silent'),
@@ -78,45 +68,23 @@ export async function actWorld(options: { readonly journal: boolean }): Promise<
         publisher: working ? publisherOf(world, config, read) : null,
         taskStatus: null,
       });
-      changes.push(change);
+      installation.atEnd(() => change.stop(1));
       return change;
     },
-    manifest: async (id) => (await readPublished(store, id))?.manifest ?? null,
+    manifest: installation.manifest,
     isFresh: async (id) => {
       const now = await tableState(read, id);
       return now !== null && (await world.manifest(id))?.token === revisionToken(now, profile);
     },
-    stop: () => endAll({ changes, state, pools, write, store, directory, database }),
+    stop: installation.end,
   };
   return world;
 }
 
-interface Parts extends Pick<ActWorld, 'state' | 'write' | 'store' | 'database'> {
-  readonly changes: readonly Change[];
-  readonly pools: readonly Pool[];
-  readonly directory: string;
-}
-
-async function endAll({ changes, state, pools, write, store, directory, database }: Parts): Promise<void> {
-  await Promise.all(changes.map((change) => change.stop(1)));
-  await state.close();
-  await Promise.all(pools.map((pool) => pool.end()));
-  await write.end();
-  await store.close();
-  await rm(directory, { recursive: true });
-  await database.drop();
-}
-
-const settingsOf = (database: Database, directory: string): Record<string, string> => ({
-  CKAN_DATASTORE_READ_URL: database.readUrl,
-  DUMPER_STATE_URL: database.stateUrl,
-  DUMPER_BLOB_STORE: `file://${directory}`,
-  DUMPER_AUTHORIZE: 'off',
-  DUMPER_QUIET_SECONDS: '0',
-  DUMPER_HOT_TABLE_FACTOR: '0',
+const settings: Settings = {
   DUMPER_SWEEP_CRON: '0 0 1 1 *',
   DUMPER_NOTICE_SECRET: 'a secret of the tests',
-});
+};
 
 const metrics = createMetrics();
 

@@ -54,8 +54,8 @@ async function publishAndAudit(
   const living = new Set(await namedKeys(store, [id]));
   if (ended === 'failed') {
     const superseded = new Set(after?.superseded.map(({ revision }) => revision));
-    const litter = left.filter((key) => !living.has(key) && !superseded.has(key.split('/')[1] ?? ''));
-    if (litter.length > 0 && world.store === store) throw new Error(`left behind: ${litter.join(', ')}`);
+    const orphans = left.filter((key) => !living.has(key) && !superseded.has(key.split('/')[1] ?? ''));
+    if (orphans.length > 0 && world.store === store) throw new Error(`left behind: ${orphans.join(', ')}`);
   }
   return ended === 'published' ? 'published' : 'failed';
 }

@@ -10,7 +10,7 @@ import { formatOf, type Variant } from '../../src/format.ts';
 import { asResourceId } from '../../src/postgres/table.ts';
 import { openPublishing, plainly, type Publishing } from '../publish/publishing.ts';
 import { asAdmin } from '../world/postgres.ts';
-import { readRows } from '../dump/slow-formatter.ts';
+import { readRows } from '../dump/oracle-formatter.ts';
 import { blobBytes, manifestOf } from './audit.ts';
 import { seeded, type Random } from './random.ts';
 

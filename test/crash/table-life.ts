@@ -16,7 +16,7 @@ import type { TableChange } from '../../src/state/publications.ts';
 import { asResourceId, type ResourceId } from '../../src/postgres/table.ts';
 import { openPublishing, plainly, type Publishing } from '../publish/publishing.ts';
 import { asAdmin } from '../world/postgres.ts';
-import { readRows } from '../dump/slow-formatter.ts';
+import { readRows } from '../dump/oracle-formatter.ts';
 import { blobBytes, keysIn, manifestOf, namedKeys } from './audit.ts';
 
 export const id = asResourceId('t-life');
@@ -179,7 +179,8 @@ async function converge(life: Life): Promise<void> {
   const manifest = await manifestOf(store, id);
   if ((manifest?.token ?? null) !== (await tokenNow(life))) throw new Error('it does not converge');
   const [left, named] = [await keysIn(store), await namedKeys(store, [id])];
-  if (left.join() !== named.join()) throw new Error(`litter: ${left.join(', ')}; named: ${named.join(', ')}`);
+  if (left.join() !== named.join())
+    throw new Error(`orphans: ${left.join(', ')}; named: ${named.join(', ')}`);
 }
 
 const metrics = createMetrics();

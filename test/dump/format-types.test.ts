@@ -12,7 +12,7 @@ import { wholeTable } from '../../src/dump/selection.ts';
 import { formats, formatTable, type Format } from '../../src/format.ts';
 import { asResourceId } from '../../src/postgres/table.ts';
 import { freshDatabase, startPostgres, type Database, type PostgresServer } from '../world/postgres.ts';
-import { forEachFormat, slowRows, type Cell } from './slow-formatter.ts';
+import { forEachFormat, slowRows, type Cell } from './oracle-formatter.ts';
 import { typedValues, ownTypes } from './typed-values.ts';
 
 const profile = ckanProfile('2.12');

@@ -97,7 +97,7 @@ describe.skipIf(apache === null)(
       await eventually(
         'the service answers again',
         async () => (await shown(port, target)).name === 'dumper',
-        30,
+        { seconds: 30 },
       );
     });
 

@@ -9,7 +9,7 @@ import path from 'node:path';
 import { afterEach, expect } from 'vitest';
 import { textOf } from '../house/tree.ts';
 import { eventually } from '../world/eventually.ts';
-import { freePort } from '../world/postgres-server.ts';
+import { freePort } from '../world/free-port.ts';
 
 const installed = (...names: string[]): string | null =>
   names.find((name) => spawnSync(name, ['-v']).status === 0) ?? null;
@@ -155,10 +155,14 @@ async function answers(running: ChildProcess, port: number, directory: string): 
     await exit;
     rmSync(directory, { recursive: true, force: true });
   });
-  await eventually('the front answers or says why not', async () => {
-    if (running.exitCode !== null) return true;
-    return (await ask(port, '/up')).status > 0;
-  });
+  await eventually(
+    'the front answers or says why not',
+    async () => {
+      if (running.exitCode !== null) return true;
+      return (await ask(port, '/up')).status > 0;
+    },
+    { seconds: 25 },
+  );
   expect(running.exitCode, readFileSync(path.join(directory, 'error.log'), 'utf8')).toBeNull();
 }
 

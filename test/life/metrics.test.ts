@@ -5,18 +5,18 @@
 import { Writable } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createLog } from '../../src/log.ts';
-import { startCkan } from '../world/ckan.ts';
+import { startCkan } from '../world/fake-ckan.ts';
 import { eventually } from '../world/eventually.ts';
 import { startFaultProxy, type FaultProxy } from '../world/fault-proxy.ts';
-import { living, type Living } from './living.ts';
+import { type ServiceFixture, serviceFixture } from '../world/service.ts';
 
-let world: Living;
+let world: ServiceFixture;
 let base: string;
 let link: FaultProxy;
 let written = '';
 
 beforeAll(async () => {
-  world = await living();
+  world = await serviceFixture();
   for (const name of ['metered-1', 'metered-2']) await world.createTable(name, 30);
   const { hostname, port } = new URL(world.database.readUrl);
   link = await startFaultProxy({ host: hostname, port: Number(port) });
@@ -35,6 +35,7 @@ beforeAll(async () => {
     await eventually(
       'published',
       async () => (await fetch(`${base}/datastore/dump/${name}`, { redirect: 'manual' })).status === 302,
+      { seconds: 25 },
     );
 });
 afterAll(() => world?.end());
@@ -123,12 +124,12 @@ describe('metrics', () => {
   test('a scrape asks the dependencies, so that the gauges are of this moment', async () => {
     const gauge = async (): Promise<string | undefined> =>
       /datastore_dumper_ready\{dependency="datastore"\} (\d)/.exec(await scrape())?.[1];
-    await eventually('up', async () => (await gauge()) === '1');
+    await eventually('up', async () => (await gauge()) === '1', { seconds: 25 });
     link.set({ refuse: true });
     link.reset();
-    await eventually('down', async () => (await gauge()) === '0');
+    await eventually('down', async () => (await gauge()) === '0', { seconds: 25 });
     link.pass();
-    await eventually('up again', async () => (await gauge()) === '1');
+    await eventually('up again', async () => (await gauge()) === '1', { seconds: 25 });
   });
 });
 
@@ -162,7 +163,7 @@ describe('the log', () => {
         ({ msg, table, outcome }) =>
           msg === 'publication' && table === 'metered-2' && outcome === 'published',
       );
-    await eventually('published twice', () => published().length === 2);
+    await eventually('published twice', () => published().length === 2, { seconds: 25 });
     expect(published().at(-1)).toMatchObject({
       revision: expect.any(String),
       rows: 30,

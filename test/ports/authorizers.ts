@@ -3,7 +3,7 @@ import { createCkan } from '../../src/ckan/client.ts';
 import { createLog } from '../../src/log.ts';
 import { anonymous, type Caller } from '../../src/serve/caller.ts';
 import { createPermission, openToAll, type Permission } from '../../src/serve/permission.ts';
-import { rightsOver, startCkan, type TableRights } from '../world/ckan.ts';
+import { rightsOver, startCkan, type TableRights } from '../world/fake-ckan.ts';
 import { createClock, type Clock } from '../world/clock.ts';
 
 export const decisionSeconds = 10;

@@ -1,20 +1,14 @@
 /** A publishing world over real parts for the tests of `dump/`: one pool, a directory store, the state's own fence. */
-import { randomBytes } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
-import { pathToFileURL } from 'node:url';
 import type pg from 'pg';
 import type { BlobStore } from '../../src/blob-store/blob-store.ts';
-import { openBlobStore } from '../../src/blob-store/open.ts';
 import { ckanProfile } from '../../src/ckan/profile.ts';
 import type { Manifest, RetentionOptions } from '../../src/manifest.ts';
 import type { PublishDeps, PublishOptions } from '../../src/publish/publish.ts';
 import { pruneSuperseded } from '../../src/publish/cleanup.ts';
 import { variants, type Variant } from '../../src/format.ts';
-import { createPool } from '../../src/postgres/pool.ts';
-import { openState, type State } from '../../src/state/state.ts';
-import { freshDatabase, type Corpus, type Database } from '../world/postgres.ts';
+import type { State } from '../../src/state/state.ts';
+import { installationFixture } from '../world/installation.ts';
+import type { Corpus, Database } from '../world/postgres.ts';
 
 /** Every format; with a byte order mark those of which the product publishes it by default. */
 export const publishedVariants: readonly Variant[] = variants.filter(
@@ -56,19 +50,17 @@ export interface PublishingOptions {
 }
 
 export async function openPublishing(options: PublishingOptions = {}): Promise<Publishing> {
-  const database = await freshDatabase(options.corpus === undefined ? {} : { corpus: options.corpus });
-  const directory = await mkdtemp(path.join(tmpdir(), 'dumper-blobs-'));
-  const store =
-    options.store ??
-    openBlobStore(pathToFileURL(directory).href, { signingSecret: randomBytes(16).toString('hex') });
-  const pool = createPool({
-    url: (await options.readUrl?.(database)) ?? database.readUrl,
-    applicationName: 'dumper-test-publish',
-    size: 4,
-    onIdleError: () => undefined,
+  const { corpus } = options;
+  const installation = await installationFixture({
+    journal: false,
+    ...(corpus === undefined ? {} : { corpus }),
   });
-  const state = await openState({ url: database.stateUrl, onIdleError: () => undefined });
-  const profile = ckanProfile(options.corpus === '2.11.6' ? '2.11' : '2.12');
+  const { database, end } = installation;
+  const store = options.store ?? installation.store;
+  const url = (await options.readUrl?.(database)) ?? database.readUrl;
+  const pool = installation.openPool({ applicationName: 'dumper-test-publish', url });
+  const state = await installation.openState();
+  const profile = ckanProfile(corpus === '2.11.6' ? '2.11' : '2.12');
   return {
     database,
     pool,
@@ -77,11 +69,8 @@ export async function openPublishing(options: PublishingOptions = {}): Promise<P
     world: (parts = {}) =>
       publishWorld({ pool, store, fence: state.fence, profile: () => profile, ...parts }),
     close: async () => {
-      await pool.end();
-      await state.close();
-      await store.close();
-      await database.drop();
-      await rm(directory, { recursive: true, force: true });
+      await end();
+      await options.store?.close();
     },
   };
 }

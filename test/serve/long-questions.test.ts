@@ -5,18 +5,18 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startService, type Service } from '../conformance/program.ts';
-import { living, type Living } from '../life/living.ts';
+import { serviceFixture, type ServiceFixture } from '../world/service.ts';
 import { asAdmin } from '../world/postgres.ts';
 
 const versions = ['2.11', '2.12'] as const;
 const rows = 50_000;
 const wide = Array.from({ length: 1590 }, (_, index) => `c${index}`);
 
-let world: Living;
+let world: ServiceFixture;
 const services = new Map<string, Service>();
 
 beforeAll(async () => {
-  world = await living();
+  world = await serviceFixture();
   await world.asOwner(`
     CREATE TABLE public.many (_id serial PRIMARY KEY, _full_text tsvector, a int4, b text, n numeric, f float8,
       r float4, ok boolean, t timestamp, ta text[], "N ulls" text);

@@ -1,6 +1,6 @@
 /**
- * The formats in the obvious way: the formatter that the kernel must agree with, and readers. Of the formatter: values in, one string out, a rule a line, written from CKAN's
- * recorded answers and the Postgres and Python manuals, not from the kernel.
+ * The oracle of formats: the formatter that the kernel must agree with, and readers. Of the formatter: values in, one
+ * string out, a rule a line, written from CKAN's recorded answers and the Postgres and Python manuals, not from the kernel.
  */
 import type { CkanProfile } from '../../src/ckan/profile.ts';
 import { formats, type Format } from '../../src/format.ts';

@@ -15,7 +15,7 @@ import { createPermission } from '../../src/serve/permission.ts';
 import { asResourceId } from '../../src/postgres/table.ts';
 import { recordCount } from '../world/counts.ts';
 import { eventually } from '../world/eventually.ts';
-import { linesInto } from './serving.ts';
+import { linesInto } from '../world/log-lines.ts';
 
 const ending: (() => unknown)[] = [];
 afterEach(async () => {

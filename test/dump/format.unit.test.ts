@@ -1,13 +1,16 @@
-/** The kernel against the obvious formatter, on random tables and at its limits (promises P14, P22). */
+/** The kernel against the oracle formatter, on random tables and at its limits (promises P14, P22). */
 import * as fc from 'fast-check';
 import { SaxesParser } from 'saxes';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { ckanProfile, type CkanProfile } from '../../src/ckan/profile.ts';
 import { createFormatter, largestRowBytes } from '../../src/dump/format/formatter.ts';
 import { formats, type Format } from '../../src/format.ts';
 import { copyMessages, message } from './copy-messages.ts';
 import { randomTable } from './random-tables.ts';
-import { forEachFormat, line, slowRows, type SlowColumn } from './slow-formatter.ts';
+import { forEachFormat, line, slowRows, type SlowColumn } from './oracle-formatter.ts';
+
+// thousands of random tables
+vi.setConfig({ testTimeout: 60_000 });
 
 interface Written {
   readonly rest: Uint8Array | null;
@@ -61,7 +64,7 @@ function parseXml(text: string): number {
 const profiles = [ckanProfile('2.11'), ckanProfile('2.12')] as const;
 const cuts = fc.array(fc.nat(), { maxLength: 12 });
 
-describe('P22: the kernel and the obvious formatter write the same bytes', () => {
+describe('P22: the kernel and the oracle formatter write the same bytes', () => {
   test('on random tables of every kind of column, however the stream is split', () => {
     let tables = 0;
     fc.assert(

@@ -1,11 +1,11 @@
 /**
- * Promise P22: a repaired answer judged cell by cell: its rows are those of the same question answered the obvious way,
- * where that is known, and each cell is what the obvious formatter makes of the same question's CSV.
+ * Promise P22: a deviating answer judged cell by cell: its rows are those of the same question answered by the oracle,
+ * where that is known, and each cell is what the oracle formatter makes of the same question's CSV.
  */
 import { ckanProfile } from '../../src/ckan/profile.ts';
-import { slowRows, type SlowColumn } from '../dump/slow-formatter.ts';
+import { slowRows, type SlowColumn } from '../dump/oracle-formatter.ts';
 import { readSeparated, readXml, type Rows } from './answer-rows.ts';
-import { answerObviously, type WholeTable } from './obvious.ts';
+import { oracleAnswer, type WholeTable } from './oracle.ts';
 import type { Answer } from './request.ts';
 
 export interface Asking {
@@ -20,7 +20,7 @@ export interface Asking {
 }
 
 /** What is wrong with the answer; null: nothing. */
-export async function faultOfRepair({
+export async function faultOfDeviation({
   format,
   answer,
   path,
@@ -37,9 +37,9 @@ export async function faultOfRepair({
   const fields = await ask(inFormat('json'));
   if (csv.status !== 200 || fields.status !== 200) return `${csv.status} in CSV, ${fields.status} in JSON`;
   const rows = readSeparated(textOf(csv), ',');
-  const obvious = await obviousRows(target, query, ask, operators);
-  if (obvious !== null && JSON.stringify(obvious) !== JSON.stringify(rows))
-    return `${rows.rows.length} rows are not the ${obvious.rows.length} expected, or differ`;
+  const expected = await oracleRows(target, query, ask, operators);
+  if (expected !== null && JSON.stringify(expected) !== JSON.stringify(rows))
+    return `${rows.rows.length} rows are not the ${expected.rows.length} expected, or differ`;
   const columns = columnsOf(textOf(fields), target);
   if (columns.length !== rows.names.length && rows.names.join('') !== '') return 'another head in JSON';
   return faultOfCells(format, text, rows, columns);
@@ -49,7 +49,7 @@ function textOf({ body }: Answer): string {
   return new TextDecoder('utf-8', { fatal: true }).decode(body);
 }
 
-/** Types for the obvious formatter; CSV's timestamps are spelled already. */
+/** Types for the oracle formatter; CSV's timestamps are spelled already. */
 function columnsOf(json: string, target: string): SlowColumn[] {
   const { fields } = JSON.parse(json) as { fields: { id: string; type: string }[] };
   // Of CKAN's own views `_id` is a text, although its head says `int`.
@@ -67,7 +67,7 @@ const known: Readonly<Record<string, string>> = {
   timestamp: 'text',
 };
 
-async function obviousRows(
+async function oracleRows(
   target: string,
   query: string,
   ask: Asking['ask'],
@@ -83,7 +83,7 @@ async function obviousRows(
     ...readSeparated(textOf(csv), ','),
     types: fields.map(({ type }) => type),
   };
-  return answerObviously(table, query, operators);
+  return oracleAnswer(table, query, operators);
 }
 
 const profile = ckanProfile('2.12');

@@ -37,7 +37,7 @@ export interface AskedOfCkan {
   readonly headers: http.IncomingHttpHeaders;
 }
 
-export interface StandInCkan {
+export interface FakeCkan {
   readonly url: string;
   /** The header value by which a user is known; undefined for anonymous. */
   token(who: Who): string | undefined;
@@ -58,7 +58,7 @@ export interface StandInCkan {
 
 const callers = ['outsider', 'member', 'editor', 'sysadmin'];
 
-export async function startCkan(options: CkanOptions): Promise<StandInCkan> {
+export async function startCkan(options: CkanOptions): Promise<FakeCkan> {
   const users = new Set(options.users ?? callers);
   const asked: AskedOfCkan[] = [];
   const faulted = { count: 0 };
@@ -144,7 +144,7 @@ function answer(response: http.ServerResponse, asked: Asked): void {
   if (action === 'status_show') {
     return send(response, 200, {
       success: true,
-      result: { ckan_version: asked.version, site_title: 'stand-in' },
+      result: { ckan_version: asked.version, site_title: 'fake CKAN' },
     });
   }
   const other = options.actions?.[action]?.(asked.given, who);

@@ -1,7 +1,7 @@
 /** The house rules of source: directions of imports, sizes, names, what is never written. */
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { banned, functionLengths, importsOf, readsProcess } from './source.ts';
+import { banned, functionLengths, importsOf, readsProcess, reachedFrom } from './source.ts';
 import { checkoutFiles, textOf } from './tree.ts';
 
 const source = checkoutFiles(/^src\/.*\.ts$/).filter((file) => !file.endsWith('.as.ts'));
@@ -81,6 +81,17 @@ describe('the house', () => {
     ).toEqual([]);
   });
 
+  it('a test is called .unit.test.ts when it starts no server but HTTP, no process and no browser; else it is not', () => {
+    const needsMore = (file: string): boolean =>
+      file !== 'test/house/tree.ts' &&
+      (importsOf(file).includes('node:child_process') || importsOf(file).includes('playwright-core'));
+    const tests = all.filter((file) => file.endsWith('.test.ts'));
+    const isUnit = (file: string): boolean => file.endsWith('.unit.test.ts');
+    const unit = tests.filter((file) => !reachedFrom(file, 'test/').some(needsMore));
+    expect(unit.length).toBeGreaterThan(10);
+    expect(tests.filter(isUnit)).toEqual(unit);
+  });
+
   it('nothing is left for later, untyped, piped without an end, mocked or run alone', () => {
     const never = [
       /\bTODO\b/,
@@ -89,7 +100,7 @@ describe('the house', () => {
       /\b(it|describe|test)\.only\(/,
       /@ts-(ignore|nocheck)/,
     ];
-    const others = written.filter((file) => file !== 'test/house/source.test.ts');
+    const others = written.filter((file) => file !== 'test/house/source.unit.test.ts');
     const wrong = others.flatMap((file) =>
       never.filter((pattern) => pattern.test(textOf(file))).map((pattern) => `${file}: ${pattern}`),
     );

@@ -1,8 +1,8 @@
 /**
- * Promise P22: a question answered the obvious way, over the rows of the whole table in memory: filter, make distinct,
+ * Promise P22: a question answered by the oracle, over the rows of the whole table in memory: filter, make distinct,
  * sort, cut. It knows the common types and operators only, and says so where a question needs more.
  */
-import type { Cell } from '../dump/slow-formatter.ts';
+import type { Cell } from '../dump/oracle-formatter.ts';
 import type { Rows } from './answer-rows.ts';
 
 type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
@@ -18,7 +18,7 @@ class Unknown extends Error {}
 const numbers = new Set(['int', 'int2', 'int4', 'int8', 'numeric']);
 
 /** The rows that answer `query`, or null where this reader does not know. */
-export function answerObviously(table: WholeTable, query: string, operators: boolean): Rows | null {
+export function oracleAnswer(table: WholeTable, query: string, operators: boolean): Rows | null {
   const asked = new URLSearchParams(query);
   const first = (name: string): string => asked.get(name) ?? '';
   if (first('q') !== '' || asked.get('fields') === '') return null;

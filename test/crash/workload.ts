@@ -6,13 +6,13 @@ import { createHmac } from 'node:crypto';
 import http from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import { eventually } from '../world/eventually.ts';
-import type { Installation } from './installation.ts';
+import type { ProcessFixture } from './processes.ts';
 import { seeded, type Random } from './random.ts';
 import { createVersions, get, read, write, type Reads, type Versions } from './versions.ts';
 
-export const noticeSecret = 'a secret of the storm';
+export const noticeSecret = 'a secret of the workload';
 
-export interface StormOptions {
+export interface WorkloadOptions {
   readonly tables: number;
   readonly rows: number;
   readonly writers: number;
@@ -23,7 +23,7 @@ export interface StormOptions {
   readonly restMilliseconds: number;
 }
 
-export interface Storm {
+export interface Workload {
   readonly versions: Versions;
   readonly reads: Reads;
   commits(): number;
@@ -33,7 +33,7 @@ export interface Storm {
   settle(base: string): Promise<void>;
 }
 
-export async function openStorm(world: Installation, options: StormOptions): Promise<Storm> {
+export async function openWorkload(world: ProcessFixture, options: WorkloadOptions): Promise<Workload> {
   const owner = await world.connect();
   const versions = await createVersions(owner, options.tables, options.rows);
   const reads: Reads = { blob: 0, live: 0, busy: 0, violations: [] };
@@ -91,7 +91,7 @@ function post(url: string, notice: unknown): void {
       'x-dumper-signature': `sha256=${signature}`,
     },
   });
-  // a lost notice is part of the storm
+  // a lost notice is part of the workload
   request.on('error', () => undefined).on('response', (response) => response.resume());
   request.end(body);
 }
@@ -101,10 +101,14 @@ async function settle(base: string, versions: Versions): Promise<void> {
   try {
     for (const table of versions.tables) {
       const url = `${base}/datastore/dump/${table}?format=json`;
-      const last = await eventually(`${table} is fresh`, async () => {
-        const answer = await get(url, agent);
-        return answer.headers['x-dump-source'] === 'blob' ? answer : null;
-      });
+      const last = await eventually(
+        `${table} is fresh`,
+        async () => {
+          const answer = await get(url, agent);
+          return answer.headers['x-dump-source'] === 'blob' ? answer : null;
+        },
+        { seconds: 120 },
+      );
       const { body } = await get(new URL(last.headers.location ?? '', base).href, agent);
       const { records } = JSON.parse(body.toString()) as { records: number[][] };
       const [seen, known] = [records[0]?.[1], versions.committed.get(table)];

@@ -1,8 +1,8 @@
 /**
- * The repairs: every reason for which a recorded answer of CKAN counts as a defect, and what this service answers
+ * The deviations: every reason for which a recorded answer of CKAN counts as a defect, and what this service answers
  * instead. The README's list is written from it; the conformance suite holds it complete.
  */
-export const repairs: Readonly<Record<string, string>> = {
+export const deviations: Readonly<Record<string, string>> = {
   'CKAN fails':
     '400 that names the parameter, or the answer that the other formats give; 404 where the caller may not see the table',
   'CKAN breaks off': 'the whole answer',
@@ -16,7 +16,7 @@ export const repairs: Readonly<Record<string, string>> = {
 };
 
 /** Repairs that no recorded answer shows, since they need more rows than a corpus holds; each has a test of its own. */
-export const repairsOfLargeTables: Readonly<Record<string, string>> = {
+export const deviationsOfLargeTables: Readonly<Record<string, string>> = {
   'rows with equal sort values':
     'all rows, each once; CKAN asks page by page without a second sort key, so rows come twice or never (69,738 distinct rows of 70,000 in a trial)',
 };
