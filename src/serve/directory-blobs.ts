@@ -26,7 +26,7 @@ export async function answerBlobPath(
     ctx.set('Allow', 'GET, HEAD');
     return answerPlain(ctx, config, 405, 'Method not allowed');
   }
-  const right = rightTo(deps, path, url);
+  const right = await rightTo(deps, path, url);
   if (store?.kind !== 'directory' || right === null) {
     return answerPlain(ctx, config, 403, 'This address is not valid, or not any more');
   }
@@ -53,10 +53,11 @@ export async function answerBlobPath(
   else ctx.state['bytes'] = sent.bytes;
 }
 
-function rightTo(deps: ServeDeps, path: string, url: string): Right | null {
+async function rightTo(deps: ServeDeps, path: string, url: string): Promise<Right | null> {
   const key = keyOf(path);
   if (key === null || key.endsWith('/manifest.json')) return null;
   if (key.startsWith(publicPrefix) && deps.config.DUMPER_PUBLIC_BLOB_URL !== undefined) return { key };
-  const verdict = verifyPath(deps.blobSecret, url, deps.now());
+  if (deps.store?.kind !== 'directory') return null;
+  const verdict = verifyPath(await deps.blobSecret(), url, deps.now());
   return verdict.kind === 'valid' ? verdict : null;
 }
