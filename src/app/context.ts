@@ -131,7 +131,10 @@ function openCkan(config: Config, metrics: Metrics): Ckan | null {
 }
 
 /** As it is set, else as it is kept beside the blobs; a store that signs by itself needs none. */
-function signingSecretOf({ DUMPER_BLOB_URL_SECRET: secret, DUMPER_BLOB_STORE: store }: Config): SigningSecret {
+function signingSecretOf({
+  DUMPER_BLOB_URL_SECRET: secret,
+  DUMPER_BLOB_STORE: store,
+}: Config): SigningSecret {
   if (secret !== undefined) return async () => secret;
   if (store?.startsWith('file:')) return keptSecret(fileURLToPath(store));
   return async () => {

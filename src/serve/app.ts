@@ -16,6 +16,7 @@ import { createFastRedirect, type PreResolved } from './fast-redirect.ts';
 import { createDumpResolver } from './resolve.ts';
 import { answerWebhook } from './webhook.ts';
 import { createRequestLog, requestIdOf, type RequestOutcome, type RequestLog } from './request-log.ts';
+import { answerFrontProbe } from './front-probe.ts';
 import { answerStyle, answerTablePage, answerTablesPage } from './pages.ts';
 import { answerError, answerPlain } from './errors.ts';
 import { answerProblem } from './problem.ts';
@@ -126,6 +127,7 @@ async function dumps(deps: ServeDeps, answerDump: AnswerDump, ctx: Context, next
     ctx.set('Allow', dumpMethods);
     return answerPlain(ctx, deps.config, 405, 'The method is not allowed for the requested URL.');
   }
+  if (await answerFrontProbe(deps, ctx)) return;
   return answerDump(ctx, name, query);
 }
 
