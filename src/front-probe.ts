@@ -10,12 +10,13 @@ export const probeHeader = 'X-Dumper-Probe';
 export const probeSeenHeader = 'X-Dumper-Probe-Seen';
 
 /**
- * `seen`: say what reached you. `fallback`: refuse, as if CKAN could do better. `slow`: answer in two parts, with a pause
- * of `slowMilliseconds` between them.
+ * `seen`: say what reached you. `fallback`: refuse, as if CKAN could do better. `long`: answer with
+ * `longBytes` that cannot be compressed, then with the milliseconds that it took to hand them over.
  */
-export type FrontProbe = 'seen' | 'fallback' | 'slow';
+export type FrontProbe = 'seen' | 'fallback' | 'long';
 
-export const slowMilliseconds = 1000;
+/** More than sockets keep on their way. */
+export const longBytes = 32 * 1024 * 1024;
 /** Farthest that a probe's time may be from ours. */
 const lifeSeconds = 60;
 
@@ -32,7 +33,7 @@ export function signFrontProbe(config: Secrets, probe: FrontProbe, now: Date): s
 /** Which probe a request's header is; null where it is none, or not signed by one of our secrets, or too old. */
 export function verifyFrontProbe(config: Secrets, header: string, now: Date): FrontProbe | null {
   const [match, probe, seconds = '', given = ''] =
-    /^(seen|fallback|slow)\.(\d{1,12})\.([0-9a-f]{64})$/.exec(header) ?? [];
+    /^(seen|fallback|long)\.(\d{1,12})\.([0-9a-f]{64})$/.exec(header) ?? [];
   if (match === undefined || Math.abs(now.getTime() / 1000 - Number(seconds)) > lifeSeconds) return null;
   const isSigned = secretsOf(config).some((secret) =>
     timingSafeEqual(signatureOf(secret, probe ?? '', seconds), Buffer.from(given, 'hex')),

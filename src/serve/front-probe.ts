@@ -1,10 +1,12 @@
 /** Answers the signed question of `doctor --front`: what of a request reached the service through the web server. */
+import { randomBytes } from 'node:crypto';
 import { Readable } from 'node:stream';
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Context } from 'koa';
-import { probeHeader, probeSeenHeader, slowMilliseconds, verifyFrontProbe } from '../front-probe.ts';
+import { probeHeader, probeSeenHeader, longBytes, verifyFrontProbe } from '../front-probe.ts';
 import { answerPlain } from './errors.ts';
 import type { ServeDeps } from './context.ts';
+
+const partBytes = 64 * 1024;
 
 /** False for every request that is no such question. */
 export async function answerFrontProbe(
@@ -21,7 +23,10 @@ export async function answerFrontProbe(
   }
   answerPlain(ctx, config, 200, 'The service answers this question of doctor');
   ctx.set(probeSeenHeader, seenOf(ctx));
-  if (probe === 'slow') ctx.body = Readable.from(inTwoParts());
+  if (probe === 'long') {
+    ctx.type = 'application/octet-stream';
+    ctx.body = Readable.from(longAnswer());
+  }
   return true;
 }
 
@@ -38,8 +43,10 @@ function seenOf(ctx: Context): string {
   }).toString();
 }
 
-async function* inTwoParts(): AsyncGenerator<string> {
-  yield 'first\n';
-  await delay(slowMilliseconds);
-  yield 'last\n';
+/** A part is asked for when the one before it has left the process. */
+async function* longAnswer(): AsyncGenerator<Uint8Array> {
+  const startedAt = performance.now();
+  const part = randomBytes(partBytes);
+  for (let sent = 0; sent < longBytes; sent += partBytes) yield part;
+  yield Buffer.from(String(Math.round(performance.now() - startedAt)));
 }

@@ -7,10 +7,11 @@
  * (`front-probe.ts`).
  */
 import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { AppContext } from '../../app/context.ts';
 import type { Config } from '../../config/config.ts';
 import { DumperError } from '../../errors.ts';
-import { probeHeader, probeSeenHeader, signFrontProbe, slowMilliseconds } from '../../front-probe.ts';
+import { probeHeader, probeSeenHeader, signFrontProbe, longBytes } from '../../front-probe.ts';
 import type { FrontProbe } from '../../front-probe.ts';
 import { allTables } from '../../postgres/revision.ts';
 import { blobsRoute } from '../../signed-path.ts';
@@ -66,7 +67,7 @@ export function examinationsOfFront(context: AppContext, front: string): Examina
     {
       subject: 'front, buffering',
       examine: (signal) => examineBuffering(config, front, signal),
-      advice: `${asInRecipe}: proxy_buffering stays on where people are answered`,
+      advice: `${asInRecipe}: proxy_buffering and proxy_max_temp_file_size where people are answered`,
       ...signed,
       needs: [dumps, seen],
     },
@@ -131,7 +132,7 @@ async function examineBlobs(front: string, signal: AbortSignal): Promise<string>
 }
 
 /** A part of an address that a web server is apt to change: encoded signs, an encoded slash, a plus. */
-const awkward = 'a%20b%C3%A9?q=%2F+%C3%A9&format=csv';
+const awkward = 'a%20b%C3%A9%2C?q=%2F+%C3%A9&format=csv';
 
 function ask(
   config: Config,
@@ -191,15 +192,24 @@ async function examineFallback(
   return `CKAN answers where the service says so (${answer.status})`;
 }
 
+/** How long the answer is left unread: longer than it takes a web server that keeps it. */
+const readerPauseMilliseconds = 3000;
+
 async function examineBuffering(
   config: Config,
   front: string,
   signal: AbortSignal,
 ): Promise<string | LeftOut> {
-  const answer = await ask(config, front, 'slow', { signal });
-  const parts = await Array.fromAsync(answer.body ?? [], () => performance.now());
-  const between = (parts.at(-1) ?? 0) - (parts[0] ?? 0);
-  if (between < slowMilliseconds / 2) return 'the web server waits for slow readers in place of the service';
-  if (!isNginx(answer)) return { leftOut: 'the web server gives bytes as they come, as Apache does' };
-  throw wrong('nginx gives bytes as they come: each slow reader holds a live slot of the service');
+  const answer = await ask(config, front, 'long', { signal });
+  await delay(readerPauseMilliseconds, undefined, { signal });
+  const told = Buffer.from(await answer.arrayBuffer())
+    .subarray(longBytes)
+    .toString();
+  const milliseconds = told === '' ? Number.NaN : Number(told);
+  if (milliseconds < readerPauseMilliseconds * 0.9)
+    return 'the web server waits for slow readers in place of the service';
+  if (Number.isNaN(milliseconds)) throw wrong(`a long answer arrives broken (${answer.status})`);
+  if (!isNginx(answer))
+    return { leftOut: 'the service waits for slow readers itself, as it does behind Apache' };
+  throw wrong('nginx keeps nothing for slow readers: each of them holds a live slot of the service');
 }
