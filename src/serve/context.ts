@@ -1,6 +1,6 @@
 /**
- * All that answering needs, as arguments: built by `main.ts`, replaced piece by piece in tests. Nothing here reads the
- * environment or opens a connection.
+ * All that answering needs, as arguments: put together by `app/service.ts`, replaced piece by piece in tests. Each
+ * handler names the parts that it uses. Nothing here reads the environment or opens a connection.
  */
 import type pg from 'pg';
 import type { BlobStore } from '../blob-store/blob-store.ts';
@@ -24,7 +24,7 @@ export interface ReadinessCheck {
   readonly check: (signal: AbortSignal) => Promise<string>;
 }
 
-/** What became of a notice, judged by `change`: its raw body and headers go in, a status comes out. */
+/** What became of a webhook's notice: `change` reads its raw body and headers. */
 export type WebhookResponse =
   | { readonly kind: 'queued'; readonly tables: number }
   | { readonly kind: 'refused'; readonly status: 400 | 401 | 413; readonly reason: string };
@@ -45,11 +45,11 @@ export interface ServeDeps {
   readonly permission: Permission;
   /** For the names of files. */
   readonly resourceNames: ResourceNames;
-  /** What is known of publications; null without a state database. */
+  /** The records of publications; null without a state database. */
   readonly publications: Pick<Publications, 'get' | 'all'> | null;
   /** Queue a publication, whether the table changed or not; null where nothing publishes. */
   readonly rebuild: ((id: ResourceId) => Promise<void>) | null;
-  /** An answer found the published dump stale or missing: a hint to look, dropped where nothing publishes. */
+  /** An answer found the published dump stale or missing: a hint for the queue, dropped where nothing publishes. */
   readonly enqueueStale: (id: ResourceId) => void;
   /** Null where no secret is set: the route is then not there. */
   readonly receiveWebhook:

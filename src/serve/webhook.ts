@@ -4,7 +4,7 @@
  */
 import type { IncomingMessage } from 'node:http';
 import type { Context } from 'koa';
-import { answerProblem } from './problem.ts';
+import { answerProblem } from './errors.ts';
 import type { ServeDeps } from './context.ts';
 
 const bodyLimitBytes = 1024 * 1024;

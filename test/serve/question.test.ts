@@ -1,16 +1,16 @@
 /** Promise P22: questions are read by CKAN's rules; promise P16: what is not understood is refused by name. */
 import { describe, expect, test } from 'vitest';
-import { parseRange } from '../../src/byte-range.ts';
+import { parseRange } from '../../src/serve/blob-response.ts';
 import { ckanProfile } from '../../src/ckan/profile.ts';
 import { parsePythonJson, writePythonJson, type PythonJson } from '../../src/python-json.ts';
-import { encodingFor } from '../../src/serve/compression.ts';
+import { encodingFor } from '../../src/serve/response-writer.ts';
 import { planLive } from '../../src/serve/question/plan.ts';
 import { parseQuestion } from '../../src/serve/question/parse.ts';
 import { parseInteger, pythonString } from '../../src/serve/question/python-text.ts';
-import { firstValues } from '../../src/serve/question/query-string.ts';
-import { readSort } from '../../src/serve/question/sorting.ts';
-import { isWholeTable, isWholeFor } from '../../src/serve/question/whole.ts';
-import type { Question } from '../../src/serve/question.ts';
+import { firstValues } from '../../src/serve/question/parse.ts';
+import { readSort } from '../../src/serve/question/parse.ts';
+import { isWholeTable, isWholeFor } from '../../src/serve/question/whole-table.ts';
+import type { Question } from '../../src/serve/question/question.ts';
 import { asResourceId, quoteIdentifier } from '../../src/postgres/table.ts';
 
 const column = (name: string, type: string) => ({

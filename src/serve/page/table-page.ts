@@ -1,6 +1,5 @@
 /** The page of one table: downloads with checksums, columns with their data dictionary, and what happened to it. */
-import { ageOf, numberText, document, sizeText, stateBadge } from './frame.ts';
-import { html, type Html } from './html.ts';
+import { ageOf, document, html, numberText, sizeText, stateBadge, type Html } from './frame.ts';
 import type { TableSummary } from './tables-page.ts';
 
 export interface TableDownload {

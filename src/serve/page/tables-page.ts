@@ -1,10 +1,18 @@
 /**
  * The page at `/`: which tables are fresh, pending, being built or failing. Search, filter and paging are links and
  * one form, so that it works without scripts; the caller of `renderStatusPage` gives only what the reader may see
- * (promise P9).
+ * (P9, nothing that CKAN would refuse).
  */
-import { ageOf, numberText, document, sizeText, stateBadge, type DisplayState } from './frame.ts';
-import { html, type Html } from './html.ts';
+import {
+  ageOf,
+  document,
+  html,
+  numberText,
+  sizeText,
+  stateBadge,
+  type DisplayState,
+  type Html,
+} from './frame.ts';
 
 /** One table's line. */
 export interface TableSummary {

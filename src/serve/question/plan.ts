@@ -1,7 +1,7 @@
 /**
  * A question becomes a plan: the settings that carry its values, a probe that finds bad ones before the first row, and
  * one COPY. The shapes of all statements are closed: identifiers and types come from the catalogue, the rest is fixed
- * text (promise P16).
+ * text (P16, no text of a request becomes SQL).
  *
  * Differences from CKAN, all repairs: one query instead of pages, `limit=0` as for an empty table, `distinct` over all
  * rows, rows with equal sort keys in `_id` order.
@@ -19,12 +19,11 @@ import {
 } from '../../dump/selection.ts';
 import type { OutputColumn } from '../../dump/formatter.ts';
 import { sql, type Sql } from '../../postgres/table.ts';
-import type { AskedTable, CatalogueColumn, LivePlan, Question, Refusal } from '../question.ts';
-import { distinctCell, isSortable } from './distinct.ts';
 import { readFilters, type Columns } from './filters.ts';
+import { readSort, type SortKey } from './parse.ts';
+import type { CatalogueColumn, LivePlan, PlannedTable, Question, Refusal } from './question.ts';
 import { orRefusal, Refused } from './refusal.ts';
 import { readSearch, type Search } from './search.ts';
-import { readSort, type SortKey } from './sorting.ts';
 import { bind, conditionSql, type Binding } from './values.ts';
 
 export interface PlanOptions {
@@ -45,24 +44,24 @@ interface Selected {
 /** Plan a live answer, or refuse: unknown columns, bad values, an impossible order. */
 export function planLive(
   question: Question,
-  table: AskedTable,
+  table: PlannedTable,
   profile: CkanProfile,
   options: PlanOptions,
 ): LivePlan | Refusal {
   return orRefusal(() => plan(question, table, profile, options));
 }
 
-function plan(question: Question, table: AskedTable, profile: CkanProfile, options: PlanOptions): LivePlan {
+function plan(question: Question, table: PlannedTable, profile: CkanProfile, options: PlanOptions): LivePlan {
   const binding: Binding = { settings: [], probes: [] };
   const shown = shownColumns(table.columns);
   const columns: Columns = new Map(shown.map((column) => [column.name, column]));
   const search = readSearch(question, table, columns, { profile, ...options }, binding);
-  const every = [
+  const available = [
     ...shown.map((column) => selectedColumn(column, question, profile)),
     ...search.ranks.map(selectedRank),
   ];
-  const asked = question.fields === undefined ? every : selectNamed(question.fields, every);
-  const selected = asked.length === 0 ? every : asked;
+  const requested = question.fields === undefined ? available : selectNamed(question.fields, available);
+  const selected = requested.length === 0 ? available : requested;
   const conditions = [...search.where, ...filterSql(question, columns, profile, binding)];
   const body = [
     sql`SELECT ${commaList(cellsOf(selected))}`,
@@ -79,7 +78,9 @@ function plan(question: Question, table: AskedTable, profile: CkanProfile, optio
     copy: sql`COPY (${body.join(' ') as Sql}) TO STDOUT (FORMAT csv)`,
     columns: selected.map((column) => column.output),
     // `fields=` names none, yet CSV and JSON carry every column below an empty head; XML cannot.
-    head: (asked.length === 0 && question.format !== 'xml' ? asked : selected).map((column) => column.output),
+    head: (requested.length === 0 && question.format !== 'xml' ? requested : selected).map(
+      (column) => column.output,
+    ),
   };
 }
 
@@ -114,9 +115,9 @@ function selectedRank({ expression, output }: Search['ranks'][number]): Selected
 }
 
 /** A table's own column goes before a rank of the same name. */
-function selectNamed(names: readonly string[], every: readonly Selected[]): Selected[] {
+function selectNamed(names: readonly string[], available: readonly Selected[]): Selected[] {
   return names.map((name) => {
-    const selected = every.find((column) => column.name === name);
+    const selected = available.find((column) => column.name === name);
     if (selected === undefined) throw new Refused('fields', 'no such column in this table');
     return selected;
   });
@@ -137,35 +138,35 @@ interface Ordering {
 /** Equal keys come in `_id` order, so that an answer is the same twice. A table without `_id` comes as it is stored. */
 function orderSql(keys: readonly SortKey[], ordering: Ordering): Sql[] {
   const hasId = ordering.columns.has('_id');
-  const asked = hasId ? keys : keys.filter((key) => key.name !== '_id');
-  const isTied = hasId && !asked.some((key) => key.name === '_id');
-  const plain = asked.map((key) => sql`${sortedBy(key, ordering)}${direction(key)}`);
-  const ofRows = commaList([...plain, ...(isTied ? [sql`d._id`] : [])]);
-  if (plain.length === 0 && !isTied) return [];
-  if (!ordering.question.distinct) return [sql`ORDER BY ${ofRows}`];
-  return [sql`ORDER BY ${commaList(distinctOrder(asked, ofRows, ordering))}`];
+  const usable = hasId ? keys : keys.filter((key) => key.name !== '_id');
+  const needsId = hasId && !usable.some((key) => key.name === '_id');
+  const terms = usable.map((key) => sql`${sortedBy(key, ordering)}${direction(key)}`);
+  const rowOrder = commaList([...terms, ...(needsId ? [sql`d._id`] : [])]);
+  if (terms.length === 0 && !needsId) return [];
+  if (!ordering.question.distinct) return [sql`ORDER BY ${rowOrder}`];
+  return [sql`ORDER BY ${commaList(distinctOrder(usable, rowOrder, ordering))}`];
 }
 
 /**
- * Of the rows that became one, the one that comes first decides; while only what they share tells, its `_id` is the
- * least, or last. Timestamps that are shown alike need not be the same.
+ * Of the rows that became one, the first one decides; while all keys so far are the same for these rows, its `_id` is the
+ * least of theirs, or the greatest. Timestamps that are shown alike need not be the same.
  */
-function distinctOrder(keys: readonly SortKey[], ofRows: Sql, ordering: Ordering): Sql[] {
-  const ofFirst = (expression: Sql): Sql => sql`(array_agg(${expression} ORDER BY ${ofRows}))[1]`;
+function distinctOrder(keys: readonly SortKey[], rowOrder: Sql, ordering: Ordering): Sql[] {
+  const ofFirst = (expression: Sql): Sql => sql`(array_agg(${expression} ORDER BY ${rowOrder}))[1]`;
   const parts: Sql[] = [];
-  let isTold = true;
+  let isDecided = true;
   for (const key of keys) {
     const chosen = ordering.selected.find(
       ({ name, output }) => name === key.name && output.type !== 'timestamp',
     );
-    if (chosen === undefined && isTold && key.name === '_id')
+    if (chosen === undefined && isDecided && key.name === '_id')
       return [...parts, sql`${key.descending ? sql`max` : sql`min`}(d._id)${direction(key)}`];
-    isTold &&= chosen !== undefined;
+    isDecided &&= chosen !== undefined;
     if (chosen !== undefined) parts.push(sql`${chosen.key}${direction(key)}`);
     else parts.push(...firstKey(sortedBy(key, ordering), key, ordering, ofFirst));
   }
   if (!ordering.columns.has('_id') || keys.some((key) => key.name === '_id')) return parts;
-  return [...parts, isTold ? sql`min(d._id)` : ofFirst(sql`d._id`)];
+  return [...parts, isDecided ? sql`min(d._id)` : ofFirst(sql`d._id`)];
 }
 
 /** An aggregate of arrays would be one array of all their items: each goes in a row of its own, behind whether it is there. */
@@ -210,4 +211,35 @@ function limitSql(question: Question, binding: Binding): Sql[] {
     ...(question.limit === undefined ? [] : [bound(sql`LIMIT`, 'limit', question.limit)]),
     ...(question.offset === 0 ? [] : [bound(sql`OFFSET`, 'offset', question.offset)]),
   ];
+}
+
+// What makes two rows the same for `distinct`: what the answer shows of them. Timestamps to the digits of the version,
+// without era, the infinities as NULL; JSON by its text.
+
+/** Types without equality or order in Postgres (manual, chapters 8 and 9); nor have their arrays. */
+const unordered = new Set(
+  (
+    'json nested xml jsonpath point line lseg box path polygon circle ' +
+    'aclitem cid xid pg_snapshot txid_snapshot refcursor gtsvector'
+  ).split(' '),
+);
+
+function isSortable(column: CatalogueColumn): boolean {
+  return !unordered.has(column.baseType.replace(/^_/, ''));
+}
+
+/** By what rows are grouped, and what of a group is selected; the latter is a function of the former. */
+function distinctCell(
+  column: CatalogueColumn,
+  profile: CkanProfile,
+): { readonly key: Sql; readonly expression: Sql } {
+  const raw = rowColumn(column);
+  if (column.baseType === 'timestamp') {
+    const digits = profile.millisecondsInTimestamps ? sql`.MS` : sql``;
+    const shown = sql`to_char(${raw}, 'YYYY-MM-DD HH24:MI:SS${digits}')`;
+    return { key: shown, expression: shown };
+  }
+  if (isSortable(column)) return { key: raw, expression: cell(column) };
+  const text = cell(column) === raw ? sql`${raw}::text` : cell(column);
+  return { key: text, expression: text };
 }

@@ -6,10 +6,10 @@ import type { CkanProfile } from '../../ckan/profile.ts';
 import type { OutputColumn } from '../../dump/formatter.ts';
 import { rowColumn } from '../../dump/selection.ts';
 import { sql, type Sql } from '../../postgres/table.ts';
-import type { AskedTable, Question } from '../question.ts';
 import type { Columns } from './filters.ts';
+import { isByIdAlone, readSort } from './parse.ts';
+import type { PlannedTable, Question } from './question.ts';
 import { Refused } from './refusal.ts';
-import { isByIdAlone, readSort } from './sorting.ts';
 import { bind, type Binding } from './values.ts';
 
 export interface Search {
@@ -25,17 +25,17 @@ const noSearch: Search = { from: [], where: [], ranks: [] };
 
 export function readSearch(
   question: Question,
-  table: AskedTable,
+  table: PlannedTable,
   columns: Columns,
   options: { readonly profile: CkanProfile; readonly ftsLanguage: string },
   binding: Binding,
 ): Search {
   if (question.q === undefined) return noSearch;
-  const asked = typeof question.q === 'string' ? [[null, question.q] as const] : [...question.q];
+  const searches = typeof question.q === 'string' ? [[null, question.q] as const] : [...question.q];
   const wordsAreNull =
     options.profile.searchWordsAfterColonAreNull === 'always' || !isByIdAlone(readSort(question.sort));
   const language = readLanguage(question.language ?? options.ftsLanguage, binding);
-  const parts = asked.map(([name, value], index) => {
+  const parts = searches.map(([name, value], index) => {
     if (typeof value !== 'string') throw new Refused('q', 'what to look for must be a text');
     const query = sql`s${index}.query`;
     const text = name === null ? null : searchedText(name, columns, language);
@@ -80,7 +80,7 @@ function tsquery(isPlain: boolean, language: Sql, text: Sql, binding: Binding): 
 }
 
 /** The index that CKAN's trigger keeps over all the columns of a row; its internal views have none. */
-function wholeRow(table: AskedTable): Sql {
+function wholeRow(table: PlannedTable): Sql {
   const column = table.columns.find(({ name }) => name === '_full_text');
   if (column === undefined) throw new Refused('q', 'this table has no full-text index');
   return rowColumn(column);

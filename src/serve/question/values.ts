@@ -1,16 +1,15 @@
 /**
  * Values on their way to Postgres: COPY takes no parameters, so each value becomes a setting of the transaction, given
  * by `set_config` as a parameter and read back by `current_setting` under a fixed name. The statement holds casts to
- * the types of the table's own columns and nothing that a caller wrote (promise P16). Many values of one type are one
- * array.
+ * the types of the table's own columns and nothing that a caller wrote (P16, no text of a request becomes SQL). Many
+ * values of one type are one array.
  *
  * `current_setting` is STABLE, so an index on the column still serves the comparison.
  */
 import type { CatalogueColumn } from '../../postgres/catalogue.ts';
 import { isPythonList, isPythonNumber, type PythonJson } from '../../python-json.ts';
-import { commaList } from '../../dump/selection.ts';
 import { sql, type Sql } from '../../postgres/table.ts';
-import { rowColumn } from '../../dump/selection.ts';
+import { commaList, rowColumn } from '../../dump/selection.ts';
 import { pythonString } from './python-text.ts';
 import { Refused, type Parameter } from './refusal.ts';
 import type { Comparison, Condition } from './filters.ts';

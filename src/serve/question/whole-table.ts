@@ -1,14 +1,12 @@
 /**
- * Is the whole table asked for? Then its blob is the answer, however the request spells it: `format=csv&bom=True`,
+ * Whether the whole table is asked for: then its blob is the answer, however the request spells it: `format=csv&bom=True`,
  * `sort=_id asc`, `offset=0`, every field by name, a limit that cuts nothing, filters that say nothing.
  */
 import { isPythonObject } from '../../python-json.ts';
 import { shownColumns } from '../../dump/selection.ts';
-import type { CkanProfile } from '../../ckan/profile.ts';
-import type { ResourceId } from '../../postgres/table.ts';
-import type { Question } from '../question.ts';
+import { isIdOrder, readSort } from './parse.ts';
+import type { Question } from './question.ts';
 import { Refused } from './refusal.ts';
-import { isIdOrder, readSort } from './sorting.ts';
 
 /** A table as the catalogue or a manifest names its columns. */
 export interface NamedColumns {
@@ -27,7 +25,7 @@ export function isWholeTable(question: Question, table: NamedColumns): boolean {
   );
 }
 
-/** Does a dump of `rows` rows answer the question's limit? */
+/** Whether the question's limit leaves a dump of `rows` rows whole. */
 export function isWholeFor(question: Question, rows: number): boolean {
   return question.limit === undefined || question.limit >= rows;
 }
@@ -50,14 +48,4 @@ function isInIdOrder(sort: string): boolean {
     if (error instanceof Refused) return false;
     throw error;
   }
-}
-
-/** The name of the file that a dump is saved as: CKAN's own. */
-export function dumpFileName(
-  asked: string,
-  id: ResourceId,
-  question: Question,
-  profile: CkanProfile,
-): string {
-  return `${profile.fileNamedAfter === 'alias' ? asked : id}.${question.format}`;
 }
