@@ -16,7 +16,7 @@ export interface TableLookup<Found, Shared> {
 }
 
 /** The lookup of a table or alias; the requests that share a query get the same one. */
-export type BatchedLookup<Shared> = (name: string) => TableLookup<FoundTable, Shared>;
+type BatchedLookup<Shared> = (name: string) => TableLookup<FoundTable, Shared>;
 
 interface WaitingLookup<Shared> extends TableLookup<FoundTable, Shared> {
   readonly resolve: (found: FoundTable | null) => void;

@@ -53,7 +53,7 @@ export interface BlobResponse {
 }
 
 /** The part of it that a store knows too. */
-export type StoredBlob = Omit<BlobResponse, 'isRenamed' | 'revision' | 'public' | 'withoutRedirect'>;
+type StoredBlob = Omit<BlobResponse, 'isRenamed' | 'revision' | 'public' | 'withoutRedirect'>;
 
 export interface BlobResponseDeps extends Pick<ServeDeps, 'config' | 'store' | 'log' | 'ending'> {
   readonly blobUrls: BlobUrls;
@@ -124,7 +124,7 @@ export async function redirectHeaders(
 }
 
 /** The addresses under which clients fetch blobs. */
-export interface BlobUrls {
+interface BlobUrls {
   /** A public URL where anonymous users may read the table and its blobs are under the public prefix; else a signed one. */
   locate(blob: BlobResponse): Promise<{
     readonly url: string;
@@ -209,7 +209,7 @@ async function streamBlob(deps: BlobResponseDeps, ctx: ServeContext, blob: BlobR
   return isSent;
 }
 
-export interface SendOptions {
+interface SendOptions {
   readonly store: BlobStore;
   readonly stallSeconds: number;
   /** Breaks the body off when it aborts. */
@@ -314,7 +314,7 @@ function namesEntityTag(header: string, etag: string): boolean {
   return names.some((name) => name.replace(/^W\//, '') === etag);
 }
 
-export type RequestedRange =
+type RequestedRange =
   | { readonly kind: 'whole' }
   | { readonly kind: 'part'; readonly range: ByteRange }
   /** Answer 416 with `Content-Range` naming the length only. */

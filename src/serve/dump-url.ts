@@ -13,7 +13,7 @@ const locales: ReadonlySet<string> = new Set(
 
 const dumpPath = /^(?:\/([^/]+))?\/datastore\/dump\/([^/]+)$/s;
 
-export interface RequestTarget {
+interface RequestTarget {
   /** As it stands in the request line, still encoded. */
   readonly path: string;
   /** Behind the first `?`, still encoded; empty where there is none. */

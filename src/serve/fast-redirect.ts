@@ -21,8 +21,7 @@ export interface PreResolved {
   readonly startedAt: number;
 }
 
-export interface FastRedirectDeps
-  extends Pick<ServeDeps, 'config' | 'traces'>, Pick<BlobResponseDeps, 'blobUrls'> {
+interface FastRedirectDeps extends Pick<ServeDeps, 'config' | 'traces'>, Pick<BlobResponseDeps, 'blobUrls'> {
   readonly resolve: ResolveDump;
   readonly requestLog: RequestLog;
   /** What Koa need not find out again. */

@@ -8,7 +8,7 @@ import type { CkanProfile } from '../ckan/profile.ts';
 import type { ResourceId } from '../postgres/table.ts';
 import type { Question } from './question/question.ts';
 
-export interface NamedDump {
+interface NamedDump {
   /** Id or alias, as the caller wrote it. */
   readonly requestedName: string;
   /** What CKAN calls the resource; null where that is not known. */

@@ -44,7 +44,7 @@ export interface LiveRequest {
   readonly disposition: string;
 }
 
-export type LiveDeps = Pick<ServeDeps, 'config' | 'slots' | 'livePool' | 'ending'>;
+type LiveDeps = Pick<ServeDeps, 'config' | 'slots' | 'livePool' | 'ending'>;
 
 export async function respondWithLive(deps: LiveDeps, ctx: ServeContext, live: LiveRequest): Promise<void> {
   const release = await deps.slots.acquire();

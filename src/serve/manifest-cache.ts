@@ -24,7 +24,7 @@ export interface ManifestCache {
   forget(id: string): void;
 }
 
-export interface ManifestCacheOptions {
+interface ManifestCacheOptions {
   readonly store: Pick<BlobStore, 'readSmall'>;
   readonly stability: StabilityTracker;
   /** Read-only tier: how long the counters must have been at rest. */

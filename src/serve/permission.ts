@@ -16,7 +16,7 @@ import { anonymous, type Caller } from './caller.ts';
 import { createLruCache } from '../lru.ts';
 import type { Decision, RememberedDecision, SharedDecisions } from './decisions.ts';
 
-export type Permit =
+type Permit =
   | { readonly kind: 'allowed'; /** Anonymous users may read it too. */ readonly public: boolean }
   | { readonly kind: 'refused' }
   | { readonly kind: 'unavailable'; readonly reason: string };
@@ -27,7 +27,7 @@ export interface Permission {
   how(): string;
 }
 
-export interface PermissionOptions {
+interface PermissionOptions {
   readonly ckan: Ckan;
   readonly decisionSeconds: number;
   /** CKAN's `public_table_search`: tables that anyone may read, without asking. */

@@ -11,7 +11,7 @@ import type { RequestState, ServeContext } from './request-state.ts';
 import { dumpNameFrom, parseRequestTarget } from './dump-url.ts';
 
 /** An answer that has ended. */
-export interface RequestOutcome extends Pick<RequestState, 'format' | 'bytes' | 'broken' | 'reason'> {
+interface RequestOutcome extends Pick<RequestState, 'format' | 'bytes' | 'broken' | 'reason'> {
   /** The request's id. */
   readonly request: string;
   readonly method: string;

@@ -33,7 +33,7 @@ import { fileNameOf, needsResourceName } from './file-name.ts';
 import type { LiveRequest } from './live-response.ts';
 import { parseQuestion } from './question/parse.ts';
 import type { Question, Refusal } from './question/question.ts';
-import { isWholeFor, isWholeTable } from './question/whole-table.ts';
+import { isWholeTable } from './question/whole-table.ts';
 
 /** A request for a dump, read from its path and headers. */
 export interface DumpRequest {
@@ -64,7 +64,7 @@ export type Resolution =
   | { readonly kind: 'allowed'; readonly live: LiveRequest; readonly blob: BlobResponse | null };
 
 /** One resolution for all requests that get the same answer. */
-export interface SharedResolution {
+interface SharedResolution {
   /** Rejects with what Postgres or the store could not do. */
   readonly resolution: Promise<Resolution>;
   /** The redirect's headers, once `fast-redirect.ts` has made them; null: the answer is no redirect. */
@@ -73,7 +73,7 @@ export interface SharedResolution {
 
 export type ResolveDump = (request: DumpRequest) => SharedResolution;
 
-export type ResolveDeps = Pick<
+type ResolveDeps = Pick<
   ServeDeps,
   'config' | 'profile' | 'readPool' | 'permission' | 'resourceNames' | 'manifests' | 'enqueueStale' | 'now'
 >;
@@ -171,13 +171,7 @@ async function freshBlob(
   // No trigger tells of DDL: the first request that meets it does.
   if (manifest === null) deps.enqueueStale(id);
   const blob = manifest?.blobs[variantOf(question.format, question.bom)];
-  if (
-    manifest === null ||
-    blob === undefined ||
-    !isWholeTable(question, manifest) ||
-    !isWholeFor(question, manifest.rows)
-  )
-    return null;
+  if (manifest === null || blob === undefined || !isWholeTable(question, manifest)) return null;
   const isUnderPublic = isUnderPublicPrefix(manifest);
   if (isUnderPublic !== (isPublic && deps.config.DUMPER_PUBLIC_BLOB_URL !== undefined)) {
     // Its visibility has changed since: its blobs are being moved.

@@ -155,7 +155,7 @@ export function resetSocket(request: IncomingMessage): void {
 // that pay. The first piece is flushed at once, so that the first byte waits for nothing; the work is done on Node's
 // thread pool. Without the compression the bytes are CKAN's all the same (P22, byte parity with CKAN).
 
-export type Encoding = 'zstd' | 'gzip';
+type Encoding = 'zstd' | 'gzip';
 type Encoder = Gzip | ZstdCompress;
 
 /** Before the first piece of an answer too large to be held: compress it where the caller and the settings want that. */

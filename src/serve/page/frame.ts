@@ -51,7 +51,7 @@ export function stateBadge(state: DisplayState): Html {
 }
 
 /** How far away an age is, in one unit: `3 min`, `2 d`. */
-export function ageText(from: Date, now: Date): string {
+function ageText(from: Date, now: Date): string {
   const seconds = Math.max(0, Math.round((now.getTime() - from.getTime()) / 1000));
   const [unit, name] = (
     [
@@ -80,7 +80,7 @@ export function numberText(count: number | null): string {
   return count === null ? '–' : countText(count);
 }
 
-export interface Frame {
+interface PageFrame {
   readonly title: string;
   /** From this page to the service's root, relative, so that any prefix of a proxy works. */
   readonly root: '' | '../' | '../../';
@@ -90,7 +90,7 @@ export interface Frame {
 }
 
 /** The whole document, without scripts and inline styles, so that the strictest policy holds. */
-export function document({ title, root, reloadSeconds, body }: Frame): string {
+export function renderDocument({ title, root, reloadSeconds, body }: PageFrame): string {
   const reload =
     reloadSeconds === null ? null : html`<meta http-equiv="refresh" content="${reloadSeconds}" />`;
   return html`<!doctype html>

@@ -5,7 +5,7 @@
  */
 import {
   ageOf,
-  document,
+  renderDocument,
   html,
   numberText,
   sizeText,
@@ -31,7 +31,7 @@ export interface TableSummary {
   readonly publishedAt: Date | null;
 }
 
-export interface StatusPage {
+interface StatusPage {
   /** Every table the reader may see, in any order. */
   readonly tables: readonly TableSummary[];
   readonly query: PageQuery;
@@ -46,7 +46,7 @@ export interface StatusPage {
 }
 
 /** What the reader asked of the list. */
-export interface PageQuery {
+interface PageQuery {
   readonly search: string;
   readonly state: DisplayState | null;
   readonly sort: 'state' | 'name' | 'size' | 'age';
@@ -84,7 +84,7 @@ export function renderStatusPage(page: StatusPage): string {
         : tableOf(tables, query, now)
     }
     ${query.page === 1 && !more ? null : pageLinks(query, query.page, more ? query.page + 1 : query.page)}`;
-  return document({ title: 'DataStore dumps', root: '', reloadSeconds: query.watch ? 10 : null, body });
+  return renderDocument({ title: 'DataStore dumps', root: '', reloadSeconds: query.watch ? 10 : null, body });
 }
 
 const reloadLink = (query: PageQuery): Html =>
@@ -114,7 +114,7 @@ function renderCounted({ tables, query, now, all }: StatusPage): string {
     ${stateLinks(matching, query)} ${searchForm(query)}
     ${shown.length === 0 ? html`<p class="empty">No table matches.</p>` : tableOf(shown, query, now)}
     ${pages === 1 ? null : pageLinks(query, page, pages)}`;
-  return document({ title: 'DataStore dumps', root: '', reloadSeconds: query.watch ? 10 : null, body });
+  return renderDocument({ title: 'DataStore dumps', root: '', reloadSeconds: query.watch ? 10 : null, body });
 }
 
 function matches(table: TableSummary, search: string): boolean {

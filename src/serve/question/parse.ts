@@ -8,7 +8,7 @@ import { formats, type Format } from '../../format.ts';
 import { isPythonObject, parsePythonJson, type PythonJson, type PythonObject } from '../../python-json.ts';
 import { parseInteger, strip, trimmed } from './python-text.ts';
 import type { Question, Refusal } from './question.ts';
-import { Refused } from './refusal.ts';
+import { RefusedError } from './refusal.ts';
 
 /** The largest row number that is counted: beyond it an offset skips every table, a limit cuts none. */
 const endOfRows = BigInt(Number.MAX_SAFE_INTEGER);
@@ -16,7 +16,7 @@ const largestBigint = 2n ** 63n - 1n;
 
 /** Read a raw query string (no `?`), or say what CKAN would refuse, or fail on. */
 export function parseQuestion(query: string): Question | Refusal {
-  const values = firstValues(query);
+  const values = parseQueryString(query);
   const faults: string[] = [];
   const question: Question = {
     kind: 'question',
@@ -113,11 +113,11 @@ export interface SortKey {
 /** The blanks before a direction are looked at from their first only, so that a long run of them costs nothing. */
 const clause = /^(.+?)(?:(?<! ) +(asc|desc))?(?: nulls +(first|last) *)?$/is;
 
-/** `column [asc|desc] [nulls first|last]`, separated by commas, names quoted or not; throws `Refused`. */
-export function readSort(sort: string): readonly SortKey[] {
+/** `column [asc|desc] [nulls first|last]`, separated by commas, names quoted or not; throws `RefusedError`. */
+export function parseSort(sort: string): readonly SortKey[] {
   return splitList(sort).map((text) => {
     const parts = clause.exec(text);
-    if (parts === null) throw new Refused('sort', 'an empty name');
+    if (parts === null) throw new RefusedError('sort', 'an empty name');
     const [, written = '', direction, nulls] = parts;
     const descending = direction?.toLowerCase() === 'desc';
     const isQuoted = written.startsWith('"') && written.endsWith('"');
@@ -131,7 +131,7 @@ export function readSort(sort: string): readonly SortKey[] {
 }
 
 /** The one order in which CKAN 2.12 pages by `_id`, up or down. */
-export function isByIdAlone(keys: readonly SortKey[]): boolean {
+export function sortsByIdAlone(keys: readonly SortKey[]): boolean {
   return keys.length === 1 && keys[0]?.name === '_id';
 }
 
@@ -146,7 +146,7 @@ export function isIdOrder(keys: readonly SortKey[]): boolean {
  * are, bytes that are not UTF-8 become U+FFFD, a fragment is dropped, and of a repeated parameter the first counts
  * (Werkzeug 2 and 3). `query` has no `?`, and is as it stood in the request target.
  */
-export function firstValues(query: string): ReadonlyMap<string, string> {
+export function parseQueryString(query: string): ReadonlyMap<string, string> {
   const values = new Map<string, string>();
   for (const pair of query.replace(/#.*/s, '').split('&')) {
     if (pair === '') continue;

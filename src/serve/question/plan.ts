@@ -20,13 +20,13 @@ import {
 import type { OutputColumn } from '../../dump/formatter.ts';
 import { sql, type Sql } from '../../postgres/table.ts';
 import { readFilters, type Columns } from './filters.ts';
-import { readSort, type SortKey } from './parse.ts';
+import { parseSort, type SortKey } from './parse.ts';
 import type { CatalogueColumn, LivePlan, PlannedTable, Question, Refusal } from './question.ts';
-import { orRefusal, Refused } from './refusal.ts';
+import { catchRefusal, RefusedError } from './refusal.ts';
 import { readSearch, type Search } from './search.ts';
 import { bind, conditionSql, type Binding } from './values.ts';
 
-export interface PlanOptions {
+interface PlanOptions {
   /** The configuration of a search that names none (`ckan.datastore.default_fts_lang`). */
   readonly ftsLanguage: string;
 }
@@ -48,7 +48,7 @@ export function planLive(
   profile: CkanProfile,
   options: PlanOptions,
 ): LivePlan | Refusal {
-  return orRefusal(() => plan(question, table, profile, options));
+  return catchRefusal(() => plan(question, table, profile, options));
 }
 
 function plan(question: Question, table: PlannedTable, profile: CkanProfile, options: PlanOptions): LivePlan {
@@ -68,7 +68,7 @@ function plan(question: Question, table: PlannedTable, profile: CkanProfile, opt
     sql`FROM ${commaList([sql`${tableName(table.id)} AS d`, ...search.from])}`,
     ...(conditions.length > 0 ? [sql`WHERE ${conditions.join(' AND ') as Sql}`] : []),
     ...(question.distinct ? [sql`GROUP BY ${commaList(selected.map((column) => column.key))}`] : []),
-    ...orderSql(readSort(question.sort), { question, columns, search, selected }),
+    ...orderSql(parseSort(question.sort), { question, columns, search, selected }),
     ...limitSql(question, binding),
   ];
   return {
@@ -118,7 +118,7 @@ function selectedRank({ expression, output }: Search['ranks'][number]): Selected
 function selectNamed(names: readonly string[], available: readonly Selected[]): Selected[] {
   return names.map((name) => {
     const selected = available.find((column) => column.name === name);
-    if (selected === undefined) throw new Refused('fields', 'no such column in this table');
+    if (selected === undefined) throw new RefusedError('fields', 'no such column in this table');
     return selected;
   });
 }
@@ -193,18 +193,18 @@ function direction({ descending, nulls }: SortKey): Sql {
 function sortedBy(key: SortKey, { columns, search }: Ordering): Sql {
   const column = columns.get(key.name);
   if (column !== undefined && !isSortable(column))
-    throw new Refused('sort', 'values of this column have no order');
+    throw new RefusedError('sort', 'values of this column have no order');
   const rank = search.ranks.find(({ output }) => output.name === key.name);
   const expression = column === undefined ? rank?.expression : rowColumn(column);
-  if (expression === undefined) throw new Refused('sort', 'no such column in this table');
+  if (expression === undefined) throw new RefusedError('sort', 'no such column in this table');
   return expression;
 }
 
 /** CKAN looks at the sign only when it searches, so behind existence and permission. */
 function limitSql(question: Question, binding: Binding): Sql[] {
-  if ((question.limit ?? 0) < 0) throw new Refused('limit', 'Must be a natural number');
-  if (question.offset < 0) throw new Refused('offset', 'Must be a natural number');
-  if (question.offset === Infinity) throw new Refused('offset', 'Number too large');
+  if ((question.limit ?? 0) < 0) throw new RefusedError('limit', 'Must be a natural number');
+  if (question.offset < 0) throw new RefusedError('offset', 'Must be a natural number');
+  if (question.offset === Infinity) throw new RefusedError('offset', 'Number too large');
   const bound = (word: Sql, parameter: 'limit' | 'offset', value: number): Sql =>
     sql`${word} ${bind(binding, parameter, String(value))}::int8`;
   return [

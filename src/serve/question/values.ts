@@ -11,10 +11,10 @@ import { isPythonList, isPythonNumber, type PythonJson } from '../../python-json
 import { sql, type Sql } from '../../postgres/table.ts';
 import { commaList, rowColumn } from '../../dump/selection.ts';
 import { pythonString } from './python-text.ts';
-import { Refused, type Parameter } from './refusal.ts';
+import { RefusedError, type Parameter } from './refusal.ts';
 import type { Comparison, Condition } from './filters.ts';
 
-export interface SessionSetting {
+interface SessionSetting {
   readonly name: string;
   readonly value: string;
 }
@@ -28,7 +28,7 @@ export interface Binding {
 /** Bind a text; the result is an SQL expression of type `text`. */
 export function bind(binding: Binding, parameter: Parameter, value: string): Sql {
   if (value.includes('\0') || !value.isWellFormed())
-    throw new Refused(parameter, 'a character that no table can hold');
+    throw new RefusedError(parameter, 'a character that no table can hold');
   const number = binding.settings.length + 1;
   binding.settings.push({ name: `dumper.v${number}`, value });
   return sql`current_setting('dumper.v${number}')`;
@@ -126,7 +126,7 @@ function typeOfLiteral(column: CatalogueColumn, value: PythonJson, beside: reado
   if (typeof value === 'boolean') return sql`boolean`;
   if (isPythonNumber(value)) return numberType(value.text, value.kind);
   if (isPythonList(value) && column.baseType.startsWith('_')) return column.castType;
-  throw new Refused('filters', 'a value does not fit its column');
+  throw new RefusedError('filters', 'a value does not fit its column');
 }
 
 /** In a list, Postgres gives whole-number columns, numbers and texts one common type. */
@@ -158,7 +158,7 @@ function arrayItem(item: PythonJson): string {
   if (typeof item === 'string') return quotedItem(item);
   if (isPythonNumber(item)) return item.text;
   if (typeof item === 'boolean') return String(item);
-  throw new Refused('filters', 'a value does not fit its column');
+  throw new RefusedError('filters', 'a value does not fit its column');
 }
 
 function quotedItem(text: string): string {

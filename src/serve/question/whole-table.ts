@@ -4,18 +4,19 @@
  */
 import { isPythonObject } from '../../python-json.ts';
 import { shownColumns } from '../../dump/selection.ts';
-import { isIdOrder, readSort } from './parse.ts';
+import { isIdOrder, parseSort } from './parse.ts';
 import type { Question } from './question.ts';
-import { Refused } from './refusal.ts';
+import { RefusedError } from './refusal.ts';
 
-/** A table as the catalogue or a manifest names its columns. */
-export interface NamedColumns {
+/** What a manifest says of a dump. */
+interface DumpedTable {
   readonly columns: readonly { readonly name: string }[];
+  readonly rows: number;
 }
 
-/** Whole but for a limit: `isWholeFor` tells whether that cuts anything. */
-export function isWholeTable(question: Question, table: NamedColumns): boolean {
+export function isWholeTable(question: Question, table: DumpedTable): boolean {
   return (
+    (question.limit === undefined || question.limit >= table.rows) &&
     question.q === undefined &&
     !question.distinct &&
     question.offset === 0 &&
@@ -25,12 +26,7 @@ export function isWholeTable(question: Question, table: NamedColumns): boolean {
   );
 }
 
-/** Whether the question's limit leaves a dump of `rows` rows whole. */
-export function isWholeFor(question: Question, rows: number): boolean {
-  return question.limit === undefined || question.limit >= rows;
-}
-
-function namesEveryColumn(question: Question, table: NamedColumns): boolean {
+function namesEveryColumn(question: Question, table: DumpedTable): boolean {
   if (question.fields === undefined) return true;
   const names = shownColumns(table.columns).map((column) => column.name);
   if (question.fields.length === 0) return question.format === 'xml';
@@ -42,10 +38,10 @@ function namesEveryColumn(question: Question, table: NamedColumns): boolean {
 /** A sort that cannot be read is for the planner to refuse. */
 function isInIdOrder(sort: string): boolean {
   try {
-    const keys = readSort(sort);
+    const keys = parseSort(sort);
     return keys.length === 1 && isIdOrder(keys);
   } catch (error) {
-    if (error instanceof Refused) return false;
+    if (error instanceof RefusedError) return false;
     throw error;
   }
 }
