@@ -1,6 +1,6 @@
 /**
- * The service's routes, and what surrounds each answer: a request id, cross-origin headers, one log line, the metrics,
- * and an answer to errors that nobody expected. Most redirects go past Koa (`fast-redirect.ts`).
+ * The service's routes, what surrounds each answer (`request-log.ts`), and the way past Koa that most redirects take
+ * (`fast-redirect.ts`).
  *
  * A dump is asked for, and its resolution (`resolve.ts`) becomes the answer:
  *
@@ -20,7 +20,6 @@ import { noTraces } from '../traces.ts';
 import { createBlobUrls, respondWithBlob, type BlobResponseDeps } from './blob-response.ts';
 import type { ServeDeps } from './context.ts';
 import type { RequestState, ServeContext } from './request-state.ts';
-import { setCrossOrigin } from './cors.ts';
 import { answerBlobPath } from './directory-blobs.ts';
 import { dumpNameFrom, parseRequestTarget } from './dump-url.ts';
 import {
@@ -28,14 +27,13 @@ import {
   answerText,
   answerUnavailable,
   notFoundMessage,
-  respondWithError,
   unavailableRetrySeconds,
 } from './errors.ts';
 import { createFastRedirect, type PreResolved } from './fast-redirect.ts';
 import { answerHealth, createReadiness } from './health.ts';
 import { respondWithLive } from './live-response.ts';
 import { answerRebuildForm, answerStyle, answerTablePage, answerTablesPage, readForm } from './pages.ts';
-import { createRequestLog, outcomeOf, requestIdOf, traceDump, type RequestLog } from './request-log.ts';
+import { createRequestLog, recordAnswer, traceDump, type RequestLog } from './request-log.ts';
 import { createDumpResolver, readDumpRequest, type ResolveDump, type Resolution } from './resolve.ts';
 import { securityHeaders } from './security-headers.ts';
 import { answerRebuild, answerStatus, answerStatusList } from './status.ts';
@@ -61,33 +59,35 @@ export function createApp(serveDeps: ServeDeps): RequestListener {
   // Faults of a connection; those of ours were logged and answered below.
   app.on('error', (error: unknown) => deps.log.debug({ err: error }, 'connection fault'));
   if (deps.traces !== noTraces) app.use((ctx, next) => traceDump(deps, ctx, next));
-  app.use((ctx, next) => recordAnswer(deps, ctx, next));
+  app.use((ctx, next) => {
+    const startedAt = deps.preResolved.get(ctx.req)?.startedAt ?? performance.now();
+    return recordAnswer(deps, ctx, next, startedAt);
+  });
   app.use((ctx, next) => answerByPath(deps, ctx, next));
   app.use(securityHeaders);
   const router = createRouter(deps);
   app.use(router.routes());
   app.use(router.allowedMethods());
   app.use((ctx) => answerProblem(ctx, 404, 'There is nothing at this address'));
-  return createFastRedirect({ ...deps, koa: app.callback() });
+  return listen(deps, app.callback());
 }
 
-/** Around each answer: the headers that all have, the end of its errors, its log line and metrics. */
-async function recordAnswer(deps: AppDeps, ctx: ServeContext, next: Next): Promise<void> {
-  const { config, requestLog, preResolved } = deps;
-  const startedAt = preResolved.get(ctx.req)?.startedAt ?? performance.now();
-  const id = requestIdOf(ctx.get('X-Request-ID'));
-  ctx.set('X-Request-ID', id);
-  ctx.set('X-Content-Type-Options', 'nosniff');
-  setCrossOrigin(ctx, config);
-  let fault: unknown;
-  try {
-    await next();
-  } catch (error) {
-    if (respondWithError(ctx, config, error) === 'unexpected') fault = error;
-  }
-  const outcome = outcomeOf(ctx, id, (performance.now() - startedAt) / 1000);
-  if (ctx.state.route === 'dump') requestLog.count(outcome);
-  requestLog.log(outcome, fault);
+/** The fast redirect where it applies, else Koa with what was found out. */
+function listen(deps: AppDeps, koa: RequestListener): RequestListener {
+  const redirect = createFastRedirect(deps);
+  if (redirect === null) return koa;
+  return (request, response) => {
+    const redirected = redirect(request, response);
+    if (redirected === null) return koa(request, response);
+    redirected.then(
+      (preResolved) => {
+        if (preResolved === null) return;
+        deps.preResolved.set(request, preResolved);
+        koa(request, response);
+      },
+      () => koa(request, response),
+    );
+  };
 }
 
 const dumpMethods = 'OPTIONS, GET, HEAD';

@@ -40,7 +40,7 @@ export interface BlobResponse {
   readonly disposition: string;
   /** The stored object itself has another `Content-Disposition`. */
   readonly isRenamed: boolean;
-  /** Strong, and the same through every way of delivery (RFC 9110, section 8.8.3). */
+  /** In quotes: strong, and the same through every way of delivery (RFC 9110, section 8.8.3). */
   readonly etag: string;
   /** Hex, of the whole blob; null where it is not known. */
   readonly sha256: string | null;
@@ -296,10 +296,6 @@ async function sendBytes(
     ctx.state.broken = 'store';
   }
   return true;
-}
-
-export function entityTagOf(sha256: string): string {
-  return `"sha256-${sha256}"`;
 }
 
 /** RFC 9530: the digest of the whole representation. */

@@ -6,14 +6,14 @@
  * resolution that is there already: any other answer than a redirect, other methods and paths, requests of other origins,
  * conditional ones.
  */
-import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { noTraces } from '../traces.ts';
 import { redirectHeaders, redirectText, type BlobResponseDeps } from './blob-response.ts';
 import type { ServeDeps } from './context.ts';
 import { requestIdOf, type RequestLog } from './request-log.ts';
 import { readDumpRequest, type DumpRequest, type ResolveDump, type Resolution } from './resolve.ts';
 
-/** What was found out about a request before Koa got it. */
+/** What was found out about a request that Koa is to answer. */
 export interface PreResolved {
   readonly dumpRequest: DumpRequest;
   readonly resolution: Promise<Resolution>;
@@ -21,32 +21,35 @@ export interface PreResolved {
   readonly startedAt: number;
 }
 
+/**
+ * Null: the request is none for this path, and nothing was done. The promise resolves with null when the redirect is
+ * sent, else with what Koa need not find out again.
+ */
+export type FastRedirect = (
+  request: IncomingMessage,
+  response: ServerResponse,
+) => Promise<PreResolved | null> | null;
+
 interface FastRedirectDeps extends Pick<ServeDeps, 'config' | 'traces'>, Pick<BlobResponseDeps, 'blobUrls'> {
   readonly resolve: ResolveDump;
   readonly requestLog: RequestLog;
-  /** What Koa need not find out again. */
-  readonly preResolved: WeakMap<IncomingMessage, PreResolved>;
-  /** Whatever is no fast redirect. */
-  readonly koa: RequestListener;
 }
 
-export function createFastRedirect(deps: FastRedirectDeps): RequestListener {
-  const { config, resolve, requestLog, preResolved, koa } = deps;
-  if (config.DUMPER_DELIVERY !== 'redirect' || deps.traces !== noTraces) return koa;
-  const respond = async (
+/** Null where no dump is answered so: other deliveries, and traces, whose spans Koa makes. */
+export function createFastRedirect(deps: FastRedirectDeps): FastRedirect | null {
+  const { config, resolve, requestLog } = deps;
+  if (config.DUMPER_DELIVERY !== 'redirect' || deps.traces !== noTraces) return null;
+  const redirect = async (
     request: IncomingMessage,
     response: ServerResponse,
     path: string,
     dumpRequest: DumpRequest,
-  ) => {
+  ): Promise<PreResolved | null> => {
     const startedAt = performance.now();
     const shared = resolve(dumpRequest);
     shared.redirectHeaders ??= headersOf(deps, shared.resolution).catch(() => null);
     const headers = await shared.redirectHeaders;
-    if (headers === null) {
-      preResolved.set(request, { dumpRequest, resolution: shared.resolution, startedAt });
-      return koa(request, response);
-    }
+    if (headers === null) return { dumpRequest, resolution: shared.resolution, startedAt };
     const id = requestIdOf(request.headers['x-request-id']);
     response.writeHead(302, [...headers, 'X-Request-ID', id]).end(redirectText);
     const outcome = {
@@ -61,14 +64,12 @@ export function createFastRedirect(deps: FastRedirectDeps): RequestListener {
     };
     requestLog.count(outcome);
     requestLog.log(outcome);
+    return null;
   };
   return (request, response) => {
     const [, path = '', name = '', query = ''] = simpleTarget.exec(request.url ?? '') ?? [];
-    if (name === '' || !isUnconditionalGet(request)) koa(request, response);
-    else {
-      const dumpRequest = readDumpRequest(config, request.headers, name, query);
-      respond(request, response, path, dumpRequest).catch(() => koa(request, response));
-    }
+    if (name === '' || !isUnconditionalGet(request)) return null;
+    return redirect(request, response, path, readDumpRequest(config, request.headers, name, query));
   };
 }
 

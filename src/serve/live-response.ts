@@ -30,7 +30,6 @@ import type { LivePlan, Question, Refusal } from './question/question.ts';
 import { refusalOfPostgresError } from './question/refusal.ts';
 import {
   clientAbortSignal,
-  compressIfAccepted,
   createResponseWriter,
   resetSocket,
   type ResponseWriter,
@@ -214,7 +213,10 @@ async function copyBody(
       const before = formatter.rows;
       const rest = formatter.feed(chunk, (_format, bytes) => held.push(...keep(bytes)));
       if (rest !== null || formatter.rows === before) return rest;
-      if (writer.bytes === 0) compressIfAccepted(writer, ctx, config);
+      if (writer.bytes === 0 && config.DUMPER_COMPRESS === 'on') {
+        const encoding = writer.compressFor(ctx.get('Accept-Encoding'));
+        if (encoding !== null) ctx.set('Content-Encoding', encoding);
+      }
       ctx.respond = false;
       for (const { bytes, release } of held) writer.write(bytes, release);
       held = [];

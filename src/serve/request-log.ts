@@ -8,7 +8,9 @@ import type { Next } from 'koa';
 import { redact, withoutRedaction } from '../log.ts';
 import type { ServeDeps } from './context.ts';
 import type { RequestState, ServeContext } from './request-state.ts';
+import { setCrossOrigin } from './cors.ts';
 import { dumpNameFrom, parseRequestTarget } from './dump-url.ts';
+import { respondWithError } from './errors.ts';
 
 /** An answer that has ended. */
 interface RequestOutcome extends Pick<RequestState, 'format' | 'bytes' | 'broken' | 'reason'> {
@@ -61,8 +63,32 @@ function lineOf({
   return { request, method, path, status, source, bytes, milliseconds, broken, reason };
 }
 
-/** What Koa's path has to record; `fast-redirect.ts` knows its own. */
-export function outcomeOf(ctx: ServeContext, request: string, seconds: number): RequestOutcome {
+/**
+ * Around each answer of Koa's: the headers that all answers have, the answer to errors that nobody caught, its log line
+ * and its metrics. The fast redirect records itself.
+ */
+export async function recordAnswer(
+  { config, requestLog }: Pick<ServeDeps, 'config'> & { readonly requestLog: RequestLog },
+  ctx: ServeContext,
+  next: Next,
+  startedAt: number,
+): Promise<void> {
+  const id = requestIdOf(ctx.get('X-Request-ID'));
+  ctx.set('X-Request-ID', id);
+  ctx.set('X-Content-Type-Options', 'nosniff');
+  setCrossOrigin(ctx, config);
+  let fault: unknown;
+  try {
+    await next();
+  } catch (error) {
+    if (respondWithError(ctx, config, error) === 'unexpected') fault = error;
+  }
+  const outcome = outcomeOf(ctx, id, (performance.now() - startedAt) / 1000);
+  if (ctx.state.route === 'dump') requestLog.count(outcome);
+  requestLog.log(outcome, fault);
+}
+
+function outcomeOf(ctx: ServeContext, request: string, seconds: number): RequestOutcome {
   const { format, bytes, broken, reason } = ctx.state;
   return {
     request,

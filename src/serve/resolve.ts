@@ -26,7 +26,7 @@ import { mapPostgresErrors } from '../postgres/pool.ts';
 import type { TableState } from '../postgres/revision.ts';
 import { asResourceId, type ResourceId } from '../postgres/table.ts';
 import { createBatchedLookup, type TableLookup } from './batched-lookup.ts';
-import { entityTagOf, type BlobResponse } from './blob-response.ts';
+import type { BlobResponse } from './blob-response.ts';
 import { callerFrom, type Caller } from './caller.ts';
 import type { ServeDeps } from './context.ts';
 import { fileNameOf, needsResourceName } from './file-name.ts';
@@ -185,7 +185,7 @@ async function freshBlob(
     contentType: blob.content_type,
     disposition,
     isRenamed: disposition !== contentDisposition(`${id}.${question.format}`),
-    etag: entityTagOf(blob.sha256),
+    etag: `"sha256-${blob.sha256}"`,
     sha256: blob.sha256,
     modifiedAt: new Date(manifest.published_at),
     revision: manifest.revision,

@@ -10,15 +10,16 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Writable } from 'node:stream';
 import { constants, createGzip, createZstdCompress, type Gzip, type ZstdCompress } from 'node:zlib';
 import { withTimeout } from '../async/timeout.ts';
-import type { Config } from '../config/config.ts';
 import { DumperError } from '../errors.ts';
-import type { ServeContext } from './request-state.ts';
 
 export interface ResponseWriter {
   /** Bytes of the body so far, before any compression. */
   readonly bytes: number;
-  /** Compress all that is written from now on; before the first byte only. */
-  compress(encoding: Encoding): void;
+  /**
+   * Before the first byte only: compress all that is written from now on by the best encoding that `Accept-Encoding`
+   * allows, and return it; null: the bytes as they are.
+   */
+  compressFor(acceptEncoding: string): Encoding | null;
   /** `release` is called when nobody reads the bytes any more. */
   write(bytes: Uint8Array, release?: () => void): void;
   /**
@@ -67,8 +68,10 @@ export function createResponseWriter(response: ServerResponse, stallSeconds: num
     get bytes() {
       return bytes;
     },
-    compress: (encoding) => {
-      encoder = encodeInto(response, encoding);
+    compressFor: (acceptEncoding) => {
+      const encoding = encodingFor(acceptEncoding);
+      if (encoding !== null) encoder = encodeInto(response, encoding);
+      return encoding;
     },
     write: (chunk, release) => {
       const isFirst = bytes === 0;
@@ -151,24 +154,12 @@ export function resetSocket(request: IncomingMessage): void {
   request.socket.resetAndDestroy();
 }
 
-// Compression, where `DUMPER_COMPRESS=on` and the caller accepts it: zstd at level 3, else gzip at level 1, the levels
+// Compression, where the caller accepts it: zstd at level 3, else gzip at level 1, the levels
 // that pay. The first piece is flushed at once, so that the first byte waits for nothing; the work is done on Node's
 // thread pool. Without the compression the bytes are CKAN's all the same (P22, byte parity with CKAN).
 
 type Encoding = 'zstd' | 'gzip';
 type Encoder = Gzip | ZstdCompress;
-
-/** Before the first piece of an answer too large to be held: compress it where the caller and the settings want that. */
-export function compressIfAccepted(
-  writer: ResponseWriter,
-  ctx: ServeContext,
-  { DUMPER_COMPRESS }: Config,
-): void {
-  const encoding = DUMPER_COMPRESS === 'on' ? encodingFor(ctx.get('Accept-Encoding')) : null;
-  if (encoding === null) return;
-  ctx.set('Content-Encoding', encoding);
-  writer.compress(encoding);
-}
 
 /** The best that `Accept-Encoding` names with a weight above zero; null: the bytes as they are. */
 export function encodingFor(acceptEncoding: string): Encoding | null {

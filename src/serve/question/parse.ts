@@ -6,9 +6,8 @@
  */
 import { formats, type Format } from '../../format.ts';
 import { isPythonObject, parsePythonJson, type PythonJson, type PythonObject } from '../../python-json.ts';
-import { parseInteger, strip, trimmed } from './python-text.ts';
+import { parseInteger, splitList, strip, trimmed } from './python-text.ts';
 import type { Question, Refusal } from './question.ts';
-import { RefusedError } from './refusal.ts';
 
 /** The largest row number that is counted: beyond it an offset skips every table, a limit cuts none. */
 const endOfRows = BigInt(Number.MAX_SAFE_INTEGER);
@@ -95,50 +94,8 @@ function parseFields(text: string | undefined): readonly string[] | undefined {
   return text === '' ? [] : splitList(text).map(unquote);
 }
 
-function splitList(text: string): string[] {
-  return text.split(',').map(strip);
-}
-
 function unquote(name: string): string {
   return name.startsWith('"') && name.endsWith('"') ? trimmed(name, (character) => character === '"') : name;
-}
-
-export interface SortKey {
-  readonly name: string;
-  readonly descending: boolean;
-  /** Postgres' own default where the caller says nothing. */
-  readonly nulls: 'first' | 'last';
-}
-
-/** The blanks before a direction are looked at from their first only, so that a long run of them costs nothing. */
-const clause = /^(.+?)(?:(?<! ) +(asc|desc))?(?: nulls +(first|last) *)?$/is;
-
-/** `column [asc|desc] [nulls first|last]`, separated by commas, names quoted or not; throws `RefusedError`. */
-export function parseSort(sort: string): readonly SortKey[] {
-  return splitList(sort).map((text) => {
-    const parts = clause.exec(text);
-    if (parts === null) throw new RefusedError('sort', 'an empty name');
-    const [, written = '', direction, nulls] = parts;
-    const descending = direction?.toLowerCase() === 'desc';
-    const isQuoted = written.startsWith('"') && written.endsWith('"');
-    return {
-      name: isQuoted ? written.slice(1, -1) : written,
-      descending,
-      nulls:
-        nulls === undefined ? (descending ? 'first' : 'last') : (nulls.toLowerCase() as 'first' | 'last'),
-    };
-  });
-}
-
-/** The one order in which CKAN 2.12 pages by `_id`, up or down. */
-export function sortsByIdAlone(keys: readonly SortKey[]): boolean {
-  return keys.length === 1 && keys[0]?.name === '_id';
-}
-
-/** Rows in `_id` order, the order of a whole dump: nulls do not matter, since `_id` has none. */
-export function isIdOrder(keys: readonly SortKey[]): boolean {
-  const [first] = keys;
-  return first?.name === '_id' && !first.descending;
 }
 
 /**

@@ -20,10 +20,10 @@ import {
 import type { OutputColumn } from '../../dump/formatter.ts';
 import { sql, type Sql } from '../../postgres/table.ts';
 import { readFilters, type Columns } from './filters.ts';
-import { parseSort, type SortKey } from './parse.ts';
 import type { CatalogueColumn, LivePlan, PlannedTable, Question, Refusal } from './question.ts';
 import { catchRefusal, RefusedError } from './refusal.ts';
 import { readSearch, type Search } from './search.ts';
+import { parseSort, type SortKey } from './sorting.ts';
 import { bind, conditionSql, type Binding } from './values.ts';
 
 interface PlanOptions {

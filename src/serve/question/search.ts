@@ -7,9 +7,9 @@ import type { OutputColumn } from '../../dump/formatter.ts';
 import { rowColumn } from '../../dump/selection.ts';
 import { sql, type Sql } from '../../postgres/table.ts';
 import type { Columns } from './filters.ts';
-import { sortsByIdAlone, parseSort } from './parse.ts';
 import type { PlannedTable, Question } from './question.ts';
 import { RefusedError } from './refusal.ts';
+import { parseSort, sortsByIdAlone } from './sorting.ts';
 import { bind, type Binding } from './values.ts';
 
 export interface Search {

@@ -4,9 +4,9 @@
  */
 import { isPythonObject } from '../../python-json.ts';
 import { shownColumns } from '../../dump/selection.ts';
-import { isIdOrder, parseSort } from './parse.ts';
 import type { Question } from './question.ts';
 import { RefusedError } from './refusal.ts';
+import { isIdOrder, parseSort } from './sorting.ts';
 
 /** What a manifest says of a dump. */
 interface DumpedTable {
