@@ -19,7 +19,6 @@ import { blobsRoute } from '../signed-path.ts';
 import { noTraces } from '../traces.ts';
 import { createBlobUrls, respondWithBlob, type BlobResponseDeps } from './blob-response.ts';
 import type { ServeDeps } from './context.ts';
-import type { RequestState, ServeContext } from './request-state.ts';
 import { answerBlobPath } from './directory-blobs.ts';
 import { dumpNameFrom, parseRequestTarget } from './dump-url.ts';
 import {
@@ -34,6 +33,7 @@ import { answerHealth, createReadiness } from './health.ts';
 import { respondWithLive } from './live-response.ts';
 import { answerRebuildForm, answerStyle, answerTablePage, answerTablesPage, readForm } from './pages.ts';
 import { createRequestLog, recordAnswer, traceDump, type RequestLog } from './request-log.ts';
+import type { RequestState, ServeContext } from './request-state.ts';
 import { createDumpResolver, readDumpRequest, type ResolveDump, type Resolution } from './resolve.ts';
 import { securityHeaders } from './security-headers.ts';
 import { answerRebuild, answerStatus, answerStatusList } from './status.ts';

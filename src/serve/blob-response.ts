@@ -25,9 +25,9 @@ import { errorMessage, isDumperError } from '../errors.ts';
 import { createLruCache } from '../lru.ts';
 import { publicPrefix } from '../manifest.ts';
 import type { ServeDeps } from './context.ts';
-import type { ServeContext } from './request-state.ts';
 import { variesByOrigin } from './cors.ts';
 import { cacheControlOf, setCaching, varyHeaders } from './errors.ts';
+import type { ServeContext } from './request-state.ts';
 import { clientAbortSignal, createResponseWriter, resetSocket } from './response-writer.ts';
 
 /** A published blob, and what the answer to one caller says of it. */

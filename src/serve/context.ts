@@ -3,18 +3,18 @@
  * handler names the parts that it uses. Nothing here reads the environment or opens a connection.
  */
 import type pg from 'pg';
+import type { Semaphore } from '../async/semaphore.ts';
 import type { BlobStore } from '../blob-store/blob-store.ts';
 import type { CkanProfile } from '../ckan/profile.ts';
 import type { Config } from '../config/config.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
-import type { Publications } from '../state/publications.ts';
 import type { ResourceId } from '../postgres/table.ts';
+import type { Publications } from '../state/publications.ts';
 import type { Traces } from '../traces.ts';
 import type { ManifestCache } from './manifest-cache.ts';
 import type { Permission } from './permission.ts';
 import type { ResourceNames } from './resource-name.ts';
-import type { Semaphore } from '../async/semaphore.ts';
 
 /** One dependency's readiness: resolves with a remark for people, rejects with why it cannot be used. */
 export interface ReadinessCheck {

@@ -7,8 +7,8 @@ import { publicPrefix } from '../manifest.ts';
 import { keyOf, verifyPath } from '../signed-path.ts';
 import { sendBlob } from './blob-response.ts';
 import type { ServeDeps } from './context.ts';
-import type { ServeContext } from './request-state.ts';
 import { answerText } from './errors.ts';
+import type { ServeContext } from './request-state.ts';
 
 type DirectoryBlobsDeps = Pick<ServeDeps, 'config' | 'store' | 'blobSecret' | 'now' | 'ending'>;
 

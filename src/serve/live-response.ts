@@ -10,24 +10,24 @@
 import type { Socket } from 'node:net';
 import { withTimeout } from '../async/timeout.ts';
 import type { CkanProfile } from '../ckan/profile.ts';
-import { readColumns } from '../postgres/catalogue.ts';
+import type { Config } from '../config/config.ts';
 import { createChunkPool, inChunks, ownChunk, type Chunk } from '../dump/chunk-pool.ts';
 import { copyOut } from '../dump/copy.ts';
 import { createFormatter } from '../dump/format/formatter.ts';
 import type { Formatter } from '../dump/formatter.ts';
 import { scanSettings } from '../dump/selection.ts';
 import { lockTable } from '../dump/snapshot.ts';
-import type { Config } from '../config/config.ts';
 import { DumperError, isDumperError, errorMessage } from '../errors.ts';
 import { byteOrderMark, contentTypes } from '../format.ts';
+import { readColumns } from '../postgres/catalogue.ts';
 import { isUnavailable, type PoolClient } from '../postgres/pool.ts';
 import type { ResourceId } from '../postgres/table.ts';
 import type { ServeDeps } from './context.ts';
-import type { ServeContext } from './request-state.ts';
 import { answerText, answerUnavailable, busyRetrySeconds, notFoundMessage, setCaching } from './errors.ts';
 import { planLive } from './question/plan.ts';
 import type { LivePlan, Question, Refusal } from './question/question.ts';
 import { refusalOfPostgresError } from './question/refusal.ts';
+import type { ServeContext } from './request-state.ts';
 import {
   clientAbortSignal,
   createResponseWriter,
@@ -120,23 +120,23 @@ async function scan(
   const destroy = (): void => void socketOf(client).destroy();
   signal.addEventListener('abort', destroy, { once: true });
   const stallSeconds = deps.config.DUMPER_STALL_SECONDS;
-  /** A Postgres that has gone says nothing: its silence has a deadline. */
-  const untilSilent = <Answer>(answer: Promise<Answer>): Promise<Answer> =>
+  /** A silent connection reports no error, so each answer of Postgres has a deadline. */
+  const withDeadline = <Answer>(answer: Promise<Answer>): Promise<Answer> =>
     withTimeout(answer, {
       milliseconds: stallSeconds * 1000,
       onTimeout: () => {
         destroy();
-        return new DumperError('POSTGRES_UNAVAILABLE', `Postgres said nothing for ${stallSeconds} seconds`);
+        return new DumperError('POSTGRES_UNAVAILABLE', `Postgres did not answer for ${stallSeconds} seconds`);
       },
     });
   let clean = false;
   try {
     signal.throwIfAborted();
-    const plan = await untilSilent(prepare(deps, client, live));
+    const plan = await withDeadline(prepare(deps, client, live));
     if (plan.kind === 'refused') answerText(ctx, deps.config, plan.status, plan.message);
     const rest =
       plan.kind === 'plan' ? await copyBody(deps, ctx, live, { client, plan, writer, signal }) : null;
-    await untilSilent(client.query('COMMIT'));
+    await withDeadline(client.query('COMMIT'));
     clean = true;
     return rest;
   } finally {

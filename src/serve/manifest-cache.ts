@@ -9,11 +9,11 @@
 import { withTimeout } from '../async/timeout.ts';
 import type { BlobStore } from '../blob-store/blob-store.ts';
 import type { CkanProfile } from '../ckan/profile.ts';
-import { readPublished, type Manifest } from '../manifest.ts';
 import { errorMessage } from '../errors.ts';
 import type { Log } from '../log.ts';
-import { freshness, revisionToken, type StabilityTracker, type TableState } from '../postgres/revision.ts';
 import { createLruCache } from '../lru.ts';
+import { readPublished, type Manifest } from '../manifest.ts';
+import { freshness, revisionToken, type StabilityTracker, type TableState } from '../postgres/revision.ts';
 
 export interface ManifestCache {
   /** The manifest of the table's present state, or null: then the answer is live. Never rejects. */

@@ -4,14 +4,13 @@
  * (P17, no injection).
  */
 import { bodyParser } from '@koa/bodyparser';
-import type { Manifest } from '../manifest.ts';
 import { redact } from '../log.ts';
+import type { Manifest } from '../manifest.ts';
 import { mapPostgresErrors } from '../postgres/pool.ts';
 import { lookUpTable } from '../postgres/revision.ts';
 import type { PublicationRecord } from '../state/publications.ts';
 import { anonymous, callerFrom, isAdmin, isAdminToken } from './caller.ts';
 import type { ServeDeps } from './context.ts';
-import type { ServeContext } from './request-state.ts';
 import { answerText } from './errors.ts';
 import { pageStyle } from './page/style.ts';
 import { renderTablePage, renderWrongToken, type TableColumn } from './page/table-page.ts';
@@ -22,6 +21,7 @@ import {
   renderStatusPage,
   type TableSummary,
 } from './page/tables-page.ts';
+import type { ServeContext } from './request-state.ts';
 import {
   readRecords,
   readTableStatus,

@@ -12,8 +12,8 @@
  */
 import type { Ckan, CkanAnswer } from '../ckan/client.ts';
 import type { Log } from '../log.ts';
-import { anonymous, type Caller } from './caller.ts';
 import { createLruCache } from '../lru.ts';
+import { anonymous, type Caller } from './caller.ts';
 import type { Decision, RememberedDecision, SharedDecisions } from './decisions.ts';
 
 type Permit =

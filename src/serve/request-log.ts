@@ -7,10 +7,10 @@ import { randomUUID } from 'node:crypto';
 import type { Next } from 'koa';
 import { redact, withoutRedaction } from '../log.ts';
 import type { ServeDeps } from './context.ts';
-import type { RequestState, ServeContext } from './request-state.ts';
 import { setCrossOrigin } from './cors.ts';
 import { dumpNameFrom, parseRequestTarget } from './dump-url.ts';
 import { respondWithError } from './errors.ts';
+import type { RequestState, ServeContext } from './request-state.ts';
 
 /** An answer that has ended. */
 interface RequestOutcome extends Pick<RequestState, 'format' | 'bytes' | 'broken' | 'reason'> {

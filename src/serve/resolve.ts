@@ -94,10 +94,10 @@ export function createDumpResolver(deps: ResolveDeps): ResolveDump {
     const { question, name, query, caller } = request;
     const profile = deps.profile();
     if (profile === null) {
-      return known({ kind: 'unavailable', message: 'The version of CKAN is not known yet' });
+      return withoutLookup({ kind: 'unavailable', message: 'The version of CKAN is not known yet' });
     }
     if (question.kind === 'refused' && profile.parametersBeforeTable) {
-      return known({ kind: 'bad question', refusal: question });
+      return withoutLookup({ kind: 'bad question', refusal: question });
     }
     const { found, shared } = lookUp(profile, name);
     const key = `${caller.key}\n${query}`;
@@ -109,7 +109,7 @@ export function createDumpResolver(deps: ResolveDeps): ResolveDump {
   };
 }
 
-function known(resolution: Resolution): SharedResolution {
+function withoutLookup(resolution: Resolution): SharedResolution {
   return { resolution: Promise.resolve(resolution) };
 }
 
@@ -123,14 +123,14 @@ function createLookup({
   readPool,
 }: Pick<ServeDeps, 'readPool'>): (profile: CkanProfile, name: string) => Lookup {
   const lookUpTable = createBatchedLookup<SharedResolution>(readPool);
-  const alone = (found: Promise<Found | null>): Lookup => ({ found, shared: new Map() });
+  const unbatched = (found: Promise<Found | null>): Lookup => ({ found, shared: new Map() });
   const findView = async (id: ResourceId): Promise<Found | null> => {
     const columns = await readColumns(readPool, id);
     return columns.length === 0 ? null : { id, token: null };
   };
   return (profile, name) => {
-    if (name === metadataView) return alone(findView(asResourceId(name)));
-    if (name.startsWith('_') && profile.version === '2.12') return alone(Promise.resolve(null));
+    if (name === metadataView) return unbatched(findView(asResourceId(name)));
+    if (name.startsWith('_') && profile.version === '2.12') return unbatched(Promise.resolve(null));
     return lookUpTable(name);
   };
 }

@@ -5,9 +5,9 @@
  * nobody gets a name by another's right (P9, nothing that CKAN would refuse). A CKAN that does not answer costs the name, not the dump.
  */
 import type { Ckan } from '../ckan/client.ts';
+import { createLruCache } from '../lru.ts';
 import type { ResourceId } from '../postgres/table.ts';
 import { anonymous, type Caller } from './caller.ts';
-import { createLruCache } from '../lru.ts';
 
 export interface ResourceNames {
   /** Null where the resource has none, or CKAN does not say. */

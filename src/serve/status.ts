@@ -7,16 +7,16 @@
  */
 import type { IncomingHttpHeaders } from 'node:http';
 import { mapLimit } from '../async/map-limit.ts';
+import { redact } from '../log.ts';
 import type { Manifest } from '../manifest.ts';
 import { mapPostgresErrors } from '../postgres/pool.ts';
 import { lookUpTable, type TableState } from '../postgres/revision.ts';
-import type { PublicationRecord } from '../state/publications.ts';
-import { redact } from '../log.ts';
 import { asResourceId } from '../postgres/table.ts';
+import type { PublicationRecord } from '../state/publications.ts';
 import { callerFrom, isAdmin } from './caller.ts';
 import type { ServeDeps } from './context.ts';
-import type { ServeContext } from './request-state.ts';
 import { answerProblem } from './errors.ts';
+import type { ServeContext } from './request-state.ts';
 
 export type StatusDeps = Pick<
   ServeDeps,

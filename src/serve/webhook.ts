@@ -4,8 +4,8 @@
  */
 import type { IncomingMessage } from 'node:http';
 import type { Context } from 'koa';
-import { answerProblem } from './errors.ts';
 import type { ServeDeps } from './context.ts';
+import { answerProblem } from './errors.ts';
 
 const bodyLimitBytes = 1024 * 1024;
 const deadlineMilliseconds = 10_000;

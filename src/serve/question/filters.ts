@@ -4,8 +4,8 @@
  * CKAN 2.11 knows `{column: value}` and `{column: [values]}`. CKAN 2.12 adds `gt gte lt lte eq in`, `$and`, `$or` and
  * lists of filters (any of them), at most 10 deep and 100 operations (facts: its recorded answers and error texts).
  */
-import type { CatalogueColumn } from '../../postgres/catalogue.ts';
 import type { CkanProfile } from '../../ckan/profile.ts';
+import type { CatalogueColumn } from '../../postgres/catalogue.ts';
 import { isPythonList, isPythonObject, type PythonJson, type PythonObject } from '../../python-json.ts';
 import { RefusedError } from './refusal.ts';
 

@@ -7,6 +7,7 @@
  * rows, rows with equal sort keys in `_id` order.
  */
 import type { CkanProfile } from '../../ckan/profile.ts';
+import type { OutputColumn } from '../../dump/formatter.ts';
 import {
   cell,
   commaList,
@@ -17,7 +18,6 @@ import {
   shownColumns,
   tableName,
 } from '../../dump/selection.ts';
-import type { OutputColumn } from '../../dump/formatter.ts';
 import { sql, type Sql } from '../../postgres/table.ts';
 import { readFilters, type Columns } from './filters.ts';
 import type { CatalogueColumn, LivePlan, PlannedTable, Question, Refusal } from './question.ts';

@@ -6,11 +6,11 @@
  * (`set_config('dumper.v1', $1, true)`, read back by `current_setting`), since COPY takes no parameters; identifiers
  * come from the catalogue.
  */
-import type { CatalogueColumn } from '../../postgres/catalogue.ts';
-import type { Format } from '../../format.ts';
 import type { OutputColumn } from '../../dump/formatter.ts';
-import type { PythonJson, PythonObject } from '../../python-json.ts';
+import type { Format } from '../../format.ts';
+import type { CatalogueColumn } from '../../postgres/catalogue.ts';
 import type { ResourceId, Sql } from '../../postgres/table.ts';
+import type { PythonJson, PythonObject } from '../../python-json.ts';
 
 export type { CatalogueColumn } from '../../postgres/catalogue.ts';
 

@@ -6,13 +6,13 @@
  *
  * `current_setting` is STABLE, so an index on the column still serves the comparison.
  */
-import type { CatalogueColumn } from '../../postgres/catalogue.ts';
-import { isPythonList, isPythonNumber, type PythonJson } from '../../python-json.ts';
-import { sql, type Sql } from '../../postgres/table.ts';
 import { commaList, rowColumn } from '../../dump/selection.ts';
+import type { CatalogueColumn } from '../../postgres/catalogue.ts';
+import { sql, type Sql } from '../../postgres/table.ts';
+import { isPythonList, isPythonNumber, type PythonJson } from '../../python-json.ts';
+import type { Comparison, Condition } from './filters.ts';
 import { pythonString } from './python-text.ts';
 import { RefusedError, type Parameter } from './refusal.ts';
-import type { Comparison, Condition } from './filters.ts';
 
 interface SessionSetting {
   readonly name: string;

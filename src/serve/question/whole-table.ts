@@ -2,8 +2,8 @@
  * Whether the whole table is asked for: then its blob is the answer, however the request spells it: `format=csv&bom=True`,
  * `sort=_id asc`, `offset=0`, every field by name, a limit that cuts nothing, filters that say nothing.
  */
-import { isPythonObject } from '../../python-json.ts';
 import { shownColumns } from '../../dump/selection.ts';
+import { isPythonObject } from '../../python-json.ts';
 import type { Question } from './question.ts';
 import { RefusedError } from './refusal.ts';
 import { isIdOrder, parseSort } from './sorting.ts';
