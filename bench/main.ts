@@ -8,7 +8,7 @@
  *      --sweep-tables 10000   how many tables are swept
  *      --sides publish       only the sides of a table whose names begin so
  *      --only tables,large,redirects,sweep   `--only ckan` none of them, but CKAN where it is named
- *      --readme              put the table into the README
+ *      --docs                put the table into docs/benchmarks.md
  *      --ckan <base URL> --resource <id> --ckan-database <read URL of its DataStore>   CKAN's own dump as a peer
  *
  * Writes a table and its JSON to `bench/results/`, a part under a name of its own. Ratios hold; absolute figures are the machine's.
@@ -34,7 +34,7 @@ const { values: flags } = parseArgs({
     'sweep-tables': { type: 'string', default: '10000' },
     sides: { type: 'string', default: '' },
     only: { type: 'string' },
-    readme: { type: 'boolean', default: false },
+    docs: { type: 'boolean', default: false },
     quick: { type: 'boolean', default: false },
     ckan: { type: 'string' },
     resource: { type: 'string' },
@@ -76,8 +76,8 @@ const name = flags.only === undefined ? date : `${date}-${flags.only.replaceAll(
 writeFileSync(path.join(results, `${name}.json`), `${JSON.stringify({ machine, lines }, null, 2)}\n`);
 writeFileSync(path.join(results, `${name}.md`), `${text}\n`);
 console.log(`\n${text}`);
-if (flags.readme) {
-  const readme = path.join(import.meta.dirname, '../README.md');
-  const before = readFileSync(readme, 'utf8');
-  writeFileSync(readme, filled(before, '<!-- begin bench -->', '<!-- end bench -->', text));
+if (flags.docs) {
+  const page = path.join(import.meta.dirname, '../docs/benchmarks.md');
+  const before = readFileSync(page, 'utf8');
+  writeFileSync(page, filled(before, '<!-- begin bench -->', '<!-- end bench -->', text));
 }

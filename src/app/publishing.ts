@@ -43,7 +43,7 @@ export async function openPublishing(context: AppContext, options: PublishingOpt
     onIdleError: (error) => log.warn({ reason: errorMessage(error) }, 'the state database'),
   });
   const report = openTaskStatus(context, options.permission);
-  const state = { ...opened, records: withTaskStatus(opened.publications, report) };
+  const state = { ...opened, publications: withTaskStatus(opened.publications, report) };
   const plain = createPublisher({
     config,
     pool: context.publishPool,

@@ -1,17 +1,20 @@
 /**
  * The demo: the whole story on one machine with nothing installed but npm.
  *
- * A Postgres of its own, filled with the DataStore of a real CKAN 2.12; the change journal; every table published
- * into a directory; the service listening on loopback; and three requests worth trying. Nothing is left behind.
+ * A Postgres of its own, filled as CKAN 2.12 would have left it with the tables of a city's open-data portal; the change
+ * journal; every table published into a directory; the service listening on loopback; and three requests worth trying.
+ * Nothing is left behind.
  */
 import { mkdir, rm } from 'node:fs/promises';
 import path from 'node:path';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import { pathToFileURL } from 'node:url';
 import { Client } from 'pg';
 import type { DemoOptions, ExitCode, Run } from '../cli/program.ts';
 import { isDumperError } from '../errors.ts';
+import { city } from './city.ts';
 import { demoText } from './demo-text.ts';
-import { loadDataStore } from './load-dump.ts';
+import { fillTable, prepareDataStore } from './fill.ts';
+import { demoTables } from './tables.ts';
 import { startThrowawayPostgres, type ThrowawayPostgres } from './throwaway-postgres.ts';
 
 /** Settings as they would stand in the environment. */
@@ -28,8 +31,6 @@ export interface DemoParts {
     signal: AbortSignal,
   ): Promise<{ readonly port: number; stop(): Promise<void> }>;
 }
-
-const fixture = fileURLToPath(new URL('../../test/fixtures/conformance/2.12.0/', import.meta.url));
 
 /** Run until the signal aborts (or everything is published, with `once`); 0 then. */
 export async function runDemo(options: DemoOptions, run: Run, parts: DemoParts): Promise<ExitCode> {
@@ -55,25 +56,26 @@ async function showAll(
   parts: DemoParts,
   postgres: ThrowawayPostgres,
 ): Promise<ExitCode> {
-  run.output.notice('Loading the DataStore of a real CKAN 2.12 …');
+  run.output.notice(
+    `Filling a DataStore with the ${demoTables.length} tables of ${city}'s open-data portal …`,
+  );
   await createDatabases(postgres);
   const blobs = path.resolve(options.directory ?? path.join(postgres.directory, 'blobs'));
   await mkdir(blobs, { recursive: true });
   const environment = demoEnvironment(postgres.port, blobs, options.port);
+  await fillDataStore(environment.CKAN_DATASTORE_WRITE_URL);
   await parts.installTriggers(environment, postgres.adminUrl('datastore'), run.signal);
   run.output.notice('Publishing every table …');
   const published = await parts.publishAll(environment, run);
   if (run.signal.aborted) return 0;
   const service = await parts.startService(environment, run.signal);
-  run.output.line(
-    demoText({ port: service.port, writeUrl: environment['CKAN_DATASTORE_WRITE_URL'] ?? '', blobs }),
-  );
+  run.output.line(demoText({ port: service.port, writeUrl: environment.CKAN_DATASTORE_WRITE_URL, blobs }));
   if (!options.once) await untilAborted(run.signal);
   await service.stop();
   return options.once ? published : 0;
 }
 
-function demoEnvironment(postgresPort: number, blobs: string, port: number): Environment {
+function demoEnvironment(postgresPort: number, blobs: string, port: number) {
   const at = `127.0.0.1:${postgresPort}`;
   return {
     CKAN_DATASTORE_READ_URL: `postgresql://datastore_default:pass@${at}/datastore`,
@@ -86,7 +88,7 @@ function demoEnvironment(postgresPort: number, blobs: string, port: number): Env
     DUMPER_HOST: '127.0.0.1',
     DUMPER_PORT: String(port),
     DUMPER_LOG_LEVEL: 'warn',
-  };
+  } satisfies Environment;
 }
 
 /** The databases and rights of CKAN's documented set-up, and the service's own database. */
@@ -99,13 +101,12 @@ async function createDatabases(postgres: ThrowawayPostgres): Promise<void> {
     await client.query(`CREATE DATABASE datastore OWNER ckan_default ${locale}`);
     await client.query(`CREATE DATABASE dumper OWNER dumper ${locale}`);
   });
-  await connected(postgres.adminUrl('datastore'), async (client) => {
-    await loadDataStore(client, fixture, 'ckan_default');
-    await client.query('GRANT SELECT ON ALL TABLES IN SCHEMA public TO datastore_default');
-    await client.query(
-      'ALTER DEFAULT PRIVILEGES FOR ROLE ckan_default IN SCHEMA public GRANT SELECT ON TABLES TO datastore_default',
-    );
-  });
+}
+
+/** Every table at once, on a connection each: the large one takes as long as all others together. */
+async function fillDataStore(writeUrl: string): Promise<void> {
+  await connected(writeUrl, (client) => prepareDataStore(client, 'datastore_default'));
+  await Promise.all(demoTables.map((table) => connected(writeUrl, (client) => fillTable(client, table))));
 }
 
 async function connected(url: string, work: (client: Client) => Promise<void>): Promise<void> {

@@ -47,6 +47,11 @@ export async function startThrowawayPostgres(signal: AbortSignal): Promise<Throw
     'unix_socket_directories=',
     'timezone=UTC',
     'fsync=off',
+    'synchronous_commit=off',
+    'full_page_writes=off',
+    // a table that its own transaction fills is not logged
+    'wal_level=minimal',
+    'max_wal_senders=0',
     'max_connections=60',
   ];
   const server = shell(

@@ -1,4 +1,4 @@
-/** `npm run generate`: write the generated texts; `npm run readme`: the counts of the last run of the suite too. */
+/** `npm run generate`: write the generated texts; `npm run counts`: the counts of the last run of the suite too. */
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { generatedFiles } from './generated.ts';

@@ -1,6 +1,6 @@
 /**
- * The texts that are made from tables of the program, never typed: settings in the README and in the chart, the list
- * of repairs, promises with their counts. `npm run generate` writes them; a test holds them equal.
+ * The texts that are made from tables of the program, never typed: settings in `docs/` and in the chart, the list of
+ * repairs, promises with their tests and counts. `npm run generate` writes them; a test holds them equal.
  */
 import path from 'node:path';
 import type { Setting } from '../../src/config/setting.ts';
@@ -16,19 +16,15 @@ const settingList = Object.entries<Setting>(settings);
 const ofChart: readonly string[] = ['DUMPER_ROLE', 'DUMPER_HOST'];
 /** Credentials of the AWS SDK: secrets of the chart beside our own. */
 const awsSecrets = ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY', 'AWS_SESSION_TOKEN'] as const;
-/** Read again from a run of the suite only on demand, since counts differ from run to run. */
-const measured = 'promises';
 
 export interface GeneratedFile {
   readonly file: string;
   readonly text: string;
 }
 
-/** Every file as it should be; `counts`: also the numbers of the last run of the suite. */
+/** Every file as it should be; `counts`: with the numbers of the last run of the suite, which differ from run to run. */
 export async function generatedFiles({ counts }: { readonly counts: boolean }): Promise<GeneratedFile[]> {
   const secrets = [...settingList.filter(([, { secret }]) => secret).map(([name]) => name), ...awsSecrets];
-  const sections: Record<string, string> = { settings: settingsTable(), repairs: repairsList() };
-  if (counts) sections[measured] = promisesTable();
   const values = filled(
     textOf('helm/datastore-dumper/values.yaml'),
     '  # begin generated settings',
@@ -36,7 +32,9 @@ export async function generatedFiles({ counts }: { readonly counts: boolean }): 
     chartSettings(),
   );
   return [
-    { file: 'README.md', text: Object.entries(sections).reduce(fillSection, textOf('README.md')) },
+    page('docs/settings.md', ['settings', settingsTable()]),
+    page('docs/bytes.md', ['repairs', repairsList()]),
+    page('docs/promises.md', ['promises', promisesTable(counts ? recordedNumbers() : writtenNumbers())]),
     {
       file: 'helm/datastore-dumper/values.yaml',
       text: filled(
@@ -56,6 +54,10 @@ export async function generatedFiles({ counts }: { readonly counts: boolean }): 
 
 function carriedSettings(): [string, Setting][] {
   return settingList.filter(([name, { secret }]) => !secret && !ofChart.includes(name));
+}
+
+function page(file: string, section: [string, string]): GeneratedFile {
+  return { file, text: fillSection(textOf(file), section) };
 }
 
 function fillSection(text: string, [name, content]: [string, string]): string {
@@ -95,17 +97,28 @@ function repairsList(): string {
     .join('\n');
 }
 
-function promisesTable(): string {
+function promisesTable(numbers: ReadonlyMap<string, string>): string {
   const proofs = provingTests();
-  const counts = Map.groupBy(recordedCounts(), ({ promise }) => promise);
   const rows = Object.entries(promises).map(([id, promise]) => {
-    const tests = (proofs.get(id) ?? [])
-      .map((file) => `[${path.basename(file, '.test.ts')}](${file})`)
-      .join(', ');
-    const numbers = (counts.get(id) ?? [])
-      .map(({ what, count }) => `${count.toLocaleString('en')} ${what}`)
-      .join('; ');
-    return `| ${id} | ${promise} | ${numbers} | ${tests} |`;
+    const tests = (proofs.get(id) ?? []).map((file) => `[${path.basename(file, '.test.ts')}](../${file})`);
+    return `| ${id} | ${promise} | ${numbers.get(id) ?? ''} | ${tests.join(', ')} |`;
   });
   return ['| | promise | counted | proof |', '|---|---|---|---|', ...rows].join('\n');
+}
+
+/** What the last run of the suite has counted, by promise. */
+function recordedNumbers(): Map<string, string> {
+  const counts = Map.groupBy(recordedCounts(), ({ promise }) => promise);
+  return new Map(
+    [...counts].map(([id, entries]) => [
+      id,
+      entries.map(({ what, count }) => `${count.toLocaleString('en')} ${what}`).join('; '),
+    ]),
+  );
+}
+
+/** What the page says of an earlier run. */
+function writtenNumbers(): Map<string, string> {
+  const rows = textOf('docs/promises.md').matchAll(/^\| (P\d+) \| [^|]* \| ([^|]*) \|/gm);
+  return new Map([...rows].map(([, id = '', numbers = '']) => [id, numbers]));
 }

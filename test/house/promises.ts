@@ -1,4 +1,4 @@
-/** The promises as the README lists them; their proofs are the tests whose names begin with the id. */
+/** The promises as `docs/promises.md` lists them; their proofs are the tests whose names begin with the id. */
 
 export const promises: Readonly<Record<string, string>> = {
   P1: 'A truncated or corrupt blob is never published.',
@@ -7,7 +7,7 @@ export const promises: Readonly<Record<string, string>> = {
   P4: 'No stale blob is called fresh (exact tier); with read-only rights the lag is stated.',
   P5: 'Replicas never interleave, regress or double work on a table.',
   P6: 'A redirect handed out stays valid for its life.',
-  P7: 'No litter: unfinished uploads and superseded blobs are swept.',
+  P7: 'No orphaned blobs: unfinished uploads and superseded blobs are swept.',
   P8: 'One huge or broken table does not hold up the others.',
   P9: 'What CKAN would refuse is never given, on any path.',
   P10: 'A table made private stops being served within the stated time.',

@@ -1,4 +1,4 @@
-/** The texts agree with the program: README, chart, image, compose file, promises, links, and nothing of a machine. */
+/** The texts agree with the program: documents, chart, image, compose file, promises, links, and nothing of a machine. */
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -18,8 +18,18 @@ const manifest = JSON.parse(textOf('package.json')) as {
 };
 const documents = checkoutFiles(/\.md$/).filter((file) => !file.startsWith('test/fixtures'));
 
+/** Anchors as GitHub makes them from headings. */
+function anchorsOf(file: string): string[] {
+  return [...textOf(file).matchAll(/^#+ (.+)$/gm)].map((match) =>
+    (match[1] ?? '')
+      .toLowerCase()
+      .replaceAll(/[^\w\s-]/g, '')
+      .replaceAll(' ', '-'),
+  );
+}
+
 describe('the texts', () => {
-  it('README and chart are as the settings and the repairs say (npm run generate writes them)', async () => {
+  it('documents and chart are as settings, repairs and promises say (npm run generate writes them)', async () => {
     for (const { file, text } of await generatedFiles({ counts: false }))
       expect(textOf(file), file).toBe(text);
   });
@@ -41,22 +51,27 @@ describe('the texts', () => {
     }
   });
 
-  it('links between files lead somewhere, and so do their anchors in the README', () => {
-    const anchors = [...textOf('README.md').matchAll(/^#+ (.+)$/gm)].map((match) =>
-      (match[1] ?? '')
-        .toLowerCase()
-        .replaceAll(/[^\w\s-]/g, '')
-        .replaceAll(' ', '-'),
-    );
+  it('the README has 130 lines at most', () => {
+    expect(textOf('README.md').trimEnd().split('\n').length).toBeLessThanOrEqual(130);
+  });
+
+  it('links between files lead somewhere, and so do their anchors', () => {
     for (const file of documents) {
       for (const [, target = ''] of textOf(file).matchAll(/\]\((?!https?:)([^)\s]+)\)/g)) {
         const [to = '', anchor] = target.split('#');
-        const place = path.join(path.dirname(file), to);
-        expect(existsSync(path.join(root, to === '' ? file : place)), `${target} in ${file}`).toBe(true);
-        if (anchor !== undefined && place === 'README.md')
-          expect(anchors, `${target} in ${file}`).toContain(anchor);
+        const place = to === '' ? file : path.join(path.dirname(file), to);
+        expect(existsSync(path.join(root, place)), `${target} in ${file}`).toBe(true);
+        if (anchor !== undefined) expect(anchorsOf(place), `${target} in ${file}`).toContain(anchor);
       }
     }
+  });
+
+  it('the index names every document', () => {
+    const named = [...textOf('docs/README.md').matchAll(/\]\(([^)]+)\)/g)].map((match) =>
+      path.join('docs', match[1] ?? ''),
+    );
+    const pages = documents.filter((file) => /^docs\/[^/]+\.md$/.test(file) && file !== 'docs/README.md');
+    expect(named).toEqual(expect.arrayContaining(pages));
   });
 
   it('commands that a text gives for a checkout exist', () => {
@@ -66,8 +81,8 @@ describe('the texts', () => {
     }
   });
 
-  it('every dependency is named in the README, and every one of production is imported', () => {
-    const table = textOf('README.md').split('## What it is made of')[1] ?? '';
+  it('every dependency is named in docs/dependencies.md, and every one of production is imported', () => {
+    const table = textOf('docs/dependencies.md');
     const names = Object.keys({
       ...manifest.dependencies,
       ...manifest.optionalDependencies,

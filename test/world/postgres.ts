@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import path from 'node:path';
 import { Client } from 'pg';
-import { loadDataStore } from '../../src/demo/load-dump.ts';
+import { loadDataStore } from './load-dump.ts';
 import { eventually } from './eventually.ts';
 
 export { startPostgres, freePort, type PostgresServer } from './postgres-server.ts';

@@ -1,6 +1,6 @@
 /**
- * Loads a plain `pg_dump` script, its `COPY … FROM stdin` blocks included, through the driver, so that the demo needs
- * no psql.
+ * Loads a plain `pg_dump` script, its `COPY … FROM stdin` blocks included, through the driver, so that the
+ * tests need no psql.
  *
  * The script is cut where a line ends in ` FROM stdin;`: everything before it is one simple query, whose last
  * statement is the COPY; the lines up to `\.` are its data (Postgres manual, COPY, "Text Format").
@@ -12,7 +12,7 @@ import path from 'node:path';
 import type { Writable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import type { ClientBase, Submittable } from 'pg';
-import { quoteIdentifier, type Sql } from '../postgres/table.ts';
+import { quoteIdentifier, type Sql } from '../../src/postgres/table.ts';
 
 const batchBytes = 64 * 1024;
 const newline = 0x0a;
