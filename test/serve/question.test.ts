@@ -7,7 +7,7 @@ import { encodingFor } from '../../src/serve/response-writer.ts';
 import { planLive } from '../../src/serve/question/plan.ts';
 import { parseQuestion, parseQueryString } from '../../src/serve/question/parse.ts';
 import { parseInteger, pythonString } from '../../src/serve/question/python-text.ts';
-import { parseSort } from '../../src/serve/question/sorting.ts';
+import { readSort } from '../../src/serve/question/sorting.ts';
 import { isWholeTable } from '../../src/serve/question/whole-table.ts';
 import type { Question } from '../../src/serve/question/question.ts';
 import { asResourceId, quoteIdentifier } from '../../src/postgres/table.ts';
@@ -219,8 +219,8 @@ test('a long run of blanks or quotes inside a text costs no more than its length
   const started = performance.now();
   expect(parseQuestion(`limit=1${run('+')}2`)).toMatchObject({ kind: 'refused', status: 400 });
   expect(asked(`fields="a${run('"')}b"`).fields).toEqual([`a${run('"')}b`]);
-  expect(parseSort(`a${run(' ')}b`)).toMatchObject([{ name: `a${run(' ')}b`, descending: false }]);
-  expect(parseSort('a   desc nulls  last')).toEqual([{ name: 'a', descending: true, nulls: 'last' }]);
+  expect(readSort(`a${run(' ')}b`)).toMatchObject([{ name: `a${run(' ')}b`, descending: false }]);
+  expect(readSort('a   desc nulls  last')).toEqual([{ name: 'a', descending: true, nulls: 'last' }]);
   expect(parseRange(`bytes=${run(' ')}x`, 10)).toEqual({ kind: 'whole' });
   expect(encodingFor(`a${run(' ')}b, gzip`)).toBe('gzip');
   // Reading them by pairs of characters would take minutes.

@@ -7,7 +7,7 @@
 import type { CkanProfile } from '../../ckan/profile.ts';
 import type { CatalogueColumn } from '../../postgres/catalogue.ts';
 import { isPythonList, isPythonObject, type PythonJson, type PythonObject } from '../../python-json.ts';
-import { RefusedError } from './refusal.ts';
+import { Refused } from './refusal.ts';
 
 export type Comparison = '=' | '>' | '>=' | '<' | '<=';
 
@@ -25,11 +25,11 @@ export type Condition =
 /** Columns that may be named, by name. */
 export type Columns = ReadonlyMap<string, CatalogueColumn>;
 
-/** The condition of all filters, null where there is none; throws `RefusedError`. */
+/** The condition of all filters, null where there is none; throws `Refused`. */
 export function readFilters(filters: PythonJson, columns: Columns, profile: CkanProfile): Condition | null {
   if (filters === null) return null;
   if (!isPythonObject(filters) && !isPythonList(filters))
-    throw new RefusedError('filters', 'Must be a JSON object');
+    throw new Refused('filters', 'Must be a JSON object');
   if (isPythonObject(filters) && filters.size === 0) return null;
   return profile.filterOperators
     ? readOperatorFilters(filters, columns)
@@ -43,7 +43,7 @@ function readSimpleFilters(
   if (isPythonList(filters)) {
     // A list of empty objects disappears in CKAN's own flattening of nested values.
     if (filters.length > 0 && filters.every((item) => isPythonObject(item) && item.size === 0)) return null;
-    throw new RefusedError('filters', 'Must be a JSON object');
+    throw new Refused('filters', 'Must be a JSON object');
   }
   const conditions = [...filters].map(([name, value]): Condition => {
     const column = columnNamed(name, columns);
@@ -57,7 +57,7 @@ function readSimpleFilters(
 
 function columnNamed(name: string, columns: Columns): CatalogueColumn {
   const column = columns.get(name);
-  if (column === undefined) throw new RefusedError('filters', 'no such column in this table');
+  if (column === undefined) throw new Refused('filters', 'no such column in this table');
   return column;
 }
 
@@ -82,7 +82,7 @@ function readOperatorFilters(
     condition === null ||
     (condition.kind !== 'compare' && condition.kind !== 'among' && condition.of.length === 0)
   ) {
-    throw new RefusedError('filters', 'A list of filters must not be empty');
+    throw new Refused('filters', 'A list of filters must not be empty');
   }
   return condition;
 }
@@ -107,9 +107,9 @@ function operatorOf(
 ): { readonly kind: 'all' | 'any'; readonly members: readonly PythonJson[] } | null {
   if (!key.startsWith('$') || key.startsWith('$$')) return null;
   if (key !== '$or' && key !== '$and')
-    throw new RefusedError('filters', 'Unknown operators (must be one of $or, $and)');
+    throw new Refused('filters', 'Unknown operators (must be one of $or, $and)');
   if (!isPythonList(value))
-    throw new RefusedError('filters', 'Filter operations must be defined as a list of dicts');
+    throw new Refused('filters', 'Filter operations must be defined as a list of dicts');
   return { kind: key === '$and' ? 'all' : 'any', members: value };
 }
 
@@ -120,12 +120,11 @@ function readMembers(
   depth: number,
   reading: FilterReading,
 ): readonly Condition[] {
-  if (depth >= deepest)
-    throw new RefusedError('filters', 'Maximum nesting depth for filter operations reached');
+  if (depth >= deepest) throw new Refused('filters', 'Maximum nesting depth for filter operations reached');
   if (depth === 1) refuseTooMany(members.length);
   const conditions = members.flatMap((member) => {
     if (!isPythonObject(member))
-      throw new RefusedError('filters', 'Filter operation members must be dictionaries');
+      throw new Refused('filters', 'Filter operation members must be dictionaries');
     return readMember(member, depth, reading) ?? [];
   });
   return flattened(conditions, kind);
@@ -155,8 +154,7 @@ function counted(reading: FilterReading, condition: Condition): Condition {
 }
 
 function refuseTooMany(size: number): void {
-  if (size >= mostOperations)
-    throw new RefusedError('filters', 'Maximum number of filter operations exceeded');
+  if (size >= mostOperations) throw new Refused('filters', 'Maximum number of filter operations exceeded');
 }
 
 function readColumn(key: string, value: PythonJson, reading: FilterReading): Condition {
@@ -171,7 +169,7 @@ function readComparisons(
   comparisons: PythonObject,
   reading: FilterReading,
 ): Condition {
-  if (comparisons.size === 0) throw new RefusedError('filters', 'A filter operation must not be empty');
+  if (comparisons.size === 0) throw new Refused('filters', 'A filter operation must not be empty');
   const conditions = [...comparisons].map(([operator, value]) =>
     counted(reading, readComparison(column, operator, value)),
   );
@@ -190,7 +188,7 @@ const comparisons: ReadonlyMap<string, Comparison> = new Map<string, Comparison>
 function readComparison(column: CatalogueColumn, operator: string, value: PythonJson): Condition {
   if (operator === 'in') return { kind: 'among', column, values: iterated(value) };
   const by = comparisons.get(operator);
-  if (by === undefined) throw new RefusedError('filters', 'Unknown filter operation');
+  if (by === undefined) throw new Refused('filters', 'Unknown filter operation');
   return { kind: 'compare', column, by, value };
 }
 
@@ -199,7 +197,7 @@ function iterated(value: PythonJson): readonly PythonJson[] {
   if (isPythonList(value)) return value;
   if (typeof value === 'string') return [...value];
   if (isPythonObject(value)) return [...value.keys()];
-  throw new RefusedError('filters', 'The value of "in" must be a list');
+  throw new Refused('filters', 'The value of "in" must be a list');
 }
 
 function readAlternatives(

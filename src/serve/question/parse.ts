@@ -6,7 +6,7 @@
  */
 import { formats, type Format } from '../../format.ts';
 import { isPythonObject, parsePythonJson, type PythonJson, type PythonObject } from '../../python-json.ts';
-import { parseInteger, splitList, strip, trimmed } from './python-text.ts';
+import { parseInteger, strip, trimmed } from './python-text.ts';
 import type { Question, Refusal } from './question.ts';
 
 /** The largest row number that is counted: beyond it an offset skips every table, a limit cuts none. */
@@ -92,6 +92,10 @@ function parseNumber(
 function parseFields(text: string | undefined): readonly string[] | undefined {
   if (text === undefined) return undefined;
   return text === '' ? [] : splitList(text).map(unquote);
+}
+
+export function splitList(text: string): string[] {
+  return text.split(',').map(strip);
 }
 
 function unquote(name: string): string {

@@ -7,7 +7,6 @@
  * rows, rows with equal sort keys in `_id` order.
  */
 import type { CkanProfile } from '../../ckan/profile.ts';
-import type { OutputColumn } from '../../dump/formatter.ts';
 import {
   cell,
   commaList,
@@ -18,15 +17,17 @@ import {
   shownColumns,
   tableName,
 } from '../../dump/selection.ts';
+import type { OutputColumn } from '../../dump/formatter.ts';
 import { sql, type Sql } from '../../postgres/table.ts';
+import type { AskedTable, CatalogueColumn, LivePlan, Question, Refusal } from './question.ts';
+import { distinctCell, isSortable } from './distinct.ts';
 import { readFilters, type Columns } from './filters.ts';
-import type { CatalogueColumn, LivePlan, PlannedTable, Question, Refusal } from './question.ts';
-import { catchRefusal, RefusedError } from './refusal.ts';
+import { orRefusal, Refused } from './refusal.ts';
 import { readSearch, type Search } from './search.ts';
-import { parseSort, type SortKey } from './sorting.ts';
+import { readSort, type SortKey } from './sorting.ts';
 import { bind, conditionSql, type Binding } from './values.ts';
 
-interface PlanOptions {
+export interface PlanOptions {
   /** The configuration of a search that names none (`ckan.datastore.default_fts_lang`). */
   readonly ftsLanguage: string;
 }
@@ -44,31 +45,31 @@ interface Selected {
 /** Plan a live answer, or refuse: unknown columns, bad values, an impossible order. */
 export function planLive(
   question: Question,
-  table: PlannedTable,
+  table: AskedTable,
   profile: CkanProfile,
   options: PlanOptions,
 ): LivePlan | Refusal {
-  return catchRefusal(() => plan(question, table, profile, options));
+  return orRefusal(() => plan(question, table, profile, options));
 }
 
-function plan(question: Question, table: PlannedTable, profile: CkanProfile, options: PlanOptions): LivePlan {
+function plan(question: Question, table: AskedTable, profile: CkanProfile, options: PlanOptions): LivePlan {
   const binding: Binding = { settings: [], probes: [] };
   const shown = shownColumns(table.columns);
   const columns: Columns = new Map(shown.map((column) => [column.name, column]));
   const search = readSearch(question, table, columns, { profile, ...options }, binding);
-  const available = [
+  const every = [
     ...shown.map((column) => selectedColumn(column, question, profile)),
     ...search.ranks.map(selectedRank),
   ];
-  const requested = question.fields === undefined ? available : selectNamed(question.fields, available);
-  const selected = requested.length === 0 ? available : requested;
+  const asked = question.fields === undefined ? every : selectNamed(question.fields, every);
+  const selected = asked.length === 0 ? every : asked;
   const conditions = [...search.where, ...filterSql(question, columns, profile, binding)];
   const body = [
     sql`SELECT ${commaList(cellsOf(selected))}`,
     sql`FROM ${commaList([sql`${tableName(table.id)} AS d`, ...search.from])}`,
     ...(conditions.length > 0 ? [sql`WHERE ${conditions.join(' AND ') as Sql}`] : []),
     ...(question.distinct ? [sql`GROUP BY ${commaList(selected.map((column) => column.key))}`] : []),
-    ...orderSql(parseSort(question.sort), { question, columns, search, selected }),
+    ...orderSql(readSort(question.sort), { question, columns, search, selected }),
     ...limitSql(question, binding),
   ];
   return {
@@ -78,9 +79,7 @@ function plan(question: Question, table: PlannedTable, profile: CkanProfile, opt
     copy: sql`COPY (${body.join(' ') as Sql}) TO STDOUT (FORMAT csv)`,
     columns: selected.map((column) => column.output),
     // `fields=` names none, yet CSV and JSON carry every column below an empty head; XML cannot.
-    head: (requested.length === 0 && question.format !== 'xml' ? requested : selected).map(
-      (column) => column.output,
-    ),
+    head: (asked.length === 0 && question.format !== 'xml' ? asked : selected).map((column) => column.output),
   };
 }
 
@@ -115,10 +114,10 @@ function selectedRank({ expression, output }: Search['ranks'][number]): Selected
 }
 
 /** A table's own column goes before a rank of the same name. */
-function selectNamed(names: readonly string[], available: readonly Selected[]): Selected[] {
+function selectNamed(names: readonly string[], every: readonly Selected[]): Selected[] {
   return names.map((name) => {
-    const selected = available.find((column) => column.name === name);
-    if (selected === undefined) throw new RefusedError('fields', 'no such column in this table');
+    const selected = every.find((column) => column.name === name);
+    if (selected === undefined) throw new Refused('fields', 'no such column in this table');
     return selected;
   });
 }
@@ -138,35 +137,35 @@ interface Ordering {
 /** Equal keys come in `_id` order, so that an answer is the same twice. A table without `_id` comes as it is stored. */
 function orderSql(keys: readonly SortKey[], ordering: Ordering): Sql[] {
   const hasId = ordering.columns.has('_id');
-  const usable = hasId ? keys : keys.filter((key) => key.name !== '_id');
-  const needsId = hasId && !usable.some((key) => key.name === '_id');
-  const terms = usable.map((key) => sql`${sortedBy(key, ordering)}${direction(key)}`);
-  const rowOrder = commaList([...terms, ...(needsId ? [sql`d._id`] : [])]);
-  if (terms.length === 0 && !needsId) return [];
-  if (!ordering.question.distinct) return [sql`ORDER BY ${rowOrder}`];
-  return [sql`ORDER BY ${commaList(distinctOrder(usable, rowOrder, ordering))}`];
+  const asked = hasId ? keys : keys.filter((key) => key.name !== '_id');
+  const isTied = hasId && !asked.some((key) => key.name === '_id');
+  const plain = asked.map((key) => sql`${sortedBy(key, ordering)}${direction(key)}`);
+  const ofRows = commaList([...plain, ...(isTied ? [sql`d._id`] : [])]);
+  if (plain.length === 0 && !isTied) return [];
+  if (!ordering.question.distinct) return [sql`ORDER BY ${ofRows}`];
+  return [sql`ORDER BY ${commaList(distinctOrder(asked, ofRows, ordering))}`];
 }
 
 /**
- * Of the rows that became one, the first one decides; while all keys so far are the same for these rows, its `_id` is the
- * least of theirs, or the greatest. Timestamps that are shown alike need not be the same.
+ * Of the rows that became one, the one that comes first decides; while only what they share tells, its `_id` is the
+ * least, or last. Timestamps that are shown alike need not be the same.
  */
-function distinctOrder(keys: readonly SortKey[], rowOrder: Sql, ordering: Ordering): Sql[] {
-  const ofFirst = (expression: Sql): Sql => sql`(array_agg(${expression} ORDER BY ${rowOrder}))[1]`;
+function distinctOrder(keys: readonly SortKey[], ofRows: Sql, ordering: Ordering): Sql[] {
+  const ofFirst = (expression: Sql): Sql => sql`(array_agg(${expression} ORDER BY ${ofRows}))[1]`;
   const parts: Sql[] = [];
-  let isDecided = true;
+  let isTold = true;
   for (const key of keys) {
     const chosen = ordering.selected.find(
       ({ name, output }) => name === key.name && output.type !== 'timestamp',
     );
-    if (chosen === undefined && isDecided && key.name === '_id')
+    if (chosen === undefined && isTold && key.name === '_id')
       return [...parts, sql`${key.descending ? sql`max` : sql`min`}(d._id)${direction(key)}`];
-    isDecided &&= chosen !== undefined;
+    isTold &&= chosen !== undefined;
     if (chosen !== undefined) parts.push(sql`${chosen.key}${direction(key)}`);
     else parts.push(...firstKey(sortedBy(key, ordering), key, ordering, ofFirst));
   }
   if (!ordering.columns.has('_id') || keys.some((key) => key.name === '_id')) return parts;
-  return [...parts, isDecided ? sql`min(d._id)` : ofFirst(sql`d._id`)];
+  return [...parts, isTold ? sql`min(d._id)` : ofFirst(sql`d._id`)];
 }
 
 /** An aggregate of arrays would be one array of all their items: each goes in a row of its own, behind whether it is there. */
@@ -193,53 +192,22 @@ function direction({ descending, nulls }: SortKey): Sql {
 function sortedBy(key: SortKey, { columns, search }: Ordering): Sql {
   const column = columns.get(key.name);
   if (column !== undefined && !isSortable(column))
-    throw new RefusedError('sort', 'values of this column have no order');
+    throw new Refused('sort', 'values of this column have no order');
   const rank = search.ranks.find(({ output }) => output.name === key.name);
   const expression = column === undefined ? rank?.expression : rowColumn(column);
-  if (expression === undefined) throw new RefusedError('sort', 'no such column in this table');
+  if (expression === undefined) throw new Refused('sort', 'no such column in this table');
   return expression;
 }
 
 /** CKAN looks at the sign only when it searches, so behind existence and permission. */
 function limitSql(question: Question, binding: Binding): Sql[] {
-  if ((question.limit ?? 0) < 0) throw new RefusedError('limit', 'Must be a natural number');
-  if (question.offset < 0) throw new RefusedError('offset', 'Must be a natural number');
-  if (question.offset === Infinity) throw new RefusedError('offset', 'Number too large');
+  if ((question.limit ?? 0) < 0) throw new Refused('limit', 'Must be a natural number');
+  if (question.offset < 0) throw new Refused('offset', 'Must be a natural number');
+  if (question.offset === Infinity) throw new Refused('offset', 'Number too large');
   const bound = (word: Sql, parameter: 'limit' | 'offset', value: number): Sql =>
     sql`${word} ${bind(binding, parameter, String(value))}::int8`;
   return [
     ...(question.limit === undefined ? [] : [bound(sql`LIMIT`, 'limit', question.limit)]),
     ...(question.offset === 0 ? [] : [bound(sql`OFFSET`, 'offset', question.offset)]),
   ];
-}
-
-// What makes two rows the same for `distinct`: what the answer shows of them. Timestamps to the digits of the version,
-// without era, the infinities as NULL; JSON by its text.
-
-/** Types without equality or order in Postgres (manual, chapters 8 and 9); nor have their arrays. */
-const unordered = new Set(
-  (
-    'json nested xml jsonpath point line lseg box path polygon circle ' +
-    'aclitem cid xid pg_snapshot txid_snapshot refcursor gtsvector'
-  ).split(' '),
-);
-
-function isSortable(column: CatalogueColumn): boolean {
-  return !unordered.has(column.baseType.replace(/^_/, ''));
-}
-
-/** By what rows are grouped, and what of a group is selected; the latter is a function of the former. */
-function distinctCell(
-  column: CatalogueColumn,
-  profile: CkanProfile,
-): { readonly key: Sql; readonly expression: Sql } {
-  const raw = rowColumn(column);
-  if (column.baseType === 'timestamp') {
-    const digits = profile.millisecondsInTimestamps ? sql`.MS` : sql``;
-    const shown = sql`to_char(${raw}, 'YYYY-MM-DD HH24:MI:SS${digits}')`;
-    return { key: shown, expression: shown };
-  }
-  if (isSortable(column)) return { key: raw, expression: cell(column) };
-  const text = cell(column) === raw ? sql`${raw}::text` : cell(column);
-  return { key: text, expression: text };
 }

@@ -21,11 +21,6 @@ export function trimmed(text: string, goes: (character: string) => boolean): str
   return text.slice(start, end);
 }
 
-/** The parts between commas, each without white space around it. */
-export function splitList(text: string): string[] {
-  return text.split(',').map(strip);
-}
-
 const integer = /^[+-]?\p{Nd}+(?:_\p{Nd}+)*$/u;
 /** Python refuses to read longer ones (sys.set_int_max_str_digits). */
 const longestInteger = 4300;

@@ -59,8 +59,8 @@ export interface LivePlan {
   readonly head: readonly OutputColumn[];
 }
 
-/** The table that a question is planned against. */
-export interface PlannedTable {
+/** The table as the planner needs it. */
+export interface AskedTable {
   readonly id: ResourceId;
   /** Every column with catalogue facts, in table order, internal ones included and marked. */
   readonly columns: readonly CatalogueColumn[];

@@ -12,21 +12,21 @@ export function refuse(parameter: Parameter, reason: string): Refusal {
 }
 
 /** For parsers that go deep: thrown inside `question/` only, and turned into a value at its edge. */
-export class RefusedError extends Error {
+export class Refused extends Error {
   readonly refusal: Refusal;
 
   constructor(parameter: Parameter, reason: string) {
     super(reason);
-    this.name = 'RefusedError';
+    this.name = 'Refused';
     this.refusal = refuse(parameter, reason);
   }
 }
 
-export function catchRefusal<Value>(work: () => Value): Value | Refusal {
+export function orRefusal<Value>(work: () => Value): Value | Refusal {
   try {
     return work();
   } catch (error) {
-    if (error instanceof RefusedError) return error.refusal;
+    if (error instanceof Refused) return error.refusal;
     throw error;
   }
 }

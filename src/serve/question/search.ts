@@ -6,10 +6,10 @@ import type { CkanProfile } from '../../ckan/profile.ts';
 import type { OutputColumn } from '../../dump/formatter.ts';
 import { rowColumn } from '../../dump/selection.ts';
 import { sql, type Sql } from '../../postgres/table.ts';
+import type { AskedTable, Question } from './question.ts';
 import type { Columns } from './filters.ts';
-import type { PlannedTable, Question } from './question.ts';
-import { RefusedError } from './refusal.ts';
-import { parseSort, sortsByIdAlone } from './sorting.ts';
+import { Refused } from './refusal.ts';
+import { isByIdAlone, readSort } from './sorting.ts';
 import { bind, type Binding } from './values.ts';
 
 export interface Search {
@@ -25,18 +25,18 @@ const noSearch: Search = { from: [], where: [], ranks: [] };
 
 export function readSearch(
   question: Question,
-  table: PlannedTable,
+  table: AskedTable,
   columns: Columns,
   options: { readonly profile: CkanProfile; readonly ftsLanguage: string },
   binding: Binding,
 ): Search {
   if (question.q === undefined) return noSearch;
-  const searches = typeof question.q === 'string' ? [[null, question.q] as const] : [...question.q];
+  const asked = typeof question.q === 'string' ? [[null, question.q] as const] : [...question.q];
   const wordsAreNull =
-    options.profile.searchWordsAfterColonAreNull === 'always' || !sortsByIdAlone(parseSort(question.sort));
+    options.profile.searchWordsAfterColonAreNull === 'always' || !isByIdAlone(readSort(question.sort));
   const language = readLanguage(question.language ?? options.ftsLanguage, binding);
-  const parts = searches.map(([name, value], index) => {
-    if (typeof value !== 'string') throw new RefusedError('q', 'what to look for must be a text');
+  const parts = asked.map(([name, value], index) => {
+    if (typeof value !== 'string') throw new Refused('q', 'what to look for must be a text');
     const query = sql`s${index}.query`;
     const text = name === null ? null : searchedText(name, columns, language);
     const alsoWholeRow = name !== null && asksWholeRow(name, columns, options.profile);
@@ -67,8 +67,7 @@ function searchText(text: string, wordsAreNull: boolean): string {
 
 /** A number would name a configuration by its oid, which fails in ways that are no caller's business. */
 function readLanguage(language: string, binding: Binding): Sql {
-  if (/^\s*(?:\d+|-)\s*$/.test(language))
-    throw new RefusedError('language', 'no such text search configuration');
+  if (/^\s*(?:\d+|-)\s*$/.test(language)) throw new Refused('language', 'no such text search configuration');
   const configuration = sql`${bind(binding, 'language', language.replaceAll('\0', ''))}::regconfig`;
   binding.probes.push(configuration);
   return configuration;
@@ -81,15 +80,15 @@ function tsquery(isPlain: boolean, language: Sql, text: Sql, binding: Binding): 
 }
 
 /** The index that CKAN's trigger keeps over all the columns of a row; its internal views have none. */
-function wholeRow(table: PlannedTable): Sql {
+function wholeRow(table: AskedTable): Sql {
   const column = table.columns.find(({ name }) => name === '_full_text');
-  if (column === undefined) throw new RefusedError('q', 'this table has no full-text index');
+  if (column === undefined) throw new Refused('q', 'this table has no full-text index');
   return rowColumn(column);
 }
 
 function searchedText(name: string, columns: Columns, language: Sql): Sql {
   const column = columns.get(name);
-  if (column === undefined) throw new RefusedError('q', 'no such column in this table');
+  if (column === undefined) throw new Refused('q', 'no such column in this table');
   return sql`to_tsvector(${language}, ${rowColumn(column)}::text)`;
 }
 

@@ -1,6 +1,8 @@
-/** The order of rows that `sort` asks for, by CKAN's rules. */
-import { splitList } from './python-text.ts';
-import { RefusedError } from './refusal.ts';
+/**
+ * Which columns are asked for, and in which order rows come: `fields` and `sort`, by CKAN's rules.
+ */
+import { splitList } from './parse.ts';
+import { Refused } from './refusal.ts';
 
 export interface SortKey {
   readonly name: string;
@@ -9,14 +11,14 @@ export interface SortKey {
   readonly nulls: 'first' | 'last';
 }
 
-/** A match may begin only at the first blank before a direction, so that a long run of blanks costs nothing. */
+/** The blanks before a direction are looked at from their first only, so that a long run of them costs nothing. */
 const clause = /^(.+?)(?:(?<! ) +(asc|desc))?(?: nulls +(first|last) *)?$/is;
 
-/** `column [asc|desc] [nulls first|last]`, separated by commas, names quoted or not; throws `RefusedError`. */
-export function parseSort(sort: string): readonly SortKey[] {
+/** `column [asc|desc] [nulls first|last]`, separated by commas, names quoted or not; throws `Refused`. */
+export function readSort(sort: string): readonly SortKey[] {
   return splitList(sort).map((text) => {
     const parts = clause.exec(text);
-    if (parts === null) throw new RefusedError('sort', 'an empty name');
+    if (parts === null) throw new Refused('sort', 'an empty name');
     const [, written = '', direction, nulls] = parts;
     const descending = direction?.toLowerCase() === 'desc';
     const isQuoted = written.startsWith('"') && written.endsWith('"');
@@ -30,7 +32,7 @@ export function parseSort(sort: string): readonly SortKey[] {
 }
 
 /** The one order in which CKAN 2.12 pages by `_id`, up or down. */
-export function sortsByIdAlone(keys: readonly SortKey[]): boolean {
+export function isByIdAlone(keys: readonly SortKey[]): boolean {
   return keys.length === 1 && keys[0]?.name === '_id';
 }
 

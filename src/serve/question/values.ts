@@ -1,20 +1,21 @@
 /**
  * Values on their way to Postgres: COPY takes no parameters, so each value becomes a setting of the transaction, given
  * by `set_config` as a parameter and read back by `current_setting` under a fixed name. The statement holds casts to
- * the types of the table's own columns and nothing that a caller wrote (P16, no text of a request becomes SQL). Many
- * values of one type are one array.
+ * the types of the table's own columns and nothing that a caller wrote (promise P16). Many values of one type are one
+ * array.
  *
  * `current_setting` is STABLE, so an index on the column still serves the comparison.
  */
-import { commaList, rowColumn } from '../../dump/selection.ts';
 import type { CatalogueColumn } from '../../postgres/catalogue.ts';
-import { sql, type Sql } from '../../postgres/table.ts';
 import { isPythonList, isPythonNumber, type PythonJson } from '../../python-json.ts';
-import type { Comparison, Condition } from './filters.ts';
+import { commaList } from '../../dump/selection.ts';
+import { sql, type Sql } from '../../postgres/table.ts';
+import { rowColumn } from '../../dump/selection.ts';
 import { pythonString } from './python-text.ts';
-import { RefusedError, type Parameter } from './refusal.ts';
+import { Refused, type Parameter } from './refusal.ts';
+import type { Comparison, Condition } from './filters.ts';
 
-interface SessionSetting {
+export interface SessionSetting {
   readonly name: string;
   readonly value: string;
 }
@@ -28,7 +29,7 @@ export interface Binding {
 /** Bind a text; the result is an SQL expression of type `text`. */
 export function bind(binding: Binding, parameter: Parameter, value: string): Sql {
   if (value.includes('\0') || !value.isWellFormed())
-    throw new RefusedError(parameter, 'a character that no table can hold');
+    throw new Refused(parameter, 'a character that no table can hold');
   const number = binding.settings.length + 1;
   binding.settings.push({ name: `dumper.v${number}`, value });
   return sql`current_setting('dumper.v${number}')`;
@@ -126,7 +127,7 @@ function typeOfLiteral(column: CatalogueColumn, value: PythonJson, beside: reado
   if (typeof value === 'boolean') return sql`boolean`;
   if (isPythonNumber(value)) return numberType(value.text, value.kind);
   if (isPythonList(value) && column.baseType.startsWith('_')) return column.castType;
-  throw new RefusedError('filters', 'a value does not fit its column');
+  throw new Refused('filters', 'a value does not fit its column');
 }
 
 /** In a list, Postgres gives whole-number columns, numbers and texts one common type. */
@@ -158,7 +159,7 @@ function arrayItem(item: PythonJson): string {
   if (typeof item === 'string') return quotedItem(item);
   if (isPythonNumber(item)) return item.text;
   if (typeof item === 'boolean') return String(item);
-  throw new RefusedError('filters', 'a value does not fit its column');
+  throw new Refused('filters', 'a value does not fit its column');
 }
 
 function quotedItem(text: string): string {

@@ -5,8 +5,8 @@
 import { shownColumns } from '../../dump/selection.ts';
 import { isPythonObject } from '../../python-json.ts';
 import type { Question } from './question.ts';
-import { RefusedError } from './refusal.ts';
-import { isIdOrder, parseSort } from './sorting.ts';
+import { Refused } from './refusal.ts';
+import { isIdOrder, readSort } from './sorting.ts';
 
 /** What a manifest says of a dump. */
 interface DumpedTable {
@@ -38,10 +38,10 @@ function namesEveryColumn(question: Question, table: DumpedTable): boolean {
 /** A sort that cannot be read is for the planner to refuse. */
 function isInIdOrder(sort: string): boolean {
   try {
-    const keys = parseSort(sort);
+    const keys = readSort(sort);
     return keys.length === 1 && isIdOrder(keys);
   } catch (error) {
-    if (error instanceof RefusedError) return false;
+    if (error instanceof Refused) return false;
     throw error;
   }
 }
