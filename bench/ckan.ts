@@ -1,5 +1,5 @@
 /** CKAN's own dump against ours of the same table, where a CKAN is at hand: its address and its DataStore are given. */
-import { formats } from '../src/format.ts';
+import { ckanFormats } from '../src/format.ts';
 import { alternate, spread } from './measure.ts';
 import { ratioText, type Line } from './report.ts';
 import { startService } from './sidecar.ts';
@@ -15,7 +15,7 @@ export async function besideCkan(bench: Bench, peer: Peer, runs: number): Promis
   const state = await bench.another();
   const service = await startService({ ...state, readUrl: peer.readUrl, publishes: false });
   const shared = { readUrl: peer.readUrl, table: peer.resource };
-  const sides = formats.flatMap((format) => [
+  const sides = ckanFormats.flatMap((format) => [
     { name: `live-${format}`, input: { ...shared, serviceUrl: service.url } },
     { name: `ckan-${format}`, input: { ...shared, serviceUrl: peer.siteUrl } },
   ]);
@@ -24,7 +24,7 @@ export async function besideCkan(bench: Bench, peer: Peer, runs: number): Promis
   });
   await service.stop();
   await state.drop();
-  return formats.map((format) => {
+  return ckanFormats.map((format) => {
     const [ours, ckans] = [`live-${format}`, `ckan-${format}`].map((name) =>
       (figures.find(({ side }) => side === name)?.samples ?? []).map(({ wallSeconds }) => wallSeconds),
     );

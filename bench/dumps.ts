@@ -1,6 +1,6 @@
 /** Each table, every way out: raw COPY, live answers, six blobs into a store, and the naive design, in turn. */
 import { cpus } from 'node:os';
-import { formats } from '../src/format.ts';
+import { ckanFormats, formats } from '../src/format.ts';
 import { alternate, once, ratio, spread, type Figure, type Sample } from './measure.ts';
 import { costs, ratioText, type Line } from './report.ts';
 import { startService } from './sidecar.ts';
@@ -45,7 +45,9 @@ async function measured(bench: Bench, table: string, shape: string, asked: Dumps
     named('publish-hash'),
     ...(bench.s3 === null ? [] : [named('publish-store', stored), named('put-only', stored)]),
     // The naive design is slow: of one table only, and once.
-    ...(shape === 'typical' ? formats.map((format) => ({ ...named(`naive-${format}`), slow: true })) : []),
+    ...(shape === 'typical'
+      ? ckanFormats.map((format) => ({ ...named(`naive-${format}`), slow: true }))
+      : []),
   ].filter(({ name }) => name === 'raw-copy' || name.startsWith(asked.sides));
   try {
     return await alternate(sides, asked.runs, { ...bench.s3?.environment }, (side, { wallSeconds }) => {

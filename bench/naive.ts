@@ -5,12 +5,12 @@ import { format as csvFormat } from 'fast-csv';
 import type pg from 'pg';
 import QueryStream from 'pg-query-stream';
 import { quoteIdentifier } from '../src/postgres/table.ts';
-import type { Format } from '../src/format.ts';
+import type { CkanFormat } from '../src/format.ts';
 
 type Row = Record<string, unknown>;
 
 /** Write the table in one format to nowhere; returns the bytes. */
-export async function naiveDump(pool: pg.Pool, table: string, format: Format): Promise<number> {
+export async function naiveDump(pool: pg.Pool, table: string, format: CkanFormat): Promise<number> {
   const client = await pool.connect();
   let bytes = 0;
   const nowhere = new Writable({
@@ -30,7 +30,7 @@ export async function naiveDump(pool: pg.Pool, table: string, format: Format): P
   }
 }
 
-function writerOf(format: Format): NodeJS.ReadWriteStream {
+function writerOf(format: CkanFormat): NodeJS.ReadWriteStream {
   if (format === 'csv') return csvFormat({ headers: true });
   if (format === 'tsv') return csvFormat({ headers: true, delimiter: '\t' });
   return new Transform({

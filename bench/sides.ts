@@ -19,8 +19,10 @@ import { ckanProfile } from '../src/ckan/profile.ts';
 import { copyOut } from '../src/dump/copy.ts';
 import { publish, type PublishFence } from '../src/publish/publish.ts';
 import { wholeTable } from '../src/dump/selection.ts';
-import { formats, variants, type Format, type Variant } from '../src/format.ts';
+import { ckanFormats, formats, type CkanFormat, type Format } from '../src/format.ts';
 import { createPool } from '../src/postgres/pool.ts';
+import { publishedVariants } from '../src/config/setting.ts';
+import { settings } from '../src/config/settings.ts';
 import { asResourceId } from '../src/postgres/table.ts';
 import { download } from './download.ts';
 import { hashingStore } from './hashing-store.ts';
@@ -48,7 +50,7 @@ export interface Side {
 }
 
 const profile = ckanProfile('2.12');
-const published = variants.filter((variant) => variant !== 'json+bom' && variant !== 'xml+bom');
+const published = publishedVariants.parse(settings.DUMPER_FORMATS.default);
 const never = new AbortController().signal;
 
 export const sides: Readonly<Record<string, Side>> = {
@@ -56,15 +58,18 @@ export const sides: Readonly<Record<string, Side>> = {
   'publish-hash': { prepare: (input) => publishInto(input, hashingStore()) },
   'publish-store': { prepare: (input) => publishInto(input, storeOf(input)) },
   'put-only': { prepare: putOnly },
-  'naive-all': { prepare: (input) => naive(input, [...formats]) },
+  'naive-all': { prepare: (input) => naive(input, ckanFormats) },
   ...Object.fromEntries(
     formats.map((format) => [`live-${format}`, { prepare: (input: SideInput) => live(input, format) }]),
   ),
   ...Object.fromEntries(
-    formats.map((format) => [`ckan-${format}`, { prepare: (input: SideInput) => live(input, format) }]),
+    ckanFormats.map((format) => [`ckan-${format}`, { prepare: (input: SideInput) => live(input, format) }]),
   ),
   ...Object.fromEntries(
-    formats.map((format) => [`naive-${format}`, { prepare: (input: SideInput) => naive(input, [format]) }]),
+    ckanFormats.map((format) => [
+      `naive-${format}`,
+      { prepare: (input: SideInput) => naive(input, [format]) },
+    ]),
   ),
 };
 
@@ -116,7 +121,7 @@ async function publishInto(input: SideInput, store: BlobStore): Promise<Work> {
         store,
         fence: lonelyFence,
         profile: () => profile,
-        variants: published as readonly Variant[],
+        variants: published,
         visibility: async () => ({ public: true, underPublicPrefix: false }),
         now: () => new Date(),
         lockSeconds: 5,
@@ -189,7 +194,7 @@ async function live(input: SideInput, format: Format): Promise<Work> {
   };
 }
 
-async function naive(input: SideInput, wanted: readonly Format[]): Promise<Work> {
+async function naive(input: SideInput, wanted: readonly CkanFormat[]): Promise<Work> {
   const pool = poolOf(input);
   return {
     run: async () => {

@@ -3,7 +3,8 @@ import pg from 'pg';
 import { installTriggers, removeTriggers } from '../src/change/journal.ts';
 import { sweep, type SweepDeps } from '../src/change/sweep.ts';
 import { ckanProfile } from '../src/ckan/profile.ts';
-import { variants } from '../src/format.ts';
+import { publishedVariants } from '../src/config/setting.ts';
+import { settings } from '../src/config/settings.ts';
 import { createLog } from '../src/log.ts';
 import { allTables, createStabilityTracker, revisionToken } from '../src/postgres/revision.ts';
 import { openState, type State } from '../src/state/state.ts';
@@ -13,7 +14,7 @@ import type { Line } from './report.ts';
 import type { Bench } from './world.ts';
 
 const profile = ckanProfile('2.12');
-const published = variants.filter((variant) => variant !== 'json+bom' && variant !== 'xml+bom');
+const published = publishedVariants.parse(settings.DUMPER_FORMATS.default);
 
 export async function sweeps(bench: Bench, tables: number, runs: number): Promise<Line[]> {
   await createTables(bench.owner, tables);

@@ -6,7 +6,7 @@
  * `{version, resource_id, revision, token, tier, generation, published_at, columns, rows, public, blobs}`.
  */
 import { z } from 'zod';
-import { variants, type Variant } from './format.ts';
+import { fileOf, variants, type Variant } from './format.ts';
 import { smallObjectBytes, type BlobStore } from './blob-store/blob-store.ts';
 import { DumperError, isDumperError, errorMessage } from './errors.ts';
 import { asResourceId, type ResourceId } from './postgres/table.ts';
@@ -66,11 +66,14 @@ export function revisionPrefix(resourceId: string, revision: string, exposed: bo
 
 /** Key of a blob: the BOM twin lives under `bom/` beside the plain one, so that both keep the file's own name. */
 export function blobKey(prefix: string, resourceId: string, variant: Variant): string {
-  const [extension, bom] = variant.split('+');
-  return `${prefix}${bom ? 'bom/' : ''}${resourceId}.${extension}`;
+  const { folder, extension } = fileOf(variant);
+  return `${prefix}${folder}${resourceId}.${extension}`;
 }
 
-/** A blob's key, `[public/]<id>/<revision>/[bom/]<id>.<ext>`: the layout's own shape, whatever else a bucket holds. */
+/**
+ * A blob's key, `[public/]<id>/<revision>/[bom/]<id>.<ext>`: the layout's own shape, whatever else a bucket holds. Any
+ * extension, so that what another version of this program has published is swept too.
+ */
 const keyShape = /^(public\/)?(.+)\/([0-9a-f]{20}-[0-9a-f]{8})\/(?:bom\/)?\2\.[a-z]+$/s;
 
 export interface BlobKeyParts {

@@ -6,6 +6,7 @@ import http from 'node:http';
 import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { living, type Living } from './life/living.ts';
+import { formats } from '../src/format.ts';
 import { eventually } from './world/eventually.ts';
 import { startS3 } from './world/s3.ts';
 
@@ -90,7 +91,7 @@ describe.each(stores)('the story with a %s store', (kind) => {
 
   test('P22 a blob equals the live answer of its revision, in every format', async () => {
     await untilFresh();
-    for (const format of ['csv', 'tsv', 'json', 'xml']) {
+    for (const format of formats) {
       for (const bom of ['', '&bom=true']) {
         const live = await get(`${base}${dump}?format=${format}${bom}&latest=true`);
         expect(live.headers['x-dump-source']).toBe('live');

@@ -48,9 +48,14 @@ export const cron = z.string().superRefine((text, context) => {
   if (fault !== null) context.addIssue({ code: 'custom', message: fault });
 });
 export const words = z.string().transform((text) => text.split(/[\s,]+/).filter((word) => word !== ''));
-export const publishedVariants = words.pipe(
-  z.array(z.enum(variants as [Variant, ...Variant[]], `expected some of ${variants.join(', ')}`)).min(1),
-);
+const oneVariant = `(${variants.map((variant) => variant.replace('+', '[+]')).join('|')})`;
+export const publishedVariants = z
+  .string()
+  .meta({ pattern: `^[\\s,]*${oneVariant}([\\s,]+${oneVariant})*[\\s,]*$` })
+  .pipe(words)
+  .pipe(
+    z.array(z.enum(variants as [Variant, ...Variant[]], `expected some of ${variants.join(', ')}`)).min(1),
+  );
 
 export interface Setting {
   readonly kind: z.ZodType;

@@ -1,6 +1,7 @@
 /** The table of settings: name, kind, default, meaning. README, chart and `--help` are checked against it. */
 import { z } from 'zod';
 import { ckanVersions } from '../ckan/profile.ts';
+import { variants } from '../format.ts';
 import {
   blobStore,
   count,
@@ -67,7 +68,11 @@ export const settings = {
     'auto',
     "Whose bytes to give: `2.11`, `2.12`; `auto` asks CKAN's `status_show`.",
   ),
-  DUMPER_FORMATS: setting(publishedVariants, 'csv,csv+bom,tsv,tsv+bom,json,xml', 'What is published.'),
+  DUMPER_FORMATS: setting(
+    publishedVariants,
+    'csv,csv+bom,tsv,tsv+bom,json,xml',
+    `What is published, of ${variants.join(', ')}.`,
+  ),
   DUMPER_SWEEP_CRON: setting(cron, '*/5 * * * *', 'When every table is compared with its manifest.'),
   DUMPER_REBUILD_CRON: setting(cron, null, 'When everything is regenerated, whether changed or not.'),
   DUMPER_QUIET_SECONDS: setting(

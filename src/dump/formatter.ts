@@ -5,7 +5,7 @@
  * use the same one, so their bytes are the same code.
  */
 import type { CkanProfile } from '../ckan/profile.ts';
-import type { Format } from '../format.ts';
+import type { KernelFormat } from '../format.ts';
 import type { PythonJson } from '../python-json.ts';
 
 /** A column of the answer, in order. */
@@ -16,24 +16,24 @@ export interface OutputColumn {
   /** What the JSON head's `fields` entry says of it, in CKAN's key order, e.g. `{id, type}` or `{id, type, info}`. */
   readonly field: Readonly<Record<string, PythonJson>>;
   /**
-   * The JSON of a value is no function of its text: JSON and XML are written of a cell of JSON text apart. Those cells
-   * stand behind the last column's, in the order of the columns.
+   * The JSON of a value is no function of its text: all formats but CSV and TSV are written of a cell of JSON text
+   * apart. Those cells stand behind the last column's, in the order of the columns.
    */
   readonly apart?: true;
 }
 
 export interface FormatterOptions {
   readonly columns: readonly OutputColumn[];
-  readonly formats: readonly Format[];
+  readonly formats: readonly KernelFormat[];
   readonly profile: CkanProfile;
 }
 
 /** Takes finished bytes, valid only during the call. A returned promise is back-pressure: nothing more until then. */
-export type Emit = (format: Format, bytes: Uint8Array) => void;
+export type Emit = (format: KernelFormat, bytes: Uint8Array) => void;
 
 export interface Formatter {
   /** The bytes before the first row (header row, JSON frame with fields, XML declaration), without a BOM. */
-  head(format: Format): Uint8Array;
+  head(format: KernelFormat): Uint8Array;
   /**
    * Take raw backend messages (any split). Emits every row that has come whole, a row larger than a buffer in pieces.
    * Returns null, or, when a message other than CopyData and asynchronous ones begins, the bytes from that message on
@@ -41,7 +41,7 @@ export interface Formatter {
    */
   feed(chunk: Uint8Array, emit: Emit): Uint8Array | null;
   /** The bytes after the last row. */
-  tail(format: Format): Uint8Array;
+  tail(format: KernelFormat): Uint8Array;
   /** Rows written so far. */
   readonly rows: number;
 }

@@ -9,14 +9,7 @@ import type { BlobStore } from '../blob-store/blob-store.ts';
 import type { CkanProfile } from '../ckan/profile.ts';
 import { contentDisposition } from '../content-disposition.ts';
 import { DumperError } from '../errors.ts';
-import {
-  byteOrderMark,
-  contentTypes,
-  formatOf,
-  hasByteOrderMark,
-  type Format,
-  type Variant,
-} from '../format.ts';
+import { byteOrderMark, fileOf, formatOf, formatTable, type Format, type Variant } from '../format.ts';
 import { createChunkPool, createChunkBuffer, type ChunkBuffer } from '../dump/chunk-pool.ts';
 import { BlobSink } from './blob-sink.ts';
 import { copyOut } from '../dump/copy.ts';
@@ -86,22 +79,19 @@ function startUpload(
   signal: AbortSignal,
 ): Upload {
   const sink = new BlobSink();
-  const format = formatOf(variant);
+  const { format, bom, extension, mediaType } = fileOf(variant);
   const { id, bytes } = snapshot.state;
   const key = blobKey(options.prefix, id, variant);
-  if (hasByteOrderMark(variant)) sink.accept({ bytes: byteOrderMark, release: () => undefined });
+  if (bom) sink.accept({ bytes: byteOrderMark, release: () => undefined });
   const done = options.store.put(key, sink.source, {
-    contentType: contentTypes[format],
-    contentDisposition: contentDisposition(`${id}.${format}`),
+    contentType: mediaType,
+    contentDisposition: contentDisposition(`${id}.${extension}`),
     cacheControl: options.cacheControl,
-    expectedBytes: bytes * growth[format],
+    expectedBytes: bytes * formatTable[format].growth,
     signal,
   });
   return { variant, key, sink, done };
 }
-
-/** How much larger than the heap a format may become: only the part size depends on it. */
-const growth: Readonly<Record<Format, number>> = { csv: 1, tsv: 1, json: 2, xml: 4 };
 
 async function scan(
   snapshot: Snapshot,
@@ -170,7 +160,12 @@ function describe(uploads: readonly Upload[], digests: readonly string[]): Manif
   return Object.fromEntries(
     uploads.map(({ variant, key, sink }, index) => [
       variant,
-      { key, bytes: sink.bytes, sha256: digests[index] ?? '', content_type: contentTypes[formatOf(variant)] },
+      {
+        key,
+        bytes: sink.bytes,
+        sha256: digests[index] ?? '',
+        content_type: fileOf(variant).mediaType,
+      },
     ]),
   );
 }

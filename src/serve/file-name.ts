@@ -5,6 +5,7 @@
  * injection).
  */
 import type { CkanProfile } from '../ckan/profile.ts';
+import { formatTable } from '../format.ts';
 import type { ResourceId } from '../postgres/table.ts';
 import type { Question } from './question/question.ts';
 
@@ -26,14 +27,15 @@ export function needsResourceName(template: string | undefined): boolean {
 
 export function fileNameOf(template: string | undefined, dump: NamedDump): string {
   const { requestedName, resourceName, id, question, profile, now } = dump;
+  const { extension } = formatTable[question.format];
   if (template === undefined)
-    return `${profile.fileNamedAfter === 'alias' ? requestedName : id}.${question.format}`;
+    return `${profile.fileNamedAfter === 'alias' ? requestedName : id}.${extension}`;
   const parts = new Map<string, string>(
     Object.entries({
-      name: withoutExtension(resourceName ?? requestedName, question.format),
+      name: withoutExtension(resourceName ?? requestedName, extension),
       id,
       date: now.toISOString().slice(0, 10),
-      ext: question.format,
+      ext: extension,
     }),
   );
   const filled = template.replaceAll(/\{(\w+)\}/g, (written, part: string) => parts.get(part) ?? written);

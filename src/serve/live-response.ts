@@ -18,7 +18,7 @@ import type { Formatter } from '../dump/formatter.ts';
 import { scanSettings } from '../dump/selection.ts';
 import { lockTable } from '../dump/snapshot.ts';
 import { DumperError, isDumperError, errorMessage } from '../errors.ts';
-import { byteOrderMark, contentTypes } from '../format.ts';
+import { byteOrderMark, formatTable } from '../format.ts';
 import { readColumns } from '../postgres/catalogue.ts';
 import { isUnavailable, type PoolClient } from '../postgres/pool.ts';
 import type { ResourceId } from '../postgres/table.ts';
@@ -241,7 +241,7 @@ function headOf(plan: LivePlan, formatter: Formatter, { question, profile }: Liv
 
 function setHeaders(ctx: ServeContext, config: Config, live: LiveRequest): void {
   ctx.status = 200;
-  ctx.set('Content-Type', contentTypes[live.question.format]);
+  ctx.set('Content-Type', formatTable[live.question.format].mediaType);
   ctx.set('Content-Disposition', live.disposition);
   ctx.set('X-Dump-Source', 'live');
   setCaching(ctx, config, live.public);

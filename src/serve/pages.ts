@@ -4,6 +4,7 @@
  * (P17, no injection).
  */
 import { bodyParser } from '@koa/bodyparser';
+import { variants } from '../format.ts';
 import { redact } from '../log.ts';
 import type { Manifest } from '../manifest.ts';
 import { mapPostgresErrors } from '../postgres/pool.ts';
@@ -66,7 +67,10 @@ export async function answerTablePage(deps: PagesDeps, ctx: ServeContext, name: 
     table: summaryOf(view),
     revision: status.revision,
     tier: status.tier,
-    downloads: Object.entries(status.blobs).map(([variant, blob]) => ({ variant, ...blob })),
+    downloads: variants.flatMap((variant) => {
+      const blob = status.blobs[variant];
+      return blob === undefined ? [] : [{ variant, ...blob }];
+    }),
     columns: (manifest?.columns ?? [])
       .filter(({ name }) => name === '_id' || !name.startsWith('_'))
       .map(columnOf),
@@ -119,7 +123,7 @@ function sendPage(ctx: ServeContext, page: string): void {
 }
 
 function summaryOf({ status }: Extract<TableView, { kind: 'table' }>): TableSummary {
-  const blobs = Object.entries(status.blobs);
+  const blobs = Object.values(status.blobs);
   return {
     id: status.id,
     name: null,
@@ -127,8 +131,8 @@ function summaryOf({ status }: Extract<TableView, { kind: 'table' }>): TableSumm
     reason: status.reason ?? null,
     rowsDone: status.rows_done ?? null,
     rows: status.rows,
-    bytes: blobs.length === 0 ? null : blobs.reduce((sum, [, { bytes }]) => sum + bytes, 0),
-    formats: blobs.map(([variant]) => variant),
+    bytes: blobs.length === 0 ? null : blobs.reduce((sum, { bytes }) => sum + bytes, 0),
+    formats: variants.filter((variant) => variant in status.blobs),
     publishedAt: status.published_at === null ? null : new Date(status.published_at),
   };
 }
@@ -144,6 +148,7 @@ const statesOfLife: Readonly<Record<PublicationRecord['state'], TableStatus['sta
 
 /** For a list of thousands: as publications and the last sweep left them, without a question to the DataStore for each. */
 function summaryOfRecord(record: PublicationRecord, withReason: boolean): TableSummary {
+  const published = record.variants?.split(',') ?? [];
   return {
     id: record.id,
     name: null,
@@ -152,7 +157,7 @@ function summaryOfRecord(record: PublicationRecord, withReason: boolean): TableS
     rowsDone: record.leased ? record.rowsDone : null,
     rows: record.rows,
     bytes: record.blobBytes,
-    formats: record.variants?.split(',') ?? [],
+    formats: variants.filter((variant) => published.includes(variant)),
     publishedAt: record.publishedAt,
   };
 }

@@ -19,7 +19,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { CkanProfile } from '../ckan/profile.ts';
 import type { Config } from '../config/config.ts';
 import { contentDisposition } from '../content-disposition.ts';
-import { variantOf } from '../format.ts';
+import { fileOf, variantOf } from '../format.ts';
 import { isUnderPublicPrefix } from '../manifest.ts';
 import { readColumns } from '../postgres/catalogue.ts';
 import { mapPostgresErrors } from '../postgres/pool.ts';
@@ -170,7 +170,8 @@ async function freshBlob(
   const manifest = await deps.manifests.fresh(found, profile);
   // No trigger tells of DDL: the first request that meets it does.
   if (manifest === null) deps.enqueueStale(id);
-  const blob = manifest?.blobs[variantOf(question.format, question.bom)];
+  const variant = variantOf(question.format, question.bom);
+  const blob = manifest?.blobs[variant];
   if (manifest === null || blob === undefined || !isWholeTable(question, manifest)) return null;
   const isUnderPublic = isUnderPublicPrefix(manifest);
   if (isUnderPublic !== (isPublic && deps.config.DUMPER_PUBLIC_BLOB_URL !== undefined)) {
@@ -184,7 +185,7 @@ async function freshBlob(
     bytes: blob.bytes,
     contentType: blob.content_type,
     disposition,
-    isRenamed: disposition !== contentDisposition(`${id}.${question.format}`),
+    isRenamed: disposition !== contentDisposition(`${id}.${fileOf(variant).extension}`),
     etag: `"sha256-${blob.sha256}"`,
     sha256: blob.sha256,
     modifiedAt: new Date(manifest.published_at),

@@ -5,8 +5,9 @@ import type { BlobStore } from '../../src/blob-store/blob-store.ts';
 import { createManifestReader, takeInventory } from '../../src/change/store-inventory.ts';
 import { tablesWithOrphanedBlobs } from '../../src/change/litter.ts';
 import { readPublished, type Manifest } from '../../src/manifest.ts';
-import { formatOf, type Format, type Variant } from '../../src/format.ts';
+import { formatOf, type Variant } from '../../src/format.ts';
 import { createLog } from '../../src/log.ts';
+import { readRows } from '../dump/slow-formatter.ts';
 import { asResourceId } from '../../src/postgres/table.ts';
 
 const signal = new AbortController().signal;
@@ -56,32 +57,4 @@ export async function namedKeys(store: BlobStore, ids: readonly string[]): Promi
         : [`${ids[index]}/manifest.json`, ...Object.values(manifest.blobs).map(({ key }) => key)],
     )
     .sort();
-}
-
-const bom = /^\uFEFF/;
-
-/**
- * Rows of a whole dump whose cells hold no quote, comma, tab, line break or angle bracket: cells as texts, `_id` first.
- * Throws where the frame of the format is not closed.
- */
-export function readRows(format: Format, bytes: Uint8Array): string[][] {
-  const text = Buffer.from(bytes).toString('utf8').replace(bom, '');
-  if (format === 'json') {
-    const { records } = JSON.parse(text) as { records: unknown[][] };
-    return records.map((record) => record.map(String));
-  }
-  if (format === 'xml') {
-    if (!text.trimEnd().endsWith('</data>')) throw new Error('the XML is not closed');
-    return text
-      .split('<row ')
-      .slice(1)
-      .map((row) => [/_id="([^"]*)"/.exec(row)?.[1] ?? '', ...cellsOf(row)]);
-  }
-  if (!text.endsWith('\n')) throw new Error('the last line is not ended');
-  const lines = text.split(/\r?\n/).slice(1, -1);
-  return lines.map((line) => line.split(format === 'csv' ? ',' : '\t'));
-}
-
-function cellsOf(row: string): string[] {
-  return [...row.matchAll(/<([^\s/>]+)(?:\s[^>]*)?(?:\/>|>([^<]*)<\/\1>)/g)].map((match) => match[2] ?? '');
 }

@@ -10,7 +10,8 @@ import { formatOf, type Variant } from '../../src/format.ts';
 import { asResourceId } from '../../src/postgres/table.ts';
 import { openPublishing, plainly, type Publishing } from '../dump/publishing.ts';
 import { asAdmin } from '../world/postgres.ts';
-import { blobBytes, manifestOf, readRows } from './audit.ts';
+import { readRows } from '../dump/slow-formatter.ts';
+import { blobBytes, manifestOf } from './audit.ts';
 import { seeded, type Random } from './random.ts';
 
 const id = asResourceId('t-sum');

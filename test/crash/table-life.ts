@@ -16,7 +16,8 @@ import type { TableChange } from '../../src/state/publications.ts';
 import { asResourceId, type ResourceId } from '../../src/postgres/table.ts';
 import { openPublishing, plainly, type Publishing } from '../dump/publishing.ts';
 import { asAdmin } from '../world/postgres.ts';
-import { blobBytes, keysIn, manifestOf, namedKeys, readRows } from './audit.ts';
+import { readRows } from '../dump/slow-formatter.ts';
+import { blobBytes, keysIn, manifestOf, namedKeys } from './audit.ts';
 
 export const id = asResourceId('t-life');
 const variants = ['csv', 'json'] as const;

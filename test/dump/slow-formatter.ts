@@ -1,9 +1,9 @@
 /**
- * The obvious formatter that the kernel must agree with: values in, one string out, a rule a line, written from CKAN's
+ * The formats in the obvious way: the formatter that the kernel must agree with, and readers. Of the formatter: values in, one string out, a rule a line, written from CKAN's
  * recorded answers and the Postgres and Python manuals, not from the kernel.
  */
 import type { CkanProfile } from '../../src/ckan/profile.ts';
-import type { Format } from '../../src/format.ts';
+import { formats, type Format } from '../../src/format.ts';
 import { parsePythonJson, pythonFloat, writePythonJson, type PythonJson } from '../../src/python-json.ts';
 
 export interface SlowColumn {
@@ -16,20 +16,37 @@ export type Cell = string | null;
 /** A value as CKAN's Python holds it. */
 type Value = PythonJson;
 
+type Values = readonly (readonly Value[])[];
+type Texts = readonly (readonly Cell[])[];
+
+/** What a format makes of all rows: of their texts or of their values. */
+const writers: Readonly<
+  Record<Format, (columns: readonly SlowColumn[], texts: Texts, values: Values) => string>
+> = {
+  csv: (_columns, texts) => texts.map((row) => line(row, ',')).join(''),
+  tsv: (_columns, texts) => texts.map((row) => line(row, '\t')).join(''),
+  json: (_columns, _texts, values) => values.map((row) => `\n    [${row.map(jsonText).join(',')}]`).join(','),
+  xml: (columns, _texts, values) => values.map((row) => xmlRow(columns, row)).join(''),
+  ndjson: (columns, _texts, values) =>
+    values
+      .map((row) => row.map((value, i) => `${jsonText(columns[i]?.name ?? '')}:${jsonText(value)}`))
+      .map((members) => `{${members.join(',')}}\n`)
+      .join(''),
+};
+
 export function slowRows(
   format: Format,
   columns: readonly SlowColumn[],
   rows: readonly (readonly Cell[])[],
   profile: CkanProfile,
 ): string {
-  if (format === 'csv') return rows.map((row) => line(shown(columns, row, profile), ',')).join('');
-  if (format === 'tsv') return rows.map((row) => line(shown(columns, row, profile), '\t')).join('');
-  const values = rows.map((row) =>
-    shown(columns, row, profile).map((cell, i) => valueOf(columns[i]?.type, cell)),
-  );
-  if (format === 'xml') return values.map((row) => xmlRow(columns, row)).join('');
-  const lists = values.map((row) => `\n    [${row.map(jsonText).join(',')}]`);
-  return lists.join(',');
+  const texts = rows.map((row) => shown(columns, row, profile));
+  const values = texts.map((row) => row.map((cell, i) => valueOf(columns[i]?.type, cell)));
+  return writers[format](columns, texts, values);
+}
+
+export function forEachFormat<Result>(make: (format: Format) => Result): Record<Format, Result> {
+  return Object.fromEntries(formats.map((format) => [format, make(format)])) as Record<Format, Result>;
 }
 
 /** The row as the SELECT list yields it: CSV's cells. */
@@ -157,4 +174,44 @@ export function postgresFloat(value: number): string {
       .replace(/\.0$/, '')
       .replace(/^1e-05$/, '0.00001')
   );
+}
+
+const bom = /^\uFEFF/;
+
+/**
+ * Rows of a whole dump whose cells hold no quote, comma, tab, line break or angle bracket: cells as texts, `_id` first.
+ * Throws where the frame of the format is not closed.
+ */
+export function readRows(format: Format, bytes: Uint8Array): string[][] {
+  return readers[format](Buffer.from(bytes).toString('utf8').replace(bom, ''));
+}
+
+const readers: Readonly<Record<Format, (text: string) => string[][]>> = {
+  csv: (written) =>
+    linesOf(written)
+      .slice(1)
+      .map((row) => row.split(',')),
+  tsv: (written) =>
+    linesOf(written)
+      .slice(1)
+      .map((row) => row.split('\t')),
+  json: (written) => (JSON.parse(written) as { records: unknown[][] }).records.map((row) => row.map(String)),
+  xml: (written) => {
+    if (!written.trimEnd().endsWith('</data>')) throw new Error('the XML is not closed');
+    const rows = written.split('<row ').slice(1);
+    return rows.map((row) => [/_id="([^"]*)"/.exec(row)?.[1] ?? '', ...elementsOf(row)]);
+  },
+  ndjson: (written) =>
+    (written === '' ? [] : linesOf(written)).map((row) =>
+      Object.values(JSON.parse(row) as object).map(String),
+    ),
+};
+
+function linesOf(written: string): string[] {
+  if (!written.endsWith('\n')) throw new Error('the last line is not ended');
+  return written.split(/\r?\n/).slice(0, -1);
+}
+
+function elementsOf(row: string): string[] {
+  return [...row.matchAll(/<([^\s/>]+)(?:\s[^>]*)?(?:\/>|>([^<]*)<\/\1>)/g)].map((match) => match[2] ?? '');
 }

@@ -2,6 +2,8 @@
  * Promise P16: hostile questions, generated from a seed: parameters of CKAN with values that try to leave their place
  * (quotes, comments, casts, NUL, confusables, percent signs, nested JSON), beside values that are nearly right.
  */
+import { formats } from '../../src/format.ts';
+
 export type Random = () => number;
 
 /** A small seeded generator (mulberry32): the same seed gives the same requests everywhere. */
@@ -161,7 +163,7 @@ const generators: Readonly<Record<string, (random: Random) => string>> = {
     ]),
   limit: (random) => pick(random, ['1', '0', '-1', '٣', '1_0', text(random), '9'.repeat(30)]),
   offset: (random) => pick(random, ['1', '0', '-1', text(random), '9'.repeat(19)]),
-  format: (random) => pick(random, ['csv', 'tsv', 'json', 'xml', text(random)]),
+  format: (random) => pick(random, [...formats, text(random)]),
   distinct: (random) => pick(random, ['true', 'false', text(random)]),
   plain: (random) => pick(random, ['true', 'false', text(random)]),
   bom: (random) => pick(random, ['true', text(random)]),

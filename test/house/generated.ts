@@ -1,6 +1,7 @@
 /**
  * The texts that are made from tables of the program, never typed: settings in `docs/` and in the chart, the list of
- * repairs, promises with their tests and counts. `npm run generate` writes them; a test holds them equal.
+ * repairs, promises with their tests and counts, and what follows from the table of formats. `npm run generate` writes
+ * them; a test holds them equal.
  */
 import path from 'node:path';
 import type { Setting } from '../../src/config/setting.ts';
@@ -8,6 +9,7 @@ import { settings } from '../../src/config/settings.ts';
 import { recordedCounts } from '../world/counts.ts';
 import { repairs } from '../conformance/repairs.ts';
 import { chartSchema } from './chart-schema.ts';
+import { formatsTable, kernelRows, mediaTypes, parameterSchema } from './format-texts.ts';
 import { promises } from './promises.ts';
 import { provingTests, textOf } from './tree.ts';
 
@@ -49,6 +51,27 @@ export async function generatedFiles({ counts }: { readonly counts: boolean }): 
       text: `${JSON.stringify(chartSchema(carriedSettings(), secrets), null, 2)}\n`,
     },
     { file: 'helm/datastore-dumper/files/secrets.txt', text: `${secrets.join('\n')}\n` },
+    ...ofFormats(),
+  ];
+}
+
+function ofFormats(): GeneratedFile[] {
+  const parameter = filled(
+    textOf('openapi.yaml'),
+    '        # begin generated formats',
+    '        # end generated formats',
+    parameterSchema(),
+  );
+  const answer = filled(
+    parameter,
+    '            # begin generated media types',
+    '            # end generated media types',
+    mediaTypes(),
+  );
+  return [
+    { file: 'openapi.yaml', text: answer },
+    { file: 'docs/formats.md', text: fillSection(textOf('docs/formats.md'), ['formats', formatsTable()]) },
+    { file: 'src/dump/format/rows.as.ts', text: kernelRows() },
   ];
 }
 

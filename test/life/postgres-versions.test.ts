@@ -3,6 +3,7 @@
  * away; with the change journal and by counters alone. The run's own server (15) has the rest of the suite.
  */
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { formats } from '../../src/format.ts';
 import { removeTriggers } from '../../src/change/journal.ts';
 import { recordCount } from '../world/counts.ts';
 import { eventually } from '../world/eventually.ts';
@@ -58,7 +59,7 @@ test.each([
       },
       120,
     );
-    for (const format of ['csv', 'tsv', 'json', 'xml']) {
+    for (const format of formats) {
       const blob = await (await fetch(`${dump}?format=${format}&bom=true`)).text();
       const live = await (await fetch(`${dump}?format=${format}&bom=true&latest=true`)).text();
       expect(blob, `${change}, ${format}`).toBe(live);

@@ -23,6 +23,7 @@ describe('P22: blob and live answer hold the same bytes', () => {
     '?format=tsv&bom=true',
     '?format=json',
     '?format=xml',
+    '?format=ndjson',
   ]) {
     it(`as redirect, as stream and live: ${query || '(plain)'}`, async () => {
       const redirect = await ask(dump(query));

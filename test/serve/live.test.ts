@@ -1,5 +1,6 @@
 /** Live answers under stress: clients that leave, stall or are cut off (promises P12, P13, P19). */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { formats } from '../../src/format.ts';
 import { recordCount } from '../world/counts.ts';
 import { eventually } from '../world/eventually.ts';
 import { startFaultProxy, type FaultProxy } from '../world/fault-proxy.ts';
@@ -127,7 +128,7 @@ describe('a client that takes little at a time', () => {
 });
 
 describe('P19: an answer that breaks off is visibly broken', () => {
-  for (const format of ['csv', 'tsv', 'json', 'xml']) {
+  for (const format of formats) {
     for (const http of ['1.1', '1.0'] as const) {
       it(`${format} by HTTP/${http}, the Postgres link cut anywhere`, async () => {
         let broken = 0;

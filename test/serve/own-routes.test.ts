@@ -1,6 +1,7 @@
 /** The service's own routes: readiness, notices, status, pages, metrics (promises P9, P15, P21). */
 import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { publishedVariants } from '../dump/publishing.ts';
 import { ask, startServing, type Serving } from './serving.ts';
 import { openClient } from './slow-client.ts';
 
@@ -97,14 +98,7 @@ describe("the service's own routes", () => {
   it("status tells a table's dump, and rebuild needs the admin", async () => {
     const status = JSON.parse((await ask(`${serving.url}/status/${id}`)).text) as Record<string, unknown>;
     expect(status).toMatchObject({ id, state: 'fresh', tier: 'exact', rows: 2 });
-    expect(Object.keys(status['blobs'] as object)).toEqual([
-      'csv',
-      'csv+bom',
-      'tsv',
-      'tsv+bom',
-      'json',
-      'xml',
-    ]);
+    expect(Object.keys(status['blobs'] as object)).toEqual(publishedVariants);
     const url = `${serving.url}/status/${id}/rebuild`;
     expect((await ask(url, { method: 'POST' })).status).toBe(401);
     expect((await ask(url, { method: 'POST', headers: { authorization: 'Bearer wrong' } })).status).toBe(401);

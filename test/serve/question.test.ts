@@ -149,6 +149,7 @@ describe('P16: what is asked wrongly is refused with the name of its parameter',
       'filters: Cannot parse JSON\nlimit: Invalid integer\noffset: Invalid integer',
     ],
     ['format=CSV', "format: Value must be one of ('csv', 'tsv', 'json', 'xml')"],
+    ['format=NDJSON', "format: Value must be one of ('csv', 'tsv', 'json', 'xml')"],
   ])('%s', (query, message) =>
     expect(parseQuestion(query)).toMatchObject({ kind: 'refused', status: 400, message }),
   );

@@ -157,6 +157,10 @@ function sameInJson(found: unknown, stored: Cell, type: string): void {
   else expect(found).toBe(stored);
 }
 
+function linesOf(answer: string): string[] {
+  return answer.split('\n').slice(0, -1);
+}
+
 async function check(base: string, id: string, { columns }: Table, stored: readonly Cell[][]): Promise<void> {
   const dump = async (format: string): Promise<string> => {
     const answer = await ask(`${base}/datastore/dump/${id}?format=${format}`);
@@ -174,6 +178,9 @@ async function check(base: string, id: string, { columns }: Table, stored: reado
   json.records.forEach((record, row) =>
     record.forEach((found, i) => sameInJson(found, stored[row]?.[i] ?? null, types[i] ?? '')),
   );
+  const objects = linesOf(await dump('ndjson')).map((line) => JSON.parse(line) as Record<string, unknown>);
+  expect(objects.map((object) => Object.keys(object).toSorted())).toEqual(stored.map(() => names.toSorted()));
+  expect(objects.map((object) => names.map((one) => object[one]))).toEqual(json.records);
   const csv = readSeparated(await dump('csv'), ',');
   expect(csv.names).toEqual(names);
   expect(csv.rows.map((row) => row.filter((_, i) => types[i] === 'text'))).toEqual(

@@ -3,7 +3,7 @@
  * An escape is eight bytes of a table: its text, and its length in the last. Text of a quoted cell has its quotes
  * doubled, so a quote is read as two.
  */
-import { JSON, QUOTE } from './memory.as';
+import { QUOTE, escapes } from './memory.as';
 import { room } from './output.as';
 
 /** The first byte of U+FFFE and U+FFFF (EF BF BE, EF BF BF), which XML does not allow, and of much that it does. */
@@ -12,12 +12,14 @@ const NONCHARACTER_LEAD: i32 = 0xef;
 const REPLACEMENT: u32 = 0xbdbfef;
 
 /** Write the text of [from, end) with the escapes of `table`; asks for room itself. */
-export function escape(format: i32, out: usize, from: usize, end: usize, table: usize): usize {
+export function escape(slot: i32, out: usize, from: usize, end: usize, table: usize): usize {
+  // JSON's table is the first.
+  const ofJson = table === escapes;
   while (from < end) {
-    out = room(format, out);
+    out = room(slot, out);
     const block = v128.load(from);
     v128.store(out, block);
-    let hits = format === JSON ? jsonSpecials(block) : xmlSpecials(block);
+    let hits = ofJson ? jsonSpecials(block) : xmlSpecials(block);
     if (end - from < 16) hits |= 1 << <i32>(end - from);
     const run: usize = hits === 0 ? 16 : <usize>ctz(hits);
     from += run;
@@ -36,7 +38,7 @@ export function escape(format: i32, out: usize, from: usize, end: usize, table: 
       from += byte === QUOTE ? 2 : 1;
     }
   }
-  return room(format, out);
+  return room(slot, out);
 }
 
 // @ts-ignore: decorator

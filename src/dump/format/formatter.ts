@@ -9,14 +9,13 @@
  *     (composites other than `nested`, types with a cast to json such as hstore or geometry).
  */
 import { DumperError } from '../../errors.ts';
-import { formats, type Format } from '../../format.ts';
+import { kernelFormats, type KernelFormat } from '../../format.ts';
 import type { PythonJson } from '../../python-json.ts';
 import type { CreateFormatter, Emit, Formatter, FormatterOptions } from '../formatter.ts';
-import { startKernel, pageBytes, type Kernel, type KernelInstance } from './kernel.ts';
-import { elementNames, layOut, slackBytes, type Layout } from './layout.ts';
 import { floatText } from './float.ts';
-import { headOf, tailOf } from './frame.ts';
-import { nestedJson, nestedXml } from './nested-text.ts';
+import { frameOf, type Frame } from './frame.ts';
+import { startKernel, pageBytes, type Kernel, type KernelInstance } from './kernel.ts';
+import { layOut, slackBytes, type Layout } from './layout.ts';
 import { readNested } from './nested.ts';
 
 /** The input's first size: a socket's chunk and what the last one left. */
@@ -34,11 +33,10 @@ const broken = 2;
 export const createFormatter: CreateFormatter = (options) => new KernelFormatter(options);
 
 class KernelFormatter implements Formatter {
-  readonly #options: FormatterOptions;
+  readonly #frames: ReadonlyMap<KernelFormat, Frame>;
   readonly #layout: Layout;
   readonly #memory: KernelInstance['memory'];
   readonly #kernel: Kernel;
-  readonly #elements: readonly string[];
   #bytes: Buffer;
   /** Bytes of an unfinished message at the input's beginning. */
   #left = 0;
@@ -48,10 +46,8 @@ class KernelFormatter implements Formatter {
   #readRow = 0;
 
   constructor(options: FormatterOptions) {
-    this.#options = options;
-    const names = elementNames(options);
-    this.#elements = names.elements;
-    this.#layout = layOut(options, names);
+    this.#frames = new Map(options.formats.map((format) => [format, frameOf(format, options)]));
+    this.#layout = layOut(options, this.#frames);
     const pages = Math.ceil((this.#layout.input + inputBytes + slackBytes) / pageBytes);
     const { kernel, memory } = startKernel(pages, {
       emit: this.#handOver.bind(this),
@@ -68,12 +64,18 @@ class KernelFormatter implements Formatter {
     return this.#kernel.rows.value;
   }
 
-  head(format: Format): Uint8Array {
-    return headOf(format, this.#options.columns);
+  head(format: KernelFormat): Uint8Array {
+    return Buffer.from(this.#frame(format).head());
   }
 
-  tail(format: Format): Uint8Array {
-    return tailOf(format);
+  tail(format: KernelFormat): Uint8Array {
+    return Buffer.from(this.#frame(format).tail);
+  }
+
+  #frame(format: KernelFormat): Frame {
+    const frame = this.#frames.get(format);
+    if (frame === undefined) throw new RangeError(`${format} is not written`);
+    return frame;
   }
 
   feed(chunk: Uint8Array, emit: Emit): Uint8Array | null {
@@ -112,8 +114,8 @@ class KernelFormatter implements Formatter {
     this.#bytes = Buffer.from(this.#memory.buffer);
   }
 
-  #handOver(format: number, start: number, length: number): void {
-    this.#emit(formats[format] as Format, this.#bytes.subarray(start, start + length));
+  #handOver(slot: number, start: number, length: number): void {
+    this.#emit(kernelFormats[slot] as KernelFormat, this.#bytes.subarray(start, start + length));
   }
 
   /** A float in Python's spelling at `out`; its length, negative where it is too large for one. */
@@ -124,18 +126,18 @@ class KernelFormatter implements Formatter {
   }
 
   /** Write a cell of JSON anew at `out`, or, where it does not fit, straight to the emitter. */
-  #nest(format: number, column: number, start: number, end: number, quoted: number, out: number): number {
-    const value = this.#read(column, start, end, quoted === 1);
-    const name = formats[format] as Format;
-    const text = name === 'json' ? nestedJson(value) : nestedXml(this.#elements[column] ?? '_', value);
-    const output = this.#layout.outputs.get(name);
-    if (output === undefined) throw new RangeError(`no output for ${name}`);
+  #nest(slot: number, column: number, start: number, end: number, quoted: number, out: number): number {
+    const format = kernelFormats[slot] as KernelFormat;
+    const text = this.#frame(format).nested?.(this.#read(column, start, end, quoted === 1), column);
+    const output = this.#layout.outputs.get(format);
+    if (text === undefined || output === undefined) throw new RangeError(`${format} writes no nested cells`);
     if (out + text.length * 3 <= output.limit) return out + this.#bytes.write(text, out, 'utf8');
-    if (out > output.start) this.#handOver(format, output.start, out - output.start);
-    this.#emit(name, Buffer.from(text));
+    if (out > output.start) this.#handOver(slot, output.start, out - output.start);
+    this.#emit(format, Buffer.from(text));
     return output.start;
   }
-  /** The value of a cell, read once for JSON and XML. */
+
+  /** The value of a cell, read once for all formats. */
   #read(column: number, start: number, end: number, quoted: boolean): PythonJson {
     if (this.#readRow !== this.rows) this.#readCells.clear();
     this.#readRow = this.rows;

@@ -1,5 +1,5 @@
 /**
- * The kernel: Postgres's messages in, CSV, TSV, JSON and XML out, in one scan and without an object a row.
+ * The kernel: Postgres's messages in, every wanted format out, in one scan and without an object a row.
  *
  * The host puts the socket's bytes into the input and calls `run`. Of each CopyData message, which holds one row of
  * CSV, `scan` finds the cells; `respell` moves those that CKAN prints otherwise than Postgres; and each wanted format
@@ -7,18 +7,17 @@
  * outputs go to the host. Compiled by AssemblyScript, TypeScript's dialect for WebAssembly (`npm run build:kernel`).
  *
  *   memory.as     the layout and the settings        respell.as    timestamps and numbers as CKAN prints them
- *   scan.as       a row's cells                      csv, json, xml.as   a format's row
- *   output.as     the outputs                        escape.as, nested.as   the cells that need more
+ *   scan.as       a row's cells                      rows.as          the row in each wanted format (generated)
+ *   output.as     the outputs                        csv, tsv, …      a format's row
+ *   json-value.as a cell as JSON                     escape, nested   the cells that need more
  *
  * Facts of the protocol: Postgres manual, "Message Formats".
  */
-import { CELL_BYTES, CSV, JSON, LF, TSV, XML, cellComma, cellsEnd, wanted } from './memory.as';
+import { LF, wanted } from './memory.as';
 import { drain, position } from './output.as';
-import { respellForJsonAndXml, respellTimestamps } from './respell.as';
+import { respellTimestamps } from './respell.as';
+import { slots, writeRow } from './rows.as';
 import { scanRow } from './scan.as';
-import { writeCsvRow, writeTsvRow } from './csv.as';
-import { writeJsonRow } from './json.as';
-import { writeXmlRow } from './xml.as';
 
 export { configure } from './memory.as';
 export { configureOutput } from './output.as';
@@ -75,16 +74,12 @@ function takeRow(start: usize, end: usize): void {
     return;
   }
   respellTimestamps();
-  if (wanted & (1 << CSV)) writeCsvRow(start, cellComma(cellsEnd - CELL_BYTES));
-  if (wanted & (1 << TSV)) writeTsvRow();
-  if (wanted & ((1 << JSON) | (1 << XML))) respellForJsonAndXml();
-  if (wanted & (1 << JSON)) writeJsonRow();
-  if (wanted & (1 << XML)) writeXmlRow();
+  writeRow();
   rows += 1;
 }
 
 function drainAll(): void {
-  for (let format = CSV; format <= XML; format++) {
-    if (wanted & (1 << format)) drain(format, position(format));
+  for (let slot = 0; slot < slots; slot++) {
+    if (wanted & (1 << slot)) drain(slot, position(slot));
   }
 }

@@ -13,11 +13,11 @@ interface WebAssemblyInterface {
 const { Module, Memory, Instance } = (globalThis as unknown as { WebAssembly: WebAssemblyInterface })
   .WebAssembly;
 
-/** What the kernel asks of its host; formats by their index, columns by theirs. */
+/** What the kernel asks of its host; formats by their slots, columns by their index. */
 export interface Host {
-  emit(format: number, start: number, length: number): void;
+  emit(slot: number, start: number, length: number): void;
   spellFloat(start: number, length: number, out: number): number;
-  nest(format: number, column: number, start: number, end: number, quoted: number, out: number): number;
+  nest(slot: number, column: number, start: number, end: number, quoted: number, out: number): number;
 }
 
 /** What the kernel exports. */
@@ -25,7 +25,7 @@ export interface Kernel {
   readonly rows: { readonly value: number };
   readonly state: { readonly value: number };
   configure(...settings: number[]): void;
-  configureOutput(format: number, start: number, limit: number): void;
+  configureOutput(slot: number, start: number, limit: number, literals: number): void;
   run(input: number, length: number): number;
 }
 

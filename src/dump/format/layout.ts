@@ -2,10 +2,11 @@
  * The kernel's memory, laid out from the columns: the tables it reads, the outputs it fills, the input at the end,
  * where it can grow. `memory.as.ts` draws it.
  */
-import { formats, type Format } from '../../format.ts';
+import { kernelFormats, type KernelFormat } from '../../format.ts';
 import type { FormatterOptions, OutputColumn } from '../formatter.ts';
+import type { Frame } from './frame.ts';
 import { pageBytes, type Kernel } from './kernel.ts';
-import { xmlNames, type XmlNames } from './xml-names.ts';
+import { hasIdAttribute } from './xml-names.ts';
 
 /** The kernel loads and stores sixteen bytes at a time, so every region may be overrun by fifteen. */
 export const slackBytes = 64;
@@ -33,7 +34,7 @@ export function kindOf(type: string): keyof typeof kinds {
 /** `APART` of the kernel. */
 const firstApart = 4;
 
-/** Which spelling the kernel gives the text of a column in JSON and XML; 0: Postgres's own. */
+/** Which spelling the kernel gives the text of a column in all formats but CSV and TSV; 0: Postgres's own. */
 function respellingOf(type: string): number {
   if (type === 'numeric') return 1;
   if (floats.has(type)) return 2;
@@ -47,18 +48,6 @@ function respellings(columns: readonly OutputColumn[]): number[] {
     const spelling = column.apart ? apart++ : respellingOf(column.type);
     return spelling > 0 ? [index, spelling] : [];
   });
-}
-
-/** Element names by column (the first unused where it is the attribute `_id`), and what each row declares. */
-export function elementNames({ columns, profile }: FormatterOptions): XmlNames {
-  const names = columns.map((column) => column.name);
-  if (!hasIdAttribute(columns)) return xmlNames(names, profile);
-  const { elements, declarations } = xmlNames(names.slice(1), profile);
-  return { elements: ['', ...elements], declarations };
-}
-
-function hasIdAttribute(columns: readonly OutputColumn[]): boolean {
-  return columns[0]?.name === '_id';
 }
 
 /** Places regions one behind the other, and remembers what is to be written into them. */
@@ -84,29 +73,34 @@ class Regions {
   }
 }
 
+export interface Output {
+  /** By which the kernel knows the format. */
+  readonly slot: number;
+  readonly start: number;
+  readonly limit: number;
+  /** Where the table of its literals stands. */
+  readonly literals: number;
+}
+
 export interface Layout {
   /** Where the input begins; everything behind it is input. */
   readonly input: number;
-  /** Where each output begins, by format. */
-  readonly outputs: ReadonlyMap<Format, { readonly start: number; readonly limit: number }>;
+  readonly outputs: ReadonlyMap<KernelFormat, Output>;
   /** Fill the tables of a memory that reaches to the input at least, and tell the kernel where they are. */
   apply(memory: Uint8Array, kernel: Kernel): void;
 }
 
-export function layOut(options: FormatterOptions, names: XmlNames): Layout {
+export function layOut(options: FormatterOptions, frames: ReadonlyMap<KernelFormat, Frame>): Layout {
   const { columns, profile } = options;
   const regions = new Regions();
   const types = columns.map((column) => column.type);
   const timestamps = types.flatMap((type, index) => (type === 'timestamp' ? [index] : []));
   const respelled = respellings(columns);
   const apart = columns.filter((column) => column.apart).length;
-  const tags = tagsOf(names, hasIdAttribute(columns)).map((text) => Buffer.from(text));
-  const longestTag = Math.max(...tags.map((tag) => tag.length));
-  const literals = placeLiterals(regions, tags);
   const settings = [
     columns.length,
     apart,
-    options.formats.reduce((bits, format) => bits | (1 << formats.indexOf(format)), 0),
+    [...frames.keys()].reduce((bits, format) => bits | (1 << slotOf(format)), 0),
     profile.millisecondsInTimestamps ? 1 : 0,
     hasIdAttribute(columns) ? 1 : 0,
     regions.place(byteClasses()),
@@ -118,14 +112,9 @@ export function layOut(options: FormatterOptions, names: XmlNames): Layout {
     respelled.length / 2,
     regions.reserve((columns.length + apart) * cellBytes),
     regions.reserve(columns.length * scratchBytes),
-    literals,
   ];
-  const slack = shortBytes + 2 * longestTag + 4 * slackBytes;
   const outputs = new Map(
-    options.formats.map((format) => {
-      const start = regions.reserve(outputBytes + slack);
-      return [format, { start, limit: start + outputBytes }] as const;
-    }),
+    Array.from(frames, ([format, frame]) => [format, placeOutput(regions, format, frame)]),
   );
   return {
     input: regions.reserve(0),
@@ -133,23 +122,23 @@ export function layOut(options: FormatterOptions, names: XmlNames): Layout {
     apply(memory, kernel) {
       regions.writeTo(memory);
       kernel.configure(...settings);
-      for (const [format, { start, limit }] of outputs) {
-        kernel.configureOutput(formats.indexOf(format), start, limit);
-      }
+      for (const { slot, start, limit, literals } of outputs.values())
+        kernel.configureOutput(slot, start, limit, literals);
     },
   };
 }
 
-/** Three of the row, then open, close, nil and empty of each column (`xml.as.ts`). */
-function tagsOf({ elements, declarations }: XmlNames, idAttribute: boolean): string[] {
-  const alone = idAttribute && elements.length === 1;
-  const row = idAttribute
-    ? [`<row${declarations} _id="`, alone ? '" />\n' : '">', alone ? '' : '</row>\n']
-    : [`<row${declarations}>`, '', '</row>\n'];
-  return [
-    ...row,
-    ...elements.flatMap((name) => [`<${name}>`, `</${name}>`, `<${name} xsi:nil="true" />`, `<${name} />`]),
-  ];
+function slotOf(format: KernelFormat): number {
+  return kernelFormats.indexOf(format);
+}
+
+/** Behind the limit is room for SHORT, for the literals beside it, and for what a copy overruns. */
+function placeOutput(regions: Regions, format: KernelFormat, frame: Frame): Output {
+  const texts = frame.literals.map((text) => Buffer.from(text));
+  const longest = Math.max(0, ...texts.map((text) => text.length));
+  const literals = placeLiterals(regions, texts);
+  const start = regions.reserve(outputBytes + shortBytes + 2 * longest + 4 * slackBytes);
+  return { slot: slotOf(format), start, limit: start + outputBytes, literals };
 }
 
 /** The texts, and a table of their addresses and lengths. */

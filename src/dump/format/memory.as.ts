@@ -2,8 +2,8 @@
  * The kernel's memory, laid out by `layout.ts` and told to it once by `configure`; the input moves only when it grows.
  *
  *   0 ──────────── small tables ─────────────┬──────── outputs ────────┬───── input ─────
- *   classes  escapes  kinds  respelled  cells│ csv   tsv   json   xml  │ messages of the socket,
- *   scratch  literals                        │ (wanted formats only)   │ grows with the longest row
+ *   classes  escapes  kinds  respelled  cells│ one of each             │ messages of the socket,
+ *   scratch  literals                        │ wanted format           │ grows with the longest row
  *
  * A cell is 16 bytes: where its text starts and ends (quotes left out, doubled quotes still doubled), what was seen in
  * it, and where the comma or line end after it stands in the row. The text may be moved to the cell's place in the
@@ -40,12 +40,6 @@ export const TIMESTAMPTZ: u32 = 3;
 /** Not spelled anew but taken from a cell apart, behind all columns: this one, or as many further as the number is above. */
 export const APART: u32 = 4;
 
-// Formats, by bit and by slot.
-export const CSV: i32 = 0;
-export const TSV: i32 = 1;
-export const JSON: i32 = 2;
-export const XML: i32 = 3;
-
 export const CELL_BYTES: usize = 16;
 export const SCRATCH_BYTES: usize = 64;
 /** A copy may write up to 15 bytes beyond its end; nothing longer is written without asking for room. */
@@ -53,6 +47,7 @@ export const SHORT: usize = 1024;
 
 // Set by `configure`.
 export let columns: i32 = 0;
+/** A bit for each format that is written, by its slot: its place in the table of formats. */
 export let wanted: u32 = 0;
 export let milliseconds: bool = false;
 export let idAttribute: bool = false;
@@ -68,14 +63,13 @@ export let cells: usize = 0;
 export let cellsEnd: usize = 0;
 export let scannedEnd: usize = 0;
 export let scratch: usize = 0;
-export let literals: usize = 0;
 
 /** Addresses and numbers in the order of `layout.ts`. */
 export function configure(
   columnCount: i32, apartCount: i32, formats: u32, withMilliseconds: bool, withIdAttribute: bool,
   classesAt: usize, escapesAt: usize, kindsAt: usize,
   timestampsAt: usize, timestampCount: usize, respelledAt: usize, respelledCount: usize,
-  cellsAt: usize, scratchAt: usize, literalsAt: usize,
+  cellsAt: usize, scratchAt: usize,
 ): void {
   columns = columnCount;
   wanted = formats;
@@ -92,7 +86,6 @@ export function configure(
   cellsEnd = cellsAt + <usize>columnCount * CELL_BYTES;
   scannedEnd = cellsEnd + <usize>apartCount * CELL_BYTES;
   scratch = scratchAt;
-  literals = literalsAt;
 }
 
 // @ts-ignore: decorator

@@ -1,5 +1,5 @@
 /**
- * JSON inside a cell, written as CKAN's Python writes it: compact in JSON answers, as `<value key="…">` in XML. This is
+ * JSON inside a cell, written as CKAN's Python writes it: compact in JSON and NDJSON, as `<value key="…">` in XML. This is
  * the slow path of a row; CSV and TSV keep the cell's text. Source of facts: recorded answers; Python manual, `json` and
  * `xml.etree.ElementTree`.
  */

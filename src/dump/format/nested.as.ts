@@ -5,10 +5,10 @@ import { room } from './output.as';
 /** Writes the cell (in XML with its element) and returns where writing goes on; drains the output where it must. */
 // @ts-ignore: decorator
 @external('host', 'nest')
-declare function nest(format: i32, column: i32, start: usize, end: usize, quoted: bool, out: usize): usize;
+declare function nest(slot: i32, column: i32, start: usize, end: usize, quoted: bool, out: usize): usize;
 
-export function writeNested(format: i32, cell: usize, out: usize): usize {
+export function writeNested(slot: i32, cell: usize, out: usize): usize {
   const column = <i32>((cell - cells) / CELL_BYTES);
   const quoted = (cellSeen(cell) & QUOTED) !== 0;
-  return room(format, nest(format, column, cellStart(cell), cellEnd(cell), quoted, out));
+  return room(slot, nest(slot, column, cellStart(cell), cellEnd(cell), quoted, out));
 }

@@ -7,46 +7,65 @@ import { SHORT } from './memory.as';
 /** The host takes finished bytes of a format; they are its own only during the call. */
 // @ts-ignore: decorator
 @external('host', 'emit')
-declare function emit(format: i32, start: usize, length: usize): void;
+declare function emit(slot: i32, start: usize, length: usize): void;
 
 /** From this length on a run is not copied. */
 const LONG: usize = 32768;
 
-// Start, position and limit of each output, by slot; beyond the limit is room for SHORT and a literal or two.
-const outputs: usize = memory.data(48, 16);
+// Start, position, limit and literals of each output, by slot: as many as `wanted` has bits. Beyond the limit is room
+// for SHORT and a literal or two.
+const outputs: usize = memory.data(512, 16);
+const OUTPUT_BYTES: usize = 16;
+/** A literal is the address and the length of its text. */
+export const LITERAL_BYTES: usize = 8;
 
-export function configureOutput(format: i32, start: usize, limit: usize): void {
-  const output = outputs + <usize>format * 12;
+export function configureOutput(slot: i32, start: usize, limit: usize, literalsAt: usize): void {
+  const output = outputs + <usize>slot * OUTPUT_BYTES;
   store<u32>(output, <u32>start);
   store<u32>(output, <u32>start, 4);
   store<u32>(output, <u32>limit, 8);
+  store<u32>(output, <u32>literalsAt, 12);
+}
+
+/** The texts that stand around the cells of a format, as `frame.ts` lists them. */
+// @ts-ignore: decorator
+@inline
+export function literals(slot: i32): usize {
+  return <usize>load<u32>(outputs + <usize>slot * OUTPUT_BYTES, 12);
+}
+
+/** For which there is room beside SHORT. */
+// @ts-ignore: decorator
+@inline
+export function writeLiteral(out: usize, literal: usize): usize {
+  return copy(out, <usize>load<u32>(literal), <usize>load<u32>(literal, 4));
 }
 
 // @ts-ignore: decorator
 @inline
-export function position(format: i32): usize {
-  return <usize>load<u32>(outputs + <usize>format * 12, 4);
+export function position(slot: i32): usize {
+  return <usize>load<u32>(outputs + <usize>slot * OUTPUT_BYTES, 4);
 }
 
 // @ts-ignore: decorator
 @inline
-export function setPosition(format: i32, out: usize): void {
-  store<u32>(outputs + <usize>format * 12, <u32>out, 4);
+export function setPosition(slot: i32, out: usize): void {
+  store<u32>(outputs + <usize>slot * OUTPUT_BYTES, <u32>out, 4);
 }
 
 /** Hand over what is written up to `out`; returns where writing goes on. */
-export function drain(format: i32, out: usize): usize {
-  const start = <usize>load<u32>(outputs + <usize>format * 12);
-  if (out > start) emit(format, start, out - start);
-  setPosition(format, start);
+export function drain(slot: i32, out: usize): usize {
+  const start = <usize>load<u32>(outputs + <usize>slot * OUTPUT_BYTES);
+  if (out > start) emit(slot, start, out - start);
+  setPosition(slot, start);
   return start;
 }
 
 /** Make sure that SHORT bytes and the literals around them fit. */
 // @ts-ignore: decorator
 @inline
-export function room(format: i32, out: usize): usize {
-  return out > <usize>load<u32>(outputs + <usize>format * 12, 8) ? drain(format, out) : out;
+export function room(slot: i32, out: usize): usize {
+  return out > <usize>load<u32>(outputs + <usize>slot * OUTPUT_BYTES, 8) ? drain(slot, out) : out;
 }
 
 /** Copy at most SHORT bytes, for which there is room. */
@@ -76,18 +95,18 @@ function copyBlocks(out: usize, from: usize, length: usize): usize {
 /** Copy a run of any length. */
 // @ts-ignore: decorator
 @inline
-export function put(format: i32, out: usize, from: usize, length: usize): usize {
-  return length <= SHORT ? copy(out, from, length) : putLong(format, out, from, length);
+export function put(slot: i32, out: usize, from: usize, length: usize): usize {
+  return length <= SHORT ? copy(out, from, length) : putLong(slot, out, from, length);
 }
 
-function putLong(format: i32, out: usize, from: usize, length: usize): usize {
+function putLong(slot: i32, out: usize, from: usize, length: usize): usize {
   if (length >= LONG) {
-    const start = drain(format, out);
-    emit(format, from, length);
+    const start = drain(slot, out);
+    emit(slot, from, length);
     return start;
   }
-  const limit = <usize>load<u32>(outputs + <usize>format * 12, 8);
-  const begin = out + length > limit ? drain(format, out) : out;
+  const limit = <usize>load<u32>(outputs + <usize>slot * OUTPUT_BYTES, 8);
+  const begin = out + length > limit ? drain(slot, out) : out;
   memory.copy(begin, from, length);
-  return room(format, begin + length);
+  return room(slot, begin + length);
 }

@@ -1,6 +1,6 @@
 /**
  * Texts that CKAN spells otherwise than Postgres. `timestamp` in every format: `T`, to the second (2.11) or truncated
- * to milliseconds (2.12), no era, NULL for the infinities. In JSON and XML also `timestamptz` (`T`, offset with
+ * to milliseconds (2.12), no era, NULL for the infinities. In all formats but CSV and TSV also `timestamptz` (`T`, offset with
  * minutes) and numbers, which Python has read and printed again. What needs a float's shortest digits is asked of the
  * host, whose floats print the same digits as Python's; the rules before that only save the call.
  */
@@ -64,8 +64,8 @@ function isDigit(at: usize): bool {
   return byte >= ZERO && byte <= NINE;
 }
 
-/** The columns whose text JSON and XML spell anew or take from elsewhere, when CSV and TSV are written. */
-export function respellForJsonAndXml(): void {
+/** The columns whose text all but CSV and TSV spell anew or take from elsewhere, when those two are written. */
+export function respellValues(): void {
   for (let at = respelled; at < respelledEnd; at += 8) {
     const column = <usize>load<u32>(at);
     const spelling = load<u32>(at, 4);

@@ -7,6 +7,9 @@ import {
   CELL_BYTES, COMMA, JSON_ESCAPES, QUOTE, QUOTED, TSV_QUOTES, XML_ESCAPES, cells, classes, scannedEnd,
 } from './memory.as';
 
+/** Where the row begins that was scanned last. */
+export let rowStart: usize = 0;
+
 /** A bit for each of the sixteen bytes that is special. */
 // @ts-ignore: decorator
 @inline
@@ -22,6 +25,7 @@ function specialBytes(block: v128): i32 {
 
 /** Find the cells of the row in [start, end); false when they are not as many as the columns. */
 export function scanRow(start: usize, end: usize): bool {
+  rowStart = start;
   let cell = cells;
   let from = start;
   let seen: u32 = 0;

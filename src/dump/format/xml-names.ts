@@ -24,6 +24,11 @@ export interface XmlNames {
   readonly declarations: string;
 }
 
+/** Whether `_id` is an attribute of each row instead of an element. */
+export function hasIdAttribute(columns: readonly { readonly name: string }[]): boolean {
+  return columns[0]?.name === '_id';
+}
+
 /** The elements of these columns; `_id` as an attribute is not among them. */
 export function xmlNames(columns: readonly string[], profile: CkanProfile): XmlNames {
   const prefixes = new Map<string, string>();

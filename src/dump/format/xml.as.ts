@@ -1,14 +1,14 @@
 /**
  * Rows of XML: `_id` as an attribute where it is the first column, an element for every other cell, `xsi:nil` for NULL.
- * The tags are literals prepared by `layout.ts`: three of the row, then four of each column.
+ * The tags are literals (`frame.ts`): three of the row, then four of each column.
  */
 import {
-  BOOLEAN, CELL_BYTES, JSON_ESCAPES, NESTED, QUOTED, TEXT, XML, XML_ESCAPES, cellEnd, cellSeen, cellStart, cells,
-  cellsEnd, escapes, idAttribute, kinds, literals,
+  BOOLEAN, CELL_BYTES, JSON_ESCAPES, NESTED, QUOTED, TEXT, XML_ESCAPES, cellEnd, cellSeen, cellStart, cells,
+  cellsEnd, escapes, idAttribute, kinds,
 } from './memory.as';
 import { escape } from './escape.as';
 import { writeNested } from './nested.as';
-import { copy, position, put, room, setPosition } from './output.as';
+import { literals, position, put, room, setPosition, writeLiteral } from './output.as';
 
 const ROW_OPEN: usize = 0;
 const AFTER_ID: usize = 8;
@@ -26,56 +26,51 @@ const COLUMN_BYTES: usize = 32;
 const TEXT_ESCAPES: usize = 2048;
 const ATTRIBUTE_ESCAPES: usize = 4096;
 
-export function writeXmlRow(): void {
-  let out = writeLiteral(room(XML, position(XML)), literals + ROW_OPEN);
+export function writeXmlRow(slot: i32): void {
+  const tagsOfRow = literals(slot);
+  let out = writeLiteral(room(slot, position(slot)), tagsOfRow + ROW_OPEN);
   let cell = cells;
   let kind = kinds;
-  let tags = literals + FIRST_COLUMN;
+  let tags = tagsOfRow + FIRST_COLUMN;
   if (idAttribute) {
-    out = room(XML, writeId(out, cell));
-    out = writeLiteral(out, literals + AFTER_ID);
+    out = room(slot, writeId(slot, out, cell));
+    out = writeLiteral(out, tagsOfRow + AFTER_ID);
     cell += CELL_BYTES;
     kind++;
     tags += COLUMN_BYTES;
   }
   for (; cell < cellsEnd; cell += CELL_BYTES) {
-    out = writeElement(room(XML, out), cell, load<u8>(kind++), tags);
+    out = writeElement(slot, room(slot, out), cell, load<u8>(kind++), tags);
     tags += COLUMN_BYTES;
   }
-  out = writeLiteral(room(XML, out), literals + ROW_CLOSE);
-  setPosition(XML, out);
+  out = writeLiteral(room(slot, out), tagsOfRow + ROW_CLOSE);
+  setPosition(slot, out);
 }
 
-// @ts-ignore: decorator
-@inline
-function writeLiteral(out: usize, literal: usize): usize {
-  return copy(out, <usize>load<u32>(literal), <usize>load<u32>(literal, 4));
-}
-
-function writeId(out: usize, cell: usize): usize {
+function writeId(slot: i32, out: usize, cell: usize): usize {
   const from = cellStart(cell);
   const end = cellEnd(cell);
   const seen = cellSeen(cell);
-  if (seen & (JSON_ESCAPES | XML_ESCAPES)) return escape(XML, out, from, end, escapes + ATTRIBUTE_ESCAPES);
+  if (seen & (JSON_ESCAPES | XML_ESCAPES)) return escape(slot, out, from, end, escapes + ATTRIBUTE_ESCAPES);
   if (from === end && (seen & QUOTED) === 0) {
     store<u32>(out, 0x656e6f4e); // None
     return out + 4;
   }
-  return put(XML, out, from, end - from);
+  return put(slot, out, from, end - from);
 }
 
 // @ts-ignore: decorator
 @inline
-function writeElement(out: usize, cell: usize, kind: i32, tags: usize): usize {
+function writeElement(slot: i32, out: usize, cell: usize, kind: i32, tags: usize): usize {
   const from = cellStart(cell);
   const end = cellEnd(cell);
   const seen = cellSeen(cell);
   if (from === end) return writeLiteral(out, tags + (seen & QUOTED ? EMPTY : NIL));
-  if (kind === NESTED) return writeNested(XML, cell, out);
+  if (kind === NESTED) return writeNested(slot, cell, out);
   out = writeLiteral(out, tags + OPEN);
   if (kind === BOOLEAN) out = writeBoolean(out, load<u8>(from) === 0x74);
-  else if (kind === TEXT && (seen & XML_ESCAPES) !== 0) out = escape(XML, out, from, end, escapes + TEXT_ESCAPES);
-  else out = put(XML, out, from, end - from);
+  else if (kind === TEXT && (seen & XML_ESCAPES) !== 0) out = escape(slot, out, from, end, escapes + TEXT_ESCAPES);
+  else out = put(slot, out, from, end - from);
   return writeLiteral(out, tags + CLOSE);
 }
 

@@ -1,10 +1,10 @@
 /** The page of one table: downloads with checksums, columns with their data dictionary, and what happened to it. */
+import { fileOf, type Variant } from '../../format.ts';
 import { ageOf, html, numberText, renderDocument, sizeText, stateBadge, type Html } from './frame.ts';
 import type { TableSummary } from './tables-page.ts';
 
 interface TableDownload {
-  /** `csv`, `csv+bom`, … */
-  readonly variant: string;
+  readonly variant: Variant;
   readonly bytes: number;
   /** Hex. */
   readonly sha256: string;
@@ -95,9 +95,8 @@ export function renderWrongToken(id: string): string {
 }
 
 /** The dump's own address: it answers with the blob while it is fresh, and live when it is not. */
-function dumpPath(id: string, variant: string): string {
-  const [format, bom] = variant.split('+');
-  return `../datastore/dump/${encodeURIComponent(id)}?format=${format}${bom === undefined ? '' : '&bom=true'}`;
+function dumpPath(id: string, variant: Variant): string {
+  return `../datastore/dump/${encodeURIComponent(id)}?${fileOf(variant).query}`;
 }
 
 function downloadsOf({ table, downloads }: TablePage): Html {
@@ -119,7 +118,7 @@ function downloadsOf({ table, downloads }: TablePage): Html {
           ${downloads.map(
             ({ variant, bytes, sha256 }) =>
               html`<tr>
-                <th scope="row"><a href="${dumpPath(table.id, variant)}">${variantText(variant)}</a></th>
+                <th scope="row"><a href="${dumpPath(table.id, variant)}">${fileOf(variant).label}</a></th>
                 <td class="number">${sizeText(bytes)}</td>
                 <td class="sum"><code>${sha256}</code></td>
               </tr> `,
@@ -127,13 +126,6 @@ function downloadsOf({ table, downloads }: TablePage): Html {
         </tbody>
       </table>
     </div>`;
-}
-
-function variantText(variant: string): string {
-  const [format = '', bom] = variant.split('+');
-  return bom === undefined
-    ? format.toUpperCase()
-    : `${format.toUpperCase()} for Excel (with byte order mark)`;
 }
 
 function columnsOf(columns: readonly TableColumn[]): Html | null {

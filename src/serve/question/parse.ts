@@ -4,7 +4,7 @@
  *
  * Unknown parameters are ignored. All faults are reported together, one line for each parameter, as CKAN does.
  */
-import { formats, type Format } from '../../format.ts';
+import { ckanFormats, formats, hasBomTwin, type Format } from '../../format.ts';
 import { isPythonObject, parsePythonJson, type PythonJson, type PythonObject } from '../../python-json.ts';
 import { parseInteger, strip, trimmed } from './python-text.ts';
 import type { Question, Refusal } from './question.ts';
@@ -17,13 +17,16 @@ const largestBigint = 2n ** 63n - 1n;
 export function parseQuestion(query: string): Question | Refusal {
   const values = parseQueryString(query);
   const faults: string[] = [];
+  const filters = parseFilters(values.get('filters'), faults);
+  const format = parseFormat(values.get('format'), faults);
   const question: Question = {
     kind: 'question',
-    filters: parseFilters(values.get('filters'), faults),
-    format: parseFormat(values.get('format'), faults),
+    filters,
+    format,
     limit: parseLimit(values.get('limit'), faults),
     offset: parseOffset(values.get('offset'), faults),
-    bom: isTrue(values.get('bom'), false),
+    // CKAN refuses no format for it either: where no such twin exists it says nothing.
+    bom: hasBomTwin(format) && isTrue(values.get('bom'), false),
     q: parseSearch(values.get('q')),
     plain: isTrue(values.get('plain'), true),
     language: values.get('language') || undefined,
@@ -41,10 +44,11 @@ function isTrue(text: string | undefined, missing: boolean): boolean {
   return text === undefined ? missing : ['true', 'yes', 't', 'y', '1'].includes(text.toLowerCase());
 }
 
+/** Whoever asks for an unknown format is told CKAN's own, in CKAN's words. */
 function parseFormat(text: string | undefined, faults: string[]): Format {
   const format = formats.find((known) => known === (text || 'csv'));
   if (format === undefined) {
-    faults.push(`format: Value must be one of (${formats.map((known) => `'${known}'`).join(', ')})`);
+    faults.push(`format: Value must be one of (${ckanFormats.map((known) => `'${known}'`).join(', ')})`);
   }
   return format ?? 'csv';
 }

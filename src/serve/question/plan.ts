@@ -7,6 +7,7 @@
  * rows, rows with equal sort keys in `_id` order.
  */
 import type { CkanProfile } from '../../ckan/profile.ts';
+import { formatTable } from '../../format.ts';
 import {
   cell,
   commaList,
@@ -62,7 +63,9 @@ function plan(question: Question, table: AskedTable, profile: CkanProfile, optio
     ...search.ranks.map(selectedRank),
   ];
   const asked = question.fields === undefined ? every : selectNamed(question.fields, every);
-  const selected = asked.length === 0 ? every : asked;
+  const { names } = formatTable[question.format];
+  const rowsHold = asked.length === 0 ? every : asked;
+  const selected = names === 'keys' ? firstOfEachName(rowsHold) : rowsHold;
   const conditions = [...search.where, ...filterSql(question, columns, profile, binding)];
   const body = [
     sql`SELECT ${commaList(cellsOf(selected))}`,
@@ -78,8 +81,8 @@ function plan(question: Question, table: AskedTable, profile: CkanProfile, optio
     probe: probeSql(binding.probes),
     copy: sql`COPY (${body.join(' ') as Sql}) TO STDOUT (FORMAT csv)`,
     columns: selected.map((column) => column.output),
-    // `fields=` names none, yet CSV and JSON carry every column below an empty head; XML cannot.
-    head: (asked.length === 0 && question.format !== 'xml' ? asked : selected).map((column) => column.output),
+    // `fields=` names none, yet CSV and JSON carry every column below an empty head; a row that names them cannot.
+    head: (asked.length === 0 && names === 'head' ? asked : selected).map((column) => column.output),
   };
 }
 
@@ -120,6 +123,12 @@ function selectNamed(names: readonly string[], every: readonly Selected[]): Sele
     if (selected === undefined) throw new Refused('fields', 'no such column in this table');
     return selected;
   });
+}
+
+/** The keys of an object are unique (RFC 8259, 4). */
+function firstOfEachName(selected: readonly Selected[]): Selected[] {
+  const names = new Set<string>();
+  return selected.filter(({ name }) => !names.has(name) && names.add(name));
 }
 
 function filterSql(question: Question, columns: Columns, profile: CkanProfile, binding: Binding): Sql[] {

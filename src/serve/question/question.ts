@@ -25,6 +25,7 @@ export interface Refusal {
 export interface Question {
   readonly kind: 'question';
   readonly format: Format;
+  /** Never where the format has no such twin. */
   readonly bom: boolean;
   /** Rows to skip: at most 2^53 - 1, or Infinity where Postgres could not count them; negative is for the plan to refuse. */
   readonly offset: number;

@@ -2,6 +2,7 @@
  * Whether the whole table is asked for: then its blob is the answer, however the request spells it: `format=csv&bom=True`,
  * `sort=_id asc`, `offset=0`, every field by name, a limit that cuts nothing, filters that say nothing.
  */
+import { formatTable } from '../../format.ts';
 import { shownColumns } from '../../dump/selection.ts';
 import { isPythonObject } from '../../python-json.ts';
 import type { Question } from './question.ts';
@@ -29,7 +30,7 @@ export function isWholeTable(question: Question, table: DumpedTable): boolean {
 function namesEveryColumn(question: Question, table: DumpedTable): boolean {
   if (question.fields === undefined) return true;
   const names = shownColumns(table.columns).map((column) => column.name);
-  if (question.fields.length === 0) return question.format === 'xml';
+  if (question.fields.length === 0) return formatTable[question.format].names !== 'head';
   return (
     names.length === question.fields.length && names.every((name, index) => name === question.fields?.[index])
   );
