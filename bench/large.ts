@@ -52,7 +52,9 @@ async function publishingPeak(bench: Bench, url: string): Promise<number> {
     ...blobStore,
   });
   try {
-    await eventually('the table is published', async () => isFresh(`${service.url}/status/${table}`), 3600);
+    await eventually('the table is published', async () => isFresh(`${service.url}/status/${table}`), {
+      seconds: 3600,
+    });
     return peakRssBytes(service.pid);
   } finally {
     await service.stop();

@@ -3,7 +3,7 @@ import { connect } from 'node:net';
 import path from 'node:path';
 import { installTriggers, removeTriggers } from '../src/change/journal.ts';
 import { eventually } from '../test/world/eventually.ts';
-import { freePort } from '../test/world/postgres-server.ts';
+import { freePort } from '../test/world/free-port.ts';
 import { spread } from './measure.ts';
 import type { Line } from './report.ts';
 import { ended, spawnOn, startService, statusOf } from './sidecar.ts';
@@ -31,11 +31,9 @@ export async function redirects(bench: Bench, seconds: number, runs: number): Pr
   );
   const emptyUrl = `http://127.0.0.1:${port}/`;
   const dump = `${service.url}/datastore/dump/${table}`;
-  await eventually(
-    'both redirect',
-    async () => (await statusOf(dump)) + (await statusOf(emptyUrl)) === 604,
-    60,
-  );
+  await eventually('both redirect', async () => (await statusOf(dump)) + (await statusOf(emptyUrl)) === 604, {
+    seconds: 60,
+  });
   const lines: Line[] = [];
   bench.keepOffFirstCore(true);
   try {

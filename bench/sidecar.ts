@@ -7,9 +7,9 @@ import http from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { startCkan } from '../test/world/ckan.ts';
+import { startCkan } from '../test/world/fake-ckan.ts';
 import { eventually } from '../test/world/eventually.ts';
-import { freePort } from '../test/world/postgres-server.ts';
+import { freePort } from '../test/world/free-port.ts';
 
 /** As the image and the scripts of package.json have them: a heap that grows little before it is collected. */
 const memoryFlags = ['--max-semi-space-size=8', '--heap-growing-percent=25'];

@@ -17,7 +17,8 @@ import { openBlobStore } from '../src/blob-store/open.ts';
 import { readColumns } from '../src/postgres/catalogue.ts';
 import { ckanProfile } from '../src/ckan/profile.ts';
 import { copyOut } from '../src/dump/copy.ts';
-import { publish, type PublishFence } from '../src/publish/publish.ts';
+import { publish } from '../src/publish/publish.ts';
+import type { PublishFence } from '../src/state/fence.ts';
 import { wholeTable } from '../src/dump/selection.ts';
 import { ckanFormats, formats, type CkanFormat, type Format } from '../src/format.ts';
 import { createPool } from '../src/postgres/pool.ts';
@@ -95,7 +96,7 @@ async function rawCopy(input: SideInput): Promise<Work> {
   const pool = poolOf(input);
   const client = await pool.connect();
   const id = asResourceId(input.table);
-  const { copy } = wholeTable(id, await readColumns(client, id), profile);
+  const { copy } = wholeTable(id, await readColumns(client, id));
   return {
     run: async () => {
       let bytes = 0;

@@ -1,8 +1,8 @@
 /**
  * The Content-Disposition of a dump (RFC 6266, RFC 8187): CKAN's own form for plain names, both spellings for others.
  *
- * CKAN writes `attachment; filename="<name>.<ext>"`; names with CR, LF, quotes or wide characters are escaped by the
- * library, so that no name can add a header (promise P17).
+ * CKAN writes `attachment; filename="<name>.<ext>"`. The library escapes names with CR, LF, quotes or wide characters, so
+ * that no name can add a header (promise P17, no injection).
  */
 import { create } from 'content-disposition';
 
@@ -14,7 +14,7 @@ export function contentDisposition(fileName: string): string {
   return create(clean);
 }
 
-/** Too long a name loses its middle, never its extension. */
+/** A name that is too long is cut before its extension. */
 function shorten(name: string): string {
   if (name.length <= longestName) return name;
   const extension = /\.\w{1,8}$/.exec(name)?.[0] ?? '';

@@ -1,19 +1,17 @@
 /**
- * The catalogue of errors: a stable code, the HTTP status it becomes, one plain line for the reader, and the cause.
+ * The catalogue of errors: a stable code, its HTTP status and exit code, one plain line for the reader, and the cause.
  *
- * Expected outcomes (not fresh, not allowed, gone) are values, not errors; what is thrown is one of these.
+ * Expected outcomes (not fresh, not allowed, gone) are values, not errors; everything thrown is one of these.
  */
 
 const catalogue = {
   CONFIGURATION: { status: 500, exitCode: 78 },
-  USAGE: { status: 400, exitCode: 64 },
   BAD_PARAMETER: { status: 400, exitCode: 64 },
   NOT_FOUND: { status: 404, exitCode: 1 },
   CKAN_UNAVAILABLE: { status: 503, exitCode: 1 },
   POSTGRES_UNAVAILABLE: { status: 503, exitCode: 1 },
   BLOB_STORE_UNAVAILABLE: { status: 503, exitCode: 1 },
   STATE_UNAVAILABLE: { status: 503, exitCode: 1 },
-  BUSY: { status: 503, exitCode: 1 },
   COPY_BROKEN: { status: 500, exitCode: 1 },
   COPY_STALLED: { status: 500, exitCode: 1 },
   CELL_TOO_LARGE: { status: 500, exitCode: 1 },
@@ -24,7 +22,7 @@ const catalogue = {
   ABORTED: { status: 503, exitCode: 1 },
 } as const satisfies Record<string, { status: number; exitCode: number }>;
 
-export type ErrorCode = keyof typeof catalogue;
+type ErrorCode = keyof typeof catalogue;
 
 export class DumperError extends Error {
   readonly code: ErrorCode;
@@ -46,7 +44,7 @@ export function isDumperError(error: unknown, code?: ErrorCode): error is Dumper
   return error instanceof DumperError && (code === undefined || error.code === code);
 }
 
-/** One line of any thrown value, for logs and status; never a stack. */
+/** Any thrown value as one line, for logs and status; never a stack. */
 export function errorMessage(error: unknown): string {
   if (error instanceof AggregateError && error.errors.length > 0) return errorMessage(error.errors[0]);
   const text = error instanceof Error ? error.message || error.name : String(error);

@@ -1,14 +1,14 @@
-/** JSON logs, one line an event; credentials and signed URLs never reach them (promise P18). */
+/** JSON logs, one line per event; they never hold credentials or signed URLs (promise P18, secrets never print). */
 import { pino, type DestinationStream, type Logger } from 'pino';
 
 export type Log = Logger;
 
-/** Nothing to remove where neither is there. */
+/** A text with neither character holds nothing to remove. */
 const suspicious = /[=@]/;
 const signature = /([?&](?:X-Amz-[\w-]+|signature|token|expires)=)[^&\s"]+/gi;
 const credentials = /\/\/([^/\s:@]+):[^@\s/]+@/g;
 
-/** Remove what could be replayed from a text: signatures in query strings, passwords in URLs. */
+/** Remove from a text what could be replayed: signatures in query strings, passwords in URLs. */
 export function redact(text: string): string {
   if (!suspicious.test(text)) return text;
   return text.replaceAll(signature, '$1[secret]').replaceAll(credentials, '//$1:[secret]@');
@@ -41,7 +41,7 @@ export function createLog(level: string, destination: DestinationStream = proces
   );
 }
 
-/** Lines of one millisecond share their text of it. */
+/** The time field of a line; lines of the same millisecond share its text. */
 function createClock(): () => string {
   let [at, text] = [Number.NaN, ''];
   return () => {
@@ -51,41 +51,41 @@ function createClock(): () => string {
   };
 }
 
-/** For lines on a hot path whose fields hold no secrets by name: looking for such names costs as much as the line. */
+/** For lines on a hot path that have no field with a secret's name: the search for such names costs as much as the line. */
 export function withoutRedaction(log: Log): Log {
   return log.child({}, { redact: [] });
 }
 
 /** Lines are written together, at the latest after this many milliseconds, and before the process ends by itself. */
-const longestWait = 100;
+const longestWaitMs = 100;
 const bytesTogether = 65_536;
-/** No UTF-16 unit takes more in UTF-8. */
+/** A UTF-16 unit never takes more bytes in UTF-8. */
 const mostBytesPerUnit = 3;
-/** Where whoever reads the lines has stopped, what comes beyond this is dropped: the service goes on. */
+/** If the reader of the lines has stopped, lines beyond this are dropped: the service continues. */
 const unreadBytes = 16 * 1024 * 1024;
 
 /**
- * Standard error of a service. A write for each line would cost more than a redirect does, and strings that are gathered
- * and encoded later a fifth of one: each line becomes bytes at once.
+ * Standard error of a service. One write per line would cost more than a redirect; keeping strings and encoding them
+ * later would cost a fifth of one. So each line becomes bytes at once.
  */
 export function standardError(): DestinationStream {
   const options = { dest: 2, sync: false, maxLength: unreadBytes, contentMode: 'buffer' } as const;
-  // By its types it takes text alone; by `contentMode` bytes alone.
+  // Its types allow only text; `contentMode` makes it take only bytes.
   const file = pino.destination(options) as unknown as { write(bytes: Uint8Array): boolean };
   let lines = Buffer.allocUnsafeSlow(bytesTogether);
   let used = 0;
-  const pass = (): void => {
+  const writeOut = (): void => {
     if (used === 0) return;
     file.write(lines.subarray(0, used));
     [lines, used] = [Buffer.allocUnsafeSlow(bytesTogether), 0];
   };
-  setInterval(pass, longestWait).unref();
-  // Before the file's own listeners, which then write it all.
-  process.prependListener('beforeExit', pass).prependListener('exit', pass);
+  setInterval(writeOut, longestWaitMs).unref();
+  // Before the file's own listeners, which then write everything out.
+  process.prependListener('beforeExit', writeOut).prependListener('exit', writeOut);
   return {
     write: (line) => {
       const most = line.length * mostBytesPerUnit;
-      if (used + most > bytesTogether) pass();
+      if (used + most > bytesTogether) writeOut();
       if (most > bytesTogether) file.write(Buffer.from(line));
       else used += lines.write(line, used);
     },

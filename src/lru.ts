@@ -1,7 +1,7 @@
-/** A cache of bounded size: the least recently used entries go first. */
+/** A cache of bounded size that removes the least recently used entries first. */
 
-/** What else than their number bounds the entries: `weigh` in whatever unit `most` is. */
-export interface Weight<Value> {
+/** A second bound besides the number of entries: the sum of what `weigh` returns stays within `most`. */
+interface Weight<Value> {
   readonly most: number;
   readonly weigh: (value: Value) => number;
 }
@@ -11,7 +11,7 @@ interface Entry<Value> {
   readonly weight: number;
 }
 
-/** Least recently used entries go first, so that a flood of callers cannot fill the memory. */
+/** Bounded, so that a flood of callers cannot fill the memory. */
 export function createLruCache<Value>(
   limit: number,
   { most, weigh }: Weight<Value> = { most: Infinity, weigh: () => 0 },

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /**
- * The only reader of `process`: builds the world from the environment, runs one command, and ends with its exit code.
+ * The program: reads the environment, the arguments and the signals of the process, which nothing else does, runs one
+ * command with the parts that it needs, and ends with its exit code.
  */
 import { readFileSync } from 'node:fs';
 import { openPermission } from './app/permission.ts';
@@ -23,13 +24,13 @@ import { openTraces } from './traces.ts';
 
 type Variables = Readonly<Record<string, string | undefined>>;
 
-/** A command that is waited for does not wait longer than this for CKAN to tell its version. */
+/** How long a command waits for CKAN to tell its version. */
 const patienceSeconds = 15;
 
-/** Commands speak to people: of the log only what they must know, unless a level is set. */
+/** People read what a command prints: it logs warnings alone, unless a level is set. */
 const quietly = (variables: Variables): Variables => ({ DUMPER_LOG_LEVEL: 'warn', ...variables });
 
-async function withWorld(
+async function withContext(
   variables: Variables,
   needs: readonly Need[],
   work: (context: AppContext, config: Config) => Promise<ExitCode>,
@@ -49,7 +50,7 @@ async function withPublishing(
   variables: Variables,
   work: (publishing: Publishing) => Promise<ExitCode>,
 ): Promise<ExitCode> {
-  return withWorld(quietly(variables), ['read', 'site', 'publish'], async (context) => {
+  return withContext(quietly(variables), ['read', 'site', 'publish'], async (context) => {
     await context.profiles.known();
     const permission = await openPermission(context);
     const publishing = await openPublishing(context, { permission });
@@ -62,23 +63,20 @@ async function withPublishing(
   });
 }
 
-/** As many connections as publications at once. */
+/** There are as many connections as publications at once. */
 function withSlots(variables: Variables, concurrency: number | undefined): Variables {
   return concurrency === undefined ? variables : { ...variables, DUMPER_PUBLISH_SLOTS: String(concurrency) };
 }
 
-/** What `serve` needs: a publishing role cannot do without state and store, a serving one can. */
+/** What `serve` needs: a role that publishes cannot do without state and store, and half of the two is an error. */
 function serveNeeds(variables: Variables): Need[] {
-  const configured =
-    variables['DUMPER_STATE_URL'] !== undefined && variables['DUMPER_BLOB_STORE'] !== undefined;
-  const publishes =
-    variables['DUMPER_ROLE'] === 'publish' || (variables['DUMPER_ROLE'] !== 'serve' && configured);
-  const half = variables['DUMPER_STATE_URL'] !== undefined || variables['DUMPER_BLOB_STORE'] !== undefined;
-  const needsPublishing = publishes || (half && variables['DUMPER_ROLE'] !== 'serve');
-  return ['read', 'site', ...(needsPublishing ? (['publish'] as const) : [])];
+  const { DUMPER_ROLE: role, DUMPER_STATE_URL: state, DUMPER_BLOB_STORE: store } = variables;
+  const isPartlySet = state !== undefined || store !== undefined;
+  const publishes = role === 'publish' || (role !== 'serve' && isPartlySet);
+  return ['read', 'site', ...(publishes ? (['publish'] as const) : [])];
 }
 
-/** Of all that is configured only the blob store is asked: a copy of it can be verified anywhere. */
+/** Needs the blob store alone, so that a copy of it can be verified anywhere. */
 async function verify(variables: Variables, { id }: TableOptions, run: Run): Promise<ExitCode> {
   const { DUMPER_BLOB_STORE: address = '' } = readConfig(variables, ['store']);
   const store = openBlobStore(address, { environment: variables, signingSecret: 'nothing is signed' });
@@ -91,9 +89,9 @@ async function verify(variables: Variables, { id }: TableOptions, run: Run): Pro
 
 function createActions(variables: Variables): Actions {
   const serve = async (run: Run): Promise<ExitCode> => {
-    const sidecar = await startService(variables, readConfig(variables, serveNeeds(variables)));
+    const service = await startService(variables, readConfig(variables, serveNeeds(variables)));
     await untilAborted(run.signal);
-    await sidecar.stop();
+    await service.stop();
     return 0;
   };
   return {
@@ -118,7 +116,7 @@ function createActions(variables: Variables): Actions {
       removeCommand(readConfig(variables, options.print ? ['read'] : ['read', 'write']), options, run),
     demo: (options, run) => runDemo(options, run, demoParts()),
     doctor: (run) =>
-      withWorld(quietly(variables), ['read', 'site'], (context) => doctorCommand(context, run)),
+      withContext(quietly(variables), ['read', 'site'], (context) => doctorCommand(context, run)),
   };
 }
 
@@ -152,7 +150,7 @@ async function untilAborted(signal: AbortSignal): Promise<void> {
   await promise;
 }
 
-/** The first SIGINT or SIGTERM asks for an end, the second one is the end. */
+/** Aborts at the first SIGINT or SIGTERM; the second one ends the process at once. */
 function endSignal(): AbortSignal {
   const ending = new AbortController();
   const onSignal = (): void => {
@@ -168,7 +166,7 @@ function version(): string {
   return (JSON.parse(manifest) as { version: string }).version;
 }
 
-// whoever read our output has enough of it (`… | head`)
+// the reader of our output has closed it (`… | head`)
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error;
   process.exit(0);

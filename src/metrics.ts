@@ -1,10 +1,13 @@
 /**
  * What Prometheus reads: one registry, built once and handed to each part of the story.
  *
- * Names follow the Prometheus conventions (base units, `_total` for counters). Every label has a closed set of values:
- * no id, name or address ever becomes one, so that series stay few and nothing private is told (promise P9).
+ * Names follow the Prometheus conventions (base units, `_total` for counters). Every label has a closed set of values,
+ * which its help lists: no id, name or address ever becomes one, so that series stay few and nothing private is told
+ * (P9: what CKAN refuses is never given).
  */
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
+import { withTimeout } from './async/timeout.ts';
+import { DumperError } from './errors.ts';
 
 const prefix = 'datastore_dumper_';
 
@@ -21,7 +24,7 @@ interface QueueDepth {
 }
 
 /** What is asked at each scrape, once the part that knows it is up. */
-export interface ScrapeSources {
+interface ScrapeSources {
   queueDepth: (() => Promise<QueueDepth>) | null;
   readonly pools: Map<string, { totalCount: number; idleCount: number; waitingCount: number }>;
 }
@@ -42,12 +45,11 @@ export function createMetrics() {
 /** Longest wait of a scrape for the state database, in milliseconds. */
 const depthDeadline = 1000;
 
-/** Null where the queue cannot be asked in time: no number is better than an old one. */
+/** Null where the queue cannot be asked in time: no number is better than an old number. */
 async function depthInTime({ queueDepth }: ScrapeSources): Promise<QueueDepth | null> {
   if (queueDepth === null) return null;
-  const late = Promise.withResolvers<null>();
-  const timer = setTimeout(() => late.resolve(null), depthDeadline);
-  return Promise.race([queueDepth().catch(() => null), late.promise]).finally(() => clearTimeout(timer));
+  const onTimeout = (): Error => new DumperError('STATE_UNAVAILABLE', 'the queue does not answer in time');
+  return withTimeout(queueDepth(), { milliseconds: depthDeadline, onTimeout }).catch(() => null);
 }
 
 function serveMetrics(registers: Registry[]) {
@@ -85,7 +87,7 @@ function serveMetrics(registers: Registry[]) {
     liveSlots: new Gauge({ name: `${prefix}live_slots`, help: 'Live answers allowed at once.', registers }),
     permissionDecisions: new Counter({
       name: `${prefix}permission_decisions_total`,
-      help: 'Permission decisions, by where they came from (cache, ckan) and outcome (allowed, refused, unavailable).',
+      help: 'Permission decisions, by where they came from (cache, ckan) and outcome (allowed, restricted, refused, unavailable).',
       labelNames: ['from', 'outcome'] as const,
       registers,
     }),

@@ -1,18 +1,18 @@
 /**
- * JSON as Python reads and writes it: CKAN parses filters and data dictionaries with Python's `json` and prints them
- * again, and its spelling differs from JavaScript's (integers of any size, `1.0`, `1e-07`, `NaN`, order of keys).
+ * JSON as Python reads and writes it. CKAN parses filters and data dictionaries with Python's `json` and prints them
+ * again, and Python's spelling differs from JavaScript's (integers of any size, `1.0`, `1e-07`, `NaN`, order of keys).
  *
  * Source of facts: Python manual, `json` (defaults, `ensure_ascii=False`, `separators=(',', ':')`), and `float.__repr__`.
  */
 
-/** A number in Python's own spelling, so that no digit is lost on the way. */
+/** A number in Python's own spelling, so that no digit is lost. */
 export interface PythonNumber {
   readonly kind: 'int' | 'float';
   readonly text: string;
 }
 
 export type PythonJson = null | boolean | string | PythonNumber | readonly PythonJson[] | PythonObject;
-/** Keys in the order of the text; of a repeated key the last value counts, at the place of the first. */
+/** Keys in the order of the text; a repeated key has its last value, at the place of its first. */
 export type PythonObject = ReadonlyMap<string, PythonJson>;
 
 export function isPythonObject(value: PythonJson | undefined): value is PythonObject {
@@ -27,11 +27,11 @@ export function isPythonNumber(value: PythonJson | undefined): value is PythonNu
   return typeof value === 'object' && value !== null && 'kind' in value && 'text' in value;
 }
 
-/** Python refuses to nest deeper than its recursion limit, and to read an integer of more than 4,300 digits. */
+/** Python refuses JSON nested deeper than its recursion limit, and integers of more than 4,300 digits. */
 const deepest = 900;
 const longestInteger = 4300;
 
-interface Reading {
+interface Cursor {
   readonly text: string;
   at: number;
 }
@@ -40,30 +40,30 @@ class NotJson extends Error {}
 
 /** Parse as `json.loads` does; undefined where that raises. */
 export function parsePythonJson(text: string): PythonJson | undefined {
-  const reading: Reading = { text, at: 0 };
+  const cursor: Cursor = { text, at: 0 };
   try {
-    const value = readValue(reading, 0);
-    skipSpace(reading);
-    return reading.at === text.length ? value : undefined;
+    const value = readValue(cursor, 0);
+    skipSpace(cursor);
+    return cursor.at === text.length ? value : undefined;
   } catch (error) {
     if (error instanceof NotJson) return undefined;
     throw error;
   }
 }
 
-function skipSpace(reading: Reading): void {
-  while (' \t\n\r'.includes(reading.text[reading.at] ?? 'x')) reading.at += 1;
+function skipSpace(cursor: Cursor): void {
+  while (' \t\n\r'.includes(cursor.text[cursor.at] ?? 'x')) cursor.at += 1;
 }
 
 /** Take `token` if it is next. */
-function took(reading: Reading, token: string): boolean {
-  if (!reading.text.startsWith(token, reading.at)) return false;
-  reading.at += token.length;
+function take(cursor: Cursor, token: string): boolean {
+  if (!cursor.text.startsWith(token, cursor.at)) return false;
+  cursor.at += token.length;
   return true;
 }
 
-function expect(reading: Reading, token: string): void {
-  if (!took(reading, token)) throw new NotJson();
+function expect(cursor: Cursor, token: string): void {
+  if (!take(cursor, token)) throw new NotJson();
 }
 
 const words: ReadonlyMap<string, PythonJson> = new Map<string, PythonJson>([
@@ -75,49 +75,49 @@ const words: ReadonlyMap<string, PythonJson> = new Map<string, PythonJson>([
   ['-Infinity', { kind: 'float', text: '-Infinity' }],
 ]);
 
-function readValue(reading: Reading, depth: number): PythonJson {
+function readValue(cursor: Cursor, depth: number): PythonJson {
   if (depth > deepest) throw new NotJson();
-  skipSpace(reading);
-  if (took(reading, '{')) return readObject(reading, depth);
-  if (took(reading, '[')) return readList(reading, depth);
-  if (took(reading, '"')) return readString(reading);
-  for (const [word, value] of words) if (took(reading, word)) return value;
-  return readNumber(reading);
+  skipSpace(cursor);
+  if (take(cursor, '{')) return readObject(cursor, depth);
+  if (take(cursor, '[')) return readList(cursor, depth);
+  if (take(cursor, '"')) return readString(cursor);
+  for (const [word, value] of words) if (take(cursor, word)) return value;
+  return readNumber(cursor);
 }
 
-function readObject(reading: Reading, depth: number): PythonObject {
+function readObject(cursor: Cursor, depth: number): PythonObject {
   const entries = new Map<string, PythonJson>();
-  skipSpace(reading);
-  if (took(reading, '}')) return entries;
+  skipSpace(cursor);
+  if (take(cursor, '}')) return entries;
   do {
-    skipSpace(reading);
-    expect(reading, '"');
-    const key = readString(reading);
-    skipSpace(reading);
-    expect(reading, ':');
-    entries.set(key, readValue(reading, depth + 1));
-    skipSpace(reading);
-  } while (took(reading, ','));
-  expect(reading, '}');
+    skipSpace(cursor);
+    expect(cursor, '"');
+    const key = readString(cursor);
+    skipSpace(cursor);
+    expect(cursor, ':');
+    entries.set(key, readValue(cursor, depth + 1));
+    skipSpace(cursor);
+  } while (take(cursor, ','));
+  expect(cursor, '}');
   return entries;
 }
 
-function readList(reading: Reading, depth: number): PythonJson[] {
+function readList(cursor: Cursor, depth: number): PythonJson[] {
   const items: PythonJson[] = [];
-  skipSpace(reading);
-  if (took(reading, ']')) return items;
+  skipSpace(cursor);
+  if (take(cursor, ']')) return items;
   do {
-    items.push(readValue(reading, depth + 1));
-    skipSpace(reading);
-  } while (took(reading, ','));
-  expect(reading, ']');
+    items.push(readValue(cursor, depth + 1));
+    skipSpace(cursor);
+  } while (take(cursor, ','));
+  expect(cursor, ']');
   return items;
 }
 
-function readString(reading: Reading): string {
-  const end = endOfString(reading);
-  const written = `"${reading.text.slice(reading.at, end)}`;
-  reading.at = end;
+function readString(cursor: Cursor): string {
+  const end = endOfString(cursor);
+  const written = `"${cursor.text.slice(cursor.at, end)}`;
+  cursor.at = end;
   try {
     return JSON.parse(written) as string;
   } catch {
@@ -125,8 +125,8 @@ function readString(reading: Reading): string {
   }
 }
 
-/** Behind the first quote that no odd number of backslashes precedes: a pattern would need stack for each character. */
-function endOfString({ text, at }: Reading): number {
+/** The offset after the first quote that is not escaped (a regular expression would need stack for each character). */
+function endOfString({ text, at }: Cursor): number {
   for (let quote = text.indexOf('"', at); quote >= 0; quote = text.indexOf('"', quote + 1)) {
     let before = quote;
     while (before > at && text[before - 1] === '\\') before -= 1;
@@ -137,22 +137,22 @@ function endOfString({ text, at }: Reading): number {
 
 const number = /-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?/y;
 
-function readNumber(reading: Reading): PythonNumber {
-  const text = matchHere(reading, number);
+function readNumber(cursor: Cursor): PythonNumber {
+  const text = matchHere(cursor, number);
   if (/[.eE]/.test(text)) return { kind: 'float', text: pythonFloat(Number(text)) };
   if (text.length > longestInteger) throw new NotJson();
   return { kind: 'int', text: text === '-0' ? '0' : text };
 }
 
-function matchHere(reading: Reading, pattern: RegExp): string {
-  pattern.lastIndex = reading.at;
-  const found = pattern.exec(reading.text)?.[0];
+function matchHere(cursor: Cursor, pattern: RegExp): string {
+  pattern.lastIndex = cursor.at;
+  const found = pattern.exec(cursor.text)?.[0];
   if (found === undefined) throw new NotJson();
-  reading.at += found.length;
+  cursor.at += found.length;
   return found;
 }
 
-/** `repr` of a float: shortest digits, exponent below 1e-4 and from 1e16 on, with a sign and two digits at least. */
+/** `repr` of a float: shortest digits; an exponent below 1e-4 and from 1e16, with a sign and at least two digits. */
 export function pythonFloat(value: number): string {
   if (!Number.isFinite(value)) return Number.isNaN(value) ? 'NaN' : value > 0 ? 'Infinity' : '-Infinity';
   const sign = value < 0 || Object.is(value, -0) ? '-' : '';
@@ -170,8 +170,8 @@ export function pythonFloat(value: number): string {
 }
 
 /**
- * Write as `json.dumps(value, ensure_ascii=False, separators=(',', ':'))` does; what JSON has no number for (an infinity
- * or NaN) is a string.
+ * Write as `json.dumps(value, ensure_ascii=False, separators=(',', ':'))` does; a value that is no number in JSON (an
+ * infinity or NaN) becomes a string.
  */
 export function writePythonJson(value: PythonJson): string {
   if (isPythonNumber(value)) return /\d$/.test(value.text) ? value.text : JSON.stringify(value.text);

@@ -1,9 +1,10 @@
 /**
- * Signed, expiring paths of a directory store: what a presigned URL is for S3. Whoever holds one may read that blob
- * with those headers until it expires, and nothing else (promises P6, P9).
+ * Signed, expiring paths of a directory store: what a presigned URL is for S3. Anyone who has one may read that blob
+ * with those headers until it expires, and nothing else (promises P6 and P9: a URL lives its whole time, access only as
+ * CKAN grants it).
  *
- * `/blobs/<key>?expires=<unix seconds>[&cache=…][&disposition=…]&signature=<base64url HMAC-SHA256>`; the signature
- * covers a version word, the key and every other parameter, length-prefixed, so that no two askings sign alike.
+ * `/blobs/<key>?expires=<unix seconds>[&cache=…][&disposition=…]&signature=<base64url HMAC-SHA256>`. The signature covers
+ * a version word, the key and every other parameter, length-prefixed, so that no two requests have the same signature.
  */
 import { createHmac, timingSafeEqual } from 'node:crypto';
 
@@ -18,7 +19,7 @@ export interface SignedAnswer {
   readonly contentDisposition?: string;
 }
 
-export type SignedPathResult =
+type SignedPathResult =
   | ({ readonly kind: 'valid'; readonly expiresAt: Date } & SignedAnswer)
   | { readonly kind: 'expired' }
   | { readonly kind: 'forged' };
@@ -33,7 +34,7 @@ export function signPath(secret: string, answer: SignedAnswer, expiresAt: Date):
   return `${blobsRoute}${answer.key.split('/').map(encodeURIComponent).join('/')}?${query}`;
 }
 
-/** Judge the target of a request, `/blobs/…?…` as it stands in the request line. */
+/** Verify the target of a request, `/blobs/…?…` exactly as the request line has it. */
 export function verifyPath(secret: string, target: string, now: Date): SignedPathResult {
   const forged = { kind: 'forged' } as const;
   const mark = target.indexOf('?');
@@ -55,7 +56,7 @@ export function verifyPath(secret: string, target: string, now: Date): SignedPat
   return expiresAt > now ? { kind: 'valid', expiresAt, ...answer } : { kind: 'expired' };
 }
 
-/** The key that a path under `/blobs/` names, decoded; null where it is no such path. */
+/** The decoded key of a path under `/blobs/`; null for any other path. */
 export function keyOf(pathname: string): string | null {
   if (!pathname.startsWith(blobsRoute)) return null;
   try {

@@ -1,28 +1,28 @@
 /**
- * Traces for whoever runs a collector: nothing of OpenTelemetry's SDK is loaded unless one is named in the environment.
+ * Traces for whoever runs a collector: nothing of OpenTelemetry's SDK is loaded unless the environment names one.
  *
- * Attributes hold no ids, names or queries of tables, and the reasons of faults are redacted as in the log (promise P18).
- * Nothing is registered for the whole process: who is inside which span is known by the asynchronous context alone.
+ * Attributes hold no ids, names or queries of tables, and the reasons of faults are redacted as in the log (P18: secrets
+ * are never printed). Nothing is registered for the whole process: the asynchronous context knows the current span.
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { setTimeout as delay } from 'node:timers/promises';
 import type * as OpenTelemetry from '@opentelemetry/api';
 import type { Context, Span } from '@opentelemetry/api';
 import type * as TraceSdk from '@opentelemetry/sdk-trace';
 import type { Sampler } from '@opentelemetry/sdk-trace';
-import { isDumperError, errorMessage } from './errors.ts';
+import { withTimeout } from './async/timeout.ts';
+import { DumperError, isDumperError, errorMessage } from './errors.ts';
 import { redact, type Log } from './log.ts';
 
-export type Attributes = Readonly<Record<string, string | number | boolean | undefined>>;
+type Attributes = Readonly<Record<string, string | number | boolean | undefined>>;
 
 /** Headers of W3C Trace Context, as they came. */
-export interface TraceParent {
+interface TraceParent {
   readonly traceparent: string;
   readonly tracestate: string;
 }
 
-export interface SpanOptions {
-  /** `client`: a question to a neighbour, told only inside another span, so that routine polling makes no traces. */
+interface SpanOptions {
+  /** `client`: a question to another service, traced only inside another span, so that routine polling makes no traces. */
   readonly kind?: 'server' | 'client';
   /** Ignored where it is not valid. */
   readonly parent?: TraceParent;
@@ -31,9 +31,9 @@ export interface SpanOptions {
 export interface Traces {
   /** Run `work` inside a span that ends with it; a rejection marks the span as failed and is passed on. */
   span<T>(name: string, attributes: Attributes, work: () => Promise<T>, options?: SpanOptions): Promise<T>;
-  /** The next step of the span we are in: a child that ends when the next begins, or with the span. */
+  /** The next step of the current span: a child that ends when the next step begins, or with the span. */
   step(name: string): void;
-  /** Say more of the span we are in; a `fault` marks it as failed. */
+  /** Add attributes to the current span; a `fault` marks it as failed. */
   note(attributes: Attributes, fault?: string): void;
   /** Send what is left, for at most `flushSeconds`. Never rejects. */
   close(): Promise<void>;
@@ -53,7 +53,7 @@ const flushSeconds = 3;
 
 /**
  * Traces to the collector of `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` or `OTEL_EXPORTER_OTLP_ENDPOINT` (OpenTelemetry's
- * specification, "OTLP Exporter Configuration"), or none. Never rejects: who cannot trace serves all the same.
+ * specification, "OTLP Exporter Configuration"), or none. Never rejects: the service runs without traces too.
  */
 export async function openTraces(environment: Variables, log: Log): Promise<Traces> {
   const url = endpointOf(environment);
@@ -84,28 +84,26 @@ async function connect(url: string, environment: Variables, log: Log): Promise<T
     import('@opentelemetry/resources'),
   ]);
   const { diag, DiagLogLevel } = api;
-  diag.setLogger(complaints(log), { logLevel: DiagLogLevel.ERROR, suppressOverrideMessage: true });
+  diag.setLogger(exporterErrors(log), { logLevel: DiagLogLevel.ERROR, suppressOverrideMessage: true });
   const named = { 'service.name': 'datastore-dumper' };
-  const told = resources.detectResources({
+  const fromEnvironment = resources.detectResources({
     detectors: [resources.resourceAttributesEnvDetector, resources.serviceNameEnvDetector],
   });
   const exporter = new OTLPTraceExporter({ url, timeoutMillis: flushSeconds * 1000 });
   const provider = new sdk.TracerProvider({
-    resource: resources.resourceFromAttributes(named).merge(told),
+    resource: resources.resourceFromAttributes(named).merge(fromEnvironment),
     sampler: samplerOf(sdk, environment),
     spanProcessors: [new sdk.BatchSpanProcessor({ exporter })],
   });
   log.info({ to: new URL(url).origin }, 'traces are sent');
   return tracesOf(api, provider, async () => {
-    const patience = new AbortController();
-    const late = delay(flushSeconds * 1000, undefined, { signal: patience.signal });
-    await Promise.race([provider.shutdown(), late]).catch(() => undefined);
-    late.catch(() => undefined);
-    patience.abort();
+    const milliseconds = flushSeconds * 1000;
+    const onTimeout = (): Error => new DumperError('ABORTED', 'the collector does not answer');
+    await withTimeout(provider.shutdown(), { milliseconds, onTimeout }).catch(() => undefined);
   });
 }
 
-/** `OTEL_TRACES_SAMPLER` and its `_ARG`, as the specification names them; everything unless told otherwise. */
+/** `OTEL_TRACES_SAMPLER` and its `_ARG`, as the specification names them; everything is sampled by default. */
 function samplerOf(sdk: Sdk, environment: Variables): Sampler {
   const name = environment['OTEL_TRACES_SAMPLER'] ?? 'parentbased_always_on';
   const ratio = Number(environment['OTEL_TRACES_SAMPLER_ARG'] ?? 1);
@@ -117,7 +115,7 @@ function samplerOf(sdk: Sdk, environment: Variables): Sampler {
   return name.startsWith('parentbased_') ? new sdk.ParentBasedSampler({ root }) : root;
 }
 
-interface Inside {
+interface CurrentSpan {
   readonly context: Context;
   readonly span: Span;
   step: Span | null;
@@ -129,22 +127,26 @@ function tracesOf(
   close: () => Promise<void>,
 ): Traces {
   const tracer = provider.getTracer('datastore-dumper');
-  const here = new AsyncLocalStorage<Inside>();
+  const current = new AsyncLocalStorage<CurrentSpan>();
   const kinds = { server: api.SpanKind.SERVER, client: api.SpanKind.CLIENT } as const;
   const fail = (span: Span, reason: string): void =>
     void span.setStatus({ code: api.SpanStatusCode.ERROR, message: withoutIds(redact(reason)) });
 
   return {
     span: async (name, attributes, work, { kind, parent } = {}) => {
-      const outer = here.getStore()?.context;
+      const outer = current.getStore()?.context;
       if (kind === 'client' && outer === undefined) return work();
       const from = parent === undefined ? null : remote(api, parent);
       const around = from ?? outer ?? api.ROOT_CONTEXT;
       const spanKind = kind === undefined ? api.SpanKind.INTERNAL : kinds[kind];
-      const span = tracer.startSpan(name, { kind: spanKind, attributes: said(attributes) }, around);
-      const inside: Inside = { context: api.trace.setSpan(around, span), span, step: null };
+      const span = tracer.startSpan(
+        name,
+        { kind: spanKind, attributes: withoutUndefined(attributes) },
+        around,
+      );
+      const inside: CurrentSpan = { context: api.trace.setSpan(around, span), span, step: null };
       try {
-        return await here.run(inside, work);
+        return await current.run(inside, work);
       } catch (error) {
         for (const failed of [span, inside.step]) if (failed !== null) fail(failed, errorMessage(error));
         span.setAttribute('error.type', kindOf(error));
@@ -155,34 +157,34 @@ function tracesOf(
       }
     },
     step: (name) => {
-      const inside = here.getStore();
+      const inside = current.getStore();
       if (inside === undefined) return;
       inside.step?.end();
       inside.step = tracer.startSpan(name, {}, inside.context);
     },
     note: (attributes, fault) => {
-      const span = here.getStore()?.span;
-      span?.setAttributes(said(attributes));
+      const span = current.getStore()?.span;
+      span?.setAttributes(withoutUndefined(attributes));
       if (span !== undefined && fault !== undefined) fail(span, fault);
     },
     close,
   };
 }
 
-/** W3C Trace Context, section 3.2: version, trace, parent, flags; later versions may say more behind them. */
+/** W3C Trace Context, section 3.2: version, trace, parent, flags; later versions may add more behind them. */
 const traceparentPattern =
   /^(?!ff)([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:$|(?<!^00.{53})-)/;
 
 function remote(api: Api, { traceparent, tracestate }: TraceParent): Context | null {
   const [, , traceId = '', spanId = '', flags = ''] = traceparentPattern.exec(traceparent) ?? [];
   const traceFlags = Number.parseInt(flags, 16) & api.TraceFlags.SAMPLED;
-  const told = { traceId, spanId, traceFlags, isRemote: true };
-  if (!api.isSpanContextValid(told)) return null;
+  const parent = { traceId, spanId, traceFlags, isRemote: true };
+  if (!api.isSpanContextValid(parent)) return null;
   const traceState = api.createTraceState(tracestate);
-  return api.trace.setSpanContext(api.ROOT_CONTEXT, { ...told, traceState });
+  return api.trace.setSpanContext(api.ROOT_CONTEXT, { ...parent, traceState });
 }
 
-function said(attributes: Attributes): Record<string, string | number | boolean> {
+function withoutUndefined(attributes: Attributes): Record<string, string | number | boolean> {
   const pairs = Object.entries(attributes).flatMap(([name, value]) =>
     value === undefined ? [] : [[name, value] as const],
   );
@@ -196,13 +198,13 @@ function kindOf(error: unknown): string {
 
 const uuid = /[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}/gi;
 
-/** Traces leave for other systems than logs do: which table it was is told by the log alone. */
+/** Traces leave for other systems than logs do: the log alone says which table it was. */
 function withoutIds(reason: string): string {
   return reason.replaceAll(uuid, '[id]');
 }
 
-/** One line a minute, however many batches a collector refuses. */
-function complaints(log: Log): Parameters<Api['diag']['setLogger']>[0] {
+/** One line a minute at most, however many batches a collector refuses. */
+function exporterErrors(log: Log): Parameters<Api['diag']['setLogger']>[0] {
   let silentUntil = 0;
   const error = (message: string): void => {
     if (performance.now() < silentUntil) return;

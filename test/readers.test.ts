@@ -7,17 +7,20 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Client } from 'pg';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { startService, type Service } from '../src/app/service.ts';
 import { installTriggers } from '../src/change/journal.ts';
 import { readConfig } from '../src/config/config.ts';
 import { createLog } from '../src/log.ts';
-import { freePort } from './world/postgres-server.ts';
-import { rightsOver, startCkan, type StandInCkan, type TableRights } from './world/ckan.ts';
+import { freePort } from './world/free-port.ts';
+import { rightsOver, startCkan, type FakeCkan, type TableRights } from './world/fake-ckan.ts';
 import { recordCount } from './world/counts.ts';
 import { eventually } from './world/eventually.ts';
 import { freshDatabase } from './world/postgres.ts';
 import { ask } from './serve/serving.ts';
+
+// publications and sweeps, one after the other
+vi.setConfig({ testTimeout: 180_000, hookTimeout: 60_000 });
 
 const table = 'f1100000-0000-4000-8000-000000000001';
 const member = { headers: { authorization: 'token-member' } };
@@ -38,7 +41,7 @@ interface Told {
 interface Portal {
   readonly url: string;
   readonly sidecar: Service;
-  readonly ckan: StandInCkan;
+  readonly ckan: FakeCkan;
   readonly rights: TableRights;
   readonly told: Told[];
   readonly owner: Client;
@@ -105,15 +108,19 @@ const dump = ({ url }: Portal, query = ''): string => `${url}/datastore/dump/${t
 
 /** The public file, once the dump redirects to it. */
 async function publicFile(portal: Portal): Promise<string> {
-  return eventually('the dump has a public address', async () => {
-    const { status, headers } = await ask(dump(portal));
-    const location = headers.get('location') ?? '';
-    return status === 302 && location.includes('/blobs/public/') ? location : null;
-  });
+  return eventually(
+    'the dump has a public address',
+    async () => {
+      const { status, headers } = await ask(dump(portal));
+      const location = headers.get('location') ?? '';
+      return status === 302 && location.includes('/blobs/public/') ? location : null;
+    },
+    { seconds: 60 },
+  );
 }
 
 const gone = (file: string): Promise<unknown> =>
-  eventually('the public file is gone', async () => (await ask(file)).status === 404);
+  eventually('the public file is gone', async () => (await ask(file)).status === 404, { seconds: 60 });
 
 const losses: readonly [string, (rights: TableRights) => void, (rights: TableRights) => void][] = [
   ['private', (rights) => (rights.private = true), (rights) => (rights.private = false)],
@@ -138,10 +145,14 @@ describe('P10: who may read a table has changed', () => {
         ),
       );
       expect(refused.map(({ status }) => status)).toEqual(refused.map(() => 404));
-      const signed = await eventually('members are redirected to a signed address', async () => {
-        const { status, headers } = await ask(dump(portal), member);
-        return status === 302 ? headers : null;
-      });
+      const signed = await eventually(
+        'members are redirected to a signed address',
+        async () => {
+          const { status, headers } = await ask(dump(portal), member);
+          return status === 302 ? headers : null;
+        },
+        { seconds: 60 },
+      );
       expect(signed.get('location')).toMatch(/^\/blobs\/f1100000.*signature=/);
       expect(signed.get('cache-control')).toBe('private, no-store');
       expect((await ask(file)).status).toBe(404);
@@ -158,7 +169,7 @@ describe('P10: who may read a table has changed', () => {
     const file = await publicFile(portal);
     portal.ckan.setFault('error');
     portal.rights.private = true;
-    await eventually('sweeps met CKAN down', () => portal.ckan.faulted() > 3);
+    await eventually('sweeps met CKAN down', () => portal.ckan.faulted() > 3, { seconds: 60 });
     expect((await ask(file)).status).toBe(200);
     portal.ckan.setFault(null);
     await gone(file);
@@ -172,7 +183,7 @@ describe('P10: who may read a table has changed', () => {
       const { status, headers } = await ask(dump(portal), member);
       return status === 302 ? headers.get('x-dump-revision') : null;
     };
-    const before = await eventually('published', revision);
+    const before = await eventually('published', revision, { seconds: 60 });
     expect((await ask(dump(portal))).headers.get('cache-control')).toBe('private, no-store');
     portal.rights.private = true;
     expect((await ask(dump(portal))).status).toBe(404);
@@ -186,7 +197,7 @@ describe('what became of a publication is told to CKAN', () => {
   it('pending, complete, error with its reason; of private tables no number', async () => {
     const portal = await startPortal();
     await publicFile(portal);
-    await eventually('complete', () => state(portal) === 'complete');
+    await eventually('complete', () => state(portal) === 'complete', { seconds: 60 });
     expect(portal.told[0]?.state).toBe('pending');
     const complete = portal.told.at(-1);
     expect(complete).toMatchObject({
@@ -199,13 +210,17 @@ describe('what became of a publication is told to CKAN', () => {
     expect(JSON.parse(complete?.value ?? '')).toMatchObject({ rows: 50 });
     portal.rights.private = true;
     expect((await ask(dump(portal))).status).toBe(404);
-    await eventually('published anew', async () => (await ask(dump(portal), member)).status === 302);
-    await eventually('told', () => state(portal) === 'complete' && portal.told.length > 2);
+    await eventually('published anew', async () => (await ask(dump(portal), member)).status === 302, {
+      seconds: 60,
+    });
+    await eventually('told', () => state(portal) === 'complete' && portal.told.length > 2, { seconds: 60 });
     expect(JSON.parse(portal.told.at(-1)?.value ?? '')).not.toHaveProperty('rows');
     portal.rights.private = false;
     await portal.owner.query(`REVOKE SELECT ON "${table}" FROM datastore_default`);
     await portal.owner.query(`INSERT INTO "${table}" (n) VALUES (51)`);
-    const broken = await eventually('error', () => portal.told.find((word) => word.state === 'error'));
+    const broken = await eventually('error', () => portal.told.find((word) => word.state === 'error'), {
+      seconds: 60,
+    });
     expect(broken.error).toContain('permission denied');
     for (const { headers, action } of portal.ckan.asked) {
       if (action !== 'task_status_update') expect(headers.authorization).not.toBe('token-sysadmin');

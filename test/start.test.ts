@@ -8,7 +8,8 @@ import { startService, type Service } from '../src/app/service.ts';
 import { readConfig } from '../src/config/config.ts';
 import { createLog } from '../src/log.ts';
 import { eventually } from './world/eventually.ts';
-import { asAdmin, freePort, freshDatabase, type Database } from './world/postgres.ts';
+import { freePort } from './world/free-port.ts';
+import { asAdmin, freshDatabase, type Database } from './world/postgres.ts';
 import { startS3 } from './world/s3.ts';
 
 const s3 = await startS3();
@@ -37,11 +38,11 @@ async function started(parts: Record<string, string>): Promise<string> {
     DUMPER_QUIET_SECONDS: '0',
     ...parts,
   };
-  const sidecar: Service = await startService(environment, readConfig(environment, ['read', 'publish']), {
+  const service: Service = await startService(environment, readConfig(environment, ['read', 'publish']), {
     log: createLog('silent'),
   });
-  undo.push(() => sidecar.stop());
-  return `http://127.0.0.1:${sidecar.port}`;
+  undo.push(() => service.stop());
+  return `http://127.0.0.1:${service.port}`;
 }
 
 async function database(): Promise<Database> {
@@ -56,10 +57,14 @@ async function database(): Promise<Database> {
 }
 
 const publishes = (base: string): Promise<unknown> =>
-  eventually('the table is published', async () => {
-    const status = (await (await fetch(`${base}/status/start`)).json()) as { published_at: string | null };
-    return status.published_at;
-  });
+  eventually(
+    'the table is published',
+    async () => {
+      const status = (await (await fetch(`${base}/status/start`)).json()) as { published_at: string | null };
+      return status.published_at;
+    },
+    { seconds: 25 },
+  );
 
 describe.skipIf('skipped' in s3)('P21 the blob store', () => {
   test('a bucket that does not exist is named, and used once it is there', async () => {
@@ -72,7 +77,7 @@ describe.skipIf('skipped' in s3)('P21 the blob store', () => {
       DUMPER_STATE_URL: stateUrl,
       DUMPER_BLOB_STORE: `s3://${bucket}/dumps`,
     });
-    const before = await eventually('readiness', () => readiness(base));
+    const before = await eventually('readiness', () => readiness(base), { seconds: 25 });
     expect(before.status).toBe(503);
     expect(before.dependencies['blob store']).toMatchObject({
       ok: false,
@@ -91,7 +96,7 @@ describe.skipIf('skipped' in s3)('P21 the blob store', () => {
     });
     await client.send(new CreateBucketCommand({ Bucket: bucket }));
     client.destroy();
-    await eventually('ready', async () => (await readiness(base)).status === 200);
+    await eventually('ready', async () => (await readiness(base)).status === 200, { seconds: 25 });
     await fetch(`${base}/datastore/dump/start`);
     await publishes(base);
   });
@@ -118,7 +123,7 @@ describe('P21 Postgres', () => {
     expect(before.status).toBe(503);
     expect((await fetch(`${base}/datastore/dump/start`)).status).toBe(200);
     await asAdmin(adminUrl, (admin) => admin.query(`ALTER ROLE ${role} PASSWORD 'right'`));
-    await eventually('ready', async () => (await readiness(base)).status === 200);
+    await eventually('ready', async () => (await readiness(base)).status === 200, { seconds: 25 });
   });
 
   test('a DataStore that is down is named, answers 503 meanwhile', async () => {

@@ -5,8 +5,8 @@
 import http from 'node:http';
 import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { living, type Living } from './life/living.ts';
 import { formats } from '../src/format.ts';
+import { serviceFixture, type ServiceFixture } from './world/service.ts';
 import { eventually } from './world/eventually.ts';
 import { startS3 } from './world/s3.ts';
 
@@ -36,12 +36,12 @@ const s3 = await startS3();
 const stores = 'skipped' in s3 ? (['directory'] as const) : (['directory', 's3'] as const);
 
 describe.each(stores)('the story with a %s store', (kind) => {
-  let world: Living;
+  let world: ServiceFixture;
   let owner: Client;
   let base: string;
 
   beforeAll(async () => {
-    world = await living();
+    world = await serviceFixture();
     owner = new Client({ connectionString: world.database.writeUrl });
     await owner.connect();
     world.atEnd(() => owner.end());
@@ -66,10 +66,14 @@ describe.each(stores)('the story with a %s store', (kind) => {
   const dump = `/datastore/dump/${table}`;
 
   async function untilFresh(): Promise<Answer> {
-    return eventually('the blob is fresh', async () => {
-      const answer = await get(`${base}${dump}`);
-      return answer.headers['x-dump-source'] === 'blob' ? answer : null;
-    });
+    return eventually(
+      'the blob is fresh',
+      async () => {
+        const answer = await get(`${base}${dump}`);
+        return answer.headers['x-dump-source'] === 'blob' ? answer : null;
+      },
+      { seconds: 25 },
+    );
   }
 
   async function download(query = ''): Promise<string> {

@@ -1,8 +1,8 @@
 /**
- * The world: every pool, store and client that the story speaks to, opened once from the settings and closed once.
+ * The context: every pool, store and client that the other parts use, opened once from the settings and closed once.
  *
- * Nothing here waits for a neighbour: pools connect when they are asked, so that the service starts before Postgres,
- * S3 or CKAN and recovers by itself (promise P21).
+ * Nothing here waits for a dependency: pools connect when they are first used, so that the service starts before
+ * Postgres, S3 or CKAN and recovers by itself (P21: recovery needs no restart).
  */
 import { createHash, randomBytes } from 'node:crypto';
 import type pg from 'pg';
@@ -23,11 +23,11 @@ export interface AppContext {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly traces: Traces;
-  /** Tokens and catalogue. */
+  /** For tokens and the catalogue. */
   readonly readPool: pg.Pool;
-  /** Live answers: as many connections as slots. */
+  /** For live answers: as many connections as slots. */
   readonly livePool: pg.Pool;
-  /** Publications, each its own connection. */
+  /** For publications, each on a connection of its own. */
   readonly publishPool: pg.Pool;
   readonly store: BlobStore | null;
   readonly blobSecret: string;
@@ -37,14 +37,14 @@ export interface AppContext {
   close(): Promise<void>;
 }
 
-export interface AppContextOptions {
+interface AppContextOptions {
   readonly config: Config;
   readonly log: Log;
   /** Where the AWS SDK's variables are looked up. */
   readonly environment: Readonly<Record<string, string | undefined>>;
-  /** None unless given; closed with the world. */
+  /** None unless given; closed with the context. */
   readonly traces?: Traces;
-  /** How long CKAN's version is waited for: without an end unless given. */
+  /** How long the context waits for CKAN's version: for ever unless given. */
   readonly patienceSeconds?: number;
 }
 
@@ -64,8 +64,8 @@ export function openContext({
     .set('live', pools.livePool)
     .set('publish', pools.publishPool);
   const store = openStore(config, environment, blobSecret);
-  const asked = openCkan(config, metrics);
-  const ckan = asked === null ? null : tracedCkan(traces, asked);
+  const client = openCkan(config, metrics);
+  const ckan = client === null ? null : tracedCkan(traces, client);
   return {
     config,
     log,

@@ -1,12 +1,12 @@
 /**
- * The listening socket and its end: no new requests, answers under way get their grace, then they are reset, so that
- * no client takes a short body for a whole one (promises P19, P20).
+ * The listening socket and its end: no new requests, answers that were begun get their grace, then they are reset, so
+ * that no client takes a short body for a whole one (P19: a break is visible; P20: SIGTERM drains).
  */
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { DumperError, errorMessage } from '../errors.ts';
 
-export interface HttpServer {
+interface HttpServer {
   readonly port: number;
   /** Drain for at most `graceSeconds`; `onGraceOver` then breaks off what is left. */
   drain(graceSeconds: number, onGraceOver: () => void): Promise<void>;
@@ -16,7 +16,7 @@ export async function listenHttp(
   handler: http.RequestListener,
   { host, port }: { readonly host: string; readonly port: number },
 ): Promise<HttpServer> {
-  // Longer than a proxy keeps its idle connections, so that it is the proxy who closes.
+  // Longer than a proxy keeps its idle connections, so that the proxy closes them.
   const server = http.createServer({
     keepAliveTimeout: 75_000,
     headersTimeout: 20_000,
@@ -52,7 +52,7 @@ async function drain(server: http.Server, graceSeconds: number, onGraceOver: () 
   server.closeIdleConnections();
   const idle = setInterval(() => server.closeIdleConnections(), 100);
   const grace = setTimeout(onGraceOver, graceSeconds * 1000);
-  // What does not end even when broken off: a connection whose peer reads nothing.
+  // A connection whose peer reads nothing does not end by itself.
   const last = setTimeout(() => server.closeAllConnections(), graceSeconds * 1000 + 2000);
   try {
     await closed;

@@ -1,19 +1,21 @@
-/** Who may read what, as CKAN says: built from the settings; shared by answers and publications. */
+/** Who may read what, as CKAN says: put together from the settings, shared by answers and publications. */
 import type { AnonymousRights } from '../change/visibility.ts';
 import { publicResources } from '../ckan/public-resources.ts';
 import { anonymous } from '../serve/caller.ts';
 import { shareDecisions, type SharedDecisions } from '../serve/decisions.ts';
 import { createPermission, openToAll, type Permission } from '../serve/permission.ts';
-import { asResourceId, type ResourceId } from '../postgres/table.ts';
+import { parseResourceId, type ResourceId } from '../postgres/table.ts';
 import type { AppContext } from './context.ts';
 
 /** CKAN's default of `ckan.datastore.public_table_search` (2.12), and what 2.11 gives to anyone. */
 const publicByDefault: readonly string[] = ['_table_metadata'];
 
+type VisibilityListener = (id: ResourceId, isPublic: boolean) => void;
+
 export interface AppPermission extends AnonymousRights {
   readonly permission: Permission;
-  /** Calls this whenever CKAN has said whether anonymous users may read a table; one listener. */
-  onVisibility(listener: (id: ResourceId, anyone: boolean) => void): void;
+  /** Calls the listener whenever CKAN has said whether anonymous users may read a table. */
+  onVisibility(listener: VisibilityListener): void;
   close(): Promise<void>;
 }
 
@@ -30,7 +32,7 @@ export async function openPermission(context: AppContext): Promise<AppPermission
   }
   const shared = await openShared(context);
   const publicTables = config.CKAN__DATASTORE__PUBLIC_TABLE_SEARCH ?? publicByDefault;
-  let listener: (id: ResourceId, anyone: boolean) => void = () => undefined;
+  const listeners: VisibilityListener[] = [];
   const permission = createPermission({
     ckan,
     decisionSeconds: config.DUMPER_DECISION_CACHE_SECONDS,
@@ -39,7 +41,10 @@ export async function openPermission(context: AppContext): Promise<AppPermission
     now: Date.now,
     log: context.log,
     onDecision: (from, outcome) => metrics.permissionDecisions.inc({ from, outcome }),
-    onVisibility: (id, anyone) => listener(asResourceId(id), anyone),
+    onVisibility: (name, isPublic) => {
+      const id = parseResourceId(name);
+      if (id !== null) for (const listener of listeners) listener(id, isPublic);
+    },
   });
   return {
     permission,
@@ -48,9 +53,7 @@ export async function openPermission(context: AppContext): Promise<AppPermission
       return permit.kind === 'unavailable' ? null : permit.kind === 'allowed' && permit.public;
     },
     publicResources: () => publicResources(ckan),
-    onVisibility: (next) => {
-      listener = next;
-    },
+    onVisibility: (listener) => void listeners.push(listener),
     close: async () => shared?.close(),
   };
 }

@@ -1,98 +1,124 @@
-/** What publishing needs beyond the world: the state database and CKAN's word on who may read. */
+/**
+ * Publishing, put together: the state database, the publisher with its traces and its settings leader, and the reporter
+ * of task status. `background.ts` opens it for the service, `main.ts` for a command.
+ */
 import type { AnonymousRights } from '../change/visibility.ts';
-import { publishAndRecord, type WorkerDeps } from '../change/worker.ts';
-import type { PublishOptions, PublishOutcome, PublishDeps } from '../publish/publish.ts';
-import { createPublisher, type Publisher } from '../publish/publisher.ts';
-import { DumperError, errorMessage } from '../errors.ts';
 import type { BlobStore } from '../blob-store/blob-store.ts';
+import { createCkan } from '../ckan/client.ts';
+import { createTaskStatusReporter, type TaskStatusReporter } from '../ckan/task-status.ts';
+import { DumperError, errorMessage } from '../errors.ts';
+import type { PublishDeps } from '../publish/publish.ts';
+import { pruneAfterSeconds, type Publisher } from '../publish/publisher.ts';
 import { openState, type State } from '../state/state.ts';
-import { tableState } from '../postgres/revision.ts';
-import type { ResourceId } from '../postgres/table.ts';
-import type { AppPermission } from './permission.ts';
-import { openTaskStatus, withTaskStatus } from './reporting.ts';
-import { tracedPublisher, tracedSteps } from './tracing.ts';
 import type { AppContext } from './context.ts';
+import type { AppPermission } from './permission.ts';
+import { createSettingsLeader, type SettingsLeader } from './settings-leader.ts';
+import { tracedPublication, tracedSteps } from './tracing.ts';
 
 export interface Publishing {
   readonly context: AppContext;
   readonly store: BlobStore;
+  /** Only the leader takes its schedule locks. */
   readonly state: State;
+  readonly leader: SettingsLeader;
+  readonly publisher: Publisher;
+  /** Null without `CKAN_API_TOKEN`. */
+  readonly taskStatus: TaskStatusReporter | null;
   /** What CKAN says of anonymous users. */
   readonly rights: AnonymousRights;
-  /** The bare act, for the queue, which remembers outcomes itself. */
-  readonly publisher: Publisher;
-  /** Publish one table now, remember the outcome, let go of its fence. */
-  publishNow(id: ResourceId, options: PublishOptions): Promise<PublishOutcome>;
   close(): Promise<void>;
 }
 
 export interface PublishingOptions {
   readonly permission: AppPermission;
+  /** Called at each named step of a publication. */
   readonly onStep?: PublishDeps['onStep'];
+  /** A process with other settings that is silent for this long has left; 60 unless given. */
+  readonly silentSeconds?: number;
 }
 
-/** How long the end waits until CKAN has heard the last outcomes. */
-const reportGraceSeconds = 5;
+/** How long `close` waits until CKAN has the last task status. */
+const taskStatusGraceSeconds = 5;
 
 /** Connect to the state database; rejects with `STATE_UNAVAILABLE` when it cannot be asked. */
 export async function openPublishing(context: AppContext, options: PublishingOptions): Promise<Publishing> {
-  const { config, log, store } = context;
+  const { config, log, store, traces, profiles } = context;
   if (store === null) throw new DumperError('CONFIGURATION', 'DUMPER_BLOB_STORE: required');
-  const opened = await openState({
+  const state = await openState({
     url: config.DUMPER_STATE_URL ?? '',
-    onIdleError: (error) => log.warn({ reason: errorMessage(error) }, 'the state database'),
+    onIdleError: (error) => log.warn({ reason: errorMessage(error) }, 'the state database did not answer'),
   });
-  const report = openTaskStatus(context, options.permission);
-  const state = { ...opened, publications: withTaskStatus(opened.publications, report) };
-  const plain = createPublisher({
-    config,
-    pool: context.publishPool,
-    store,
+  const leader = createSettingsLeader(context, state.pool, options.silentSeconds);
+  const taskStatus = openTaskStatus(context, options.permission);
+  const publisher: Publisher = {
+    ...publishSettings(context, store, options.permission),
     fence: state.fence,
-    profile: () => context.profiles.known(),
-    mayAnyoneRead: options.permission.isPublic,
+    profile: () => profiles.known(),
+    isLeader: leader.isLeader,
+    traced: tracedPublication(traces),
+    onStep: tracedSteps(traces, options.onStep),
+    publications: state.publications,
+    taskStatus,
     metrics: context.metrics,
     log,
-    now: context.now,
-    onStep: tracedSteps(context.traces, options.onStep),
-  });
-  const publisher = tracedPublisher(context.traces, plain);
+  };
+  const { scheduleLocks } = state;
   return {
-    context: context,
+    context,
     store,
-    state,
-    rights: options.permission,
+    state: {
+      ...state,
+      scheduleLocks: {
+        run: async (name, scheduledAt, work) =>
+          (await leader.isLeader()) && (await scheduleLocks.run(name, scheduledAt, work)),
+      },
+    },
+    leader,
     publisher,
-    publishNow: (id, published) =>
-      publishAndRecord(foreground(context, state, publisher, published), id, published),
+    taskStatus,
+    rights: options.permission,
     close: async () => {
-      await report?.close(reportGraceSeconds);
+      leader.stop();
+      await taskStatus?.close(taskStatusGraceSeconds);
       await state.close();
     },
   };
 }
 
-/** An attempt's world whose progress is also told to whoever watches. */
-function foreground(
-  { config, readPool }: AppContext,
-  state: State,
-  publisher: Publisher,
-  { onProgress }: PublishOptions,
-): WorkerDeps {
+/** What the settings say to the algorithm. */
+function publishSettings(
+  { config, publishPool, now }: AppContext,
+  store: BlobStore,
+  permission: AppPermission,
+): Omit<PublishDeps, 'fence' | 'profile' | 'onStep'> {
+  const underPublicPrefix = config.DUMPER_PUBLIC_BLOB_URL !== undefined;
   return {
-    fence: state.fence,
-    publications: state.publications,
-    publish: (id, request) =>
-      publisher.publish(id, {
-        ...request,
-        onProgress: (rows, bytes) => {
-          request.onProgress(rows);
-          onProgress(rows, bytes);
-        },
-      }),
-    unpublish: publisher.unpublish,
-    timing: { quietSeconds: 0, hotTableFactor: 0 },
-    smallTableBytes: config.DUMPER_SMALL_TABLE_MIB * 1024 * 1024,
-    sizeOf: async (id) => (await tableState(readPool, id))?.bytes ?? null,
+    pool: publishPool,
+    store,
+    variants: config.DUMPER_FORMATS,
+    visibility: async (id) => ({ public: await permission.isPublic(id), underPublicPrefix }),
+    now,
+    lockSeconds: config.DUMPER_LOCK_SECONDS,
+    stallSeconds: config.DUMPER_STALL_SECONDS,
+    maxSeconds: config.DUMPER_PUBLISH_MAX_SECONDS,
+    publicCacheSeconds: config.DUMPER_URL_LIFE_SECONDS,
+    retireSeconds: pruneAfterSeconds(config),
   };
+}
+
+/** The reporter has a client of its own, so that its failures do not count against permission requests. */
+function openTaskStatus(
+  { config, log, now }: AppContext,
+  permission: AppPermission,
+): TaskStatusReporter | null {
+  const { CKAN_API_TOKEN: token, CKAN_SITE_URL: siteUrl } = config;
+  if (token === undefined || siteUrl === undefined) return null;
+  return createTaskStatusReporter({
+    ckan: createCkan({ siteUrl, timeoutSeconds: config.DUMPER_CKAN_TIMEOUT_SECONDS, now: Date.now }),
+    tokenHeader: config.CKAN__APITOKEN_HEADER_NAME,
+    token,
+    isPublic: permission.isPublic,
+    log,
+    now,
+  });
 }

@@ -1,87 +1,120 @@
 /**
- * A publishing process beside others: it says whose settings it works by, and stands aside while those of a later one
- * are in force, so that two versions side by side settle instead of publishing against each other (promise P5).
+ * The settings leader: where processes with different settings share a state database, during a rolling upgrade or by
+ * mistake, only those with one set of settings publish, so that two versions side by side settle instead of publishing
+ * against each other (P5: replicas never double work).
+ *
+ * The settings that decide bytes (formats, CKAN's version) make the fingerprint. The process that acquired last leads,
+ * with all processes of the same fingerprint. When the leader has not renewed for a while, another process takes over; a
+ * leader that was only slow leads again when it renews. One row of the schedule locks holds it: the digest of the
+ * fingerprint as the holder, and as the occasion the time of acquiring.
  */
+import { createHash } from 'node:crypto';
+import type pg from 'pg';
 import { profileFingerprint } from '../ckan/profile.ts';
 import { errorMessage } from '../errors.ts';
-import { createSettingsLeader } from '../state/precedence.ts';
-import type { Publisher } from '../publish/publisher.ts';
-import type { State } from '../state/state.ts';
 import type { AppContext } from './context.ts';
 
-export interface Standing {
-  /** Publishes only while in force; else the table is left to the others. */
-  readonly publisher: Publisher;
-  /** The same state, whose turns this process takes only while in force. */
-  readonly state: State;
-  /** From now on hears each change: whether this process is in force. */
-  follow(onChange: (inForce: boolean) => Promise<void>): void;
+export interface SettingsLeader {
+  /** Acquire the lead, and renew it from then on. */
+  elect(): Promise<void>;
+  /** Asks the database. Always true in a process that was never elected, such as a command in the foreground. */
+  isLeader(): Promise<boolean>;
+  /** Calls the listener at each change; there is one listener. */
+  onChange(listener: (isLeader: boolean) => Promise<void>): void;
+  /** Renew no more: another process leads after a while. */
   stop(): void;
 }
 
-export interface StandingOptions {
-  /** A process silent for this long has left; 60 unless given. */
-  readonly silentSeconds?: number;
+const row = 'settings in force';
+
+/** Lead from now on, whoever led before. Returns the time of acquiring, by the database's clock, to the microsecond. */
+export async function acquire(pool: pg.Pool, fingerprint: string): Promise<string> {
+  const { rows } = await pool.query<{ occasion: string }>(
+    `INSERT INTO dumper.turn (name, occasion, holder, beat_at)
+     VALUES ($1, clock_timestamp(), $2, clock_timestamp())
+     ON CONFLICT (name) DO UPDATE SET occasion = clock_timestamp(), holder = $2, beat_at = clock_timestamp()
+     RETURNING occasion::text`,
+    [row, digest(fingerprint)],
+  );
+  return rows[0]?.occasion ?? '';
 }
 
-export async function electSettingsLeader(
-  context: Pick<AppContext, 'config' | 'profiles' | 'log'>,
-  { state, publisher }: { readonly state: State; readonly publisher: Publisher },
-  { silentSeconds = 60 }: StandingOptions = {},
-): Promise<Standing> {
-  const { config, profiles, log } = context;
-  const precedence = createSettingsLeader(state.pool, silentSeconds);
-  let declared = { fingerprint: '', at: '' };
-  let standsAside = false;
-  let tell = async (_inForce: boolean): Promise<void> => undefined;
+export interface Lease {
+  readonly fingerprint: string;
+  readonly acquiredAt: string;
+  /** A leader that has not renewed for this long leads no more. */
+  readonly silentSeconds: number;
+}
 
-  /** Declares anew when CKAN has told another version; otherwise only keeps what was declared. */
-  const inForce = oneAtATime(async (): Promise<boolean> => {
+/** True, and renewed, when we lead, or the leader does not renew, or the leader acquired earlier than we did. */
+export async function renew(pool: pg.Pool, lease: Lease): Promise<boolean> {
+  const { rowCount } = await pool.query(
+    `UPDATE dumper.turn SET holder = $2, beat_at = clock_timestamp(),
+       occasion = CASE WHEN holder = $2 THEN greatest(occasion, $4::timestamptz) ELSE $4::timestamptz END
+     WHERE name = $1
+       AND (holder = $2 OR occasion < $4::timestamptz OR beat_at < clock_timestamp() - make_interval(secs => $3))`,
+    [row, digest(lease.fingerprint), lease.silentSeconds, lease.acquiredAt],
+  );
+  return rowCount === 1;
+}
+
+function digest(fingerprint: string): string {
+  return createHash('sha256').update(fingerprint).digest('hex').slice(0, 32);
+}
+
+export function createSettingsLeader(
+  { config, profiles, log }: Pick<AppContext, 'config' | 'profiles' | 'log'>,
+  pool: pg.Pool,
+  silentSeconds = 60,
+): SettingsLeader {
+  let lease: Lease | null = null;
+  let isElected = false;
+  let wasLeader = true;
+  let tell = async (_isLeader: boolean): Promise<void> => undefined;
+  let heartbeat: NodeJS.Timeout | undefined;
+
+  /** Acquires again when CKAN has another version; otherwise only renews. */
+  const check = oneAtATime(async (): Promise<boolean> => {
     const fingerprint = `${[...config.DUMPER_FORMATS].sort().join()}|${profileFingerprint(await profiles.known())}`;
-    if (fingerprint !== declared.fingerprint)
-      declared = { fingerprint, at: await precedence.acquire(fingerprint) };
-    const kept = await precedence.renew(fingerprint, declared.at);
-    if (kept === standsAside) {
-      standsAside = !kept;
-      const what = standsAside
-        ? 'another process with other settings started later: standing aside'
-        : 'the settings of this process are in force';
-      log.warn({ settings: fingerprint }, what);
-      await tell(kept).catch((error: unknown) => {
-        // Else nobody would hear of it again: told anew by the next beat.
-        standsAside = kept;
-        throw error;
-      });
-    }
-    return kept;
+    if (lease?.fingerprint !== fingerprint)
+      lease = { fingerprint, acquiredAt: await acquire(pool, fingerprint), silentSeconds };
+    const isLeader = await renew(pool, lease);
+    if (isLeader === wasLeader) return isLeader;
+    wasLeader = isLeader;
+    const message = isLeader
+      ? 'this process publishes: its settings are in force'
+      : 'this process does not publish: one with other settings started later';
+    log.warn({ settings: fingerprint }, message);
+    await tell(isLeader).catch((error: unknown) => {
+      // the next heartbeat tells it again
+      wasLeader = !isLeader;
+      throw error;
+    });
+    return isLeader;
   });
-
-  await inForce();
-  const beat = setInterval(() => {
-    inForce().catch((error: unknown) => log.debug({ reason: errorMessage(error) }, 'settings in force'));
-  }, silentSeconds * 250);
   return {
-    publisher: {
-      ...publisher,
-      publish: async (id, options) =>
-        (await inForce()) ? publisher.publish(id, options) : { kind: 'superseded' },
+    elect: async () => {
+      [lease, wasLeader] = [null, true];
+      isElected = true;
+      await check();
+      heartbeat ??= setInterval(() => {
+        check().catch((error: unknown) =>
+          log.debug({ reason: errorMessage(error) }, 'the settings leader could not be renewed'),
+        );
+      }, silentSeconds * 250);
     },
-    state: {
-      ...state,
-      scheduleLocks: {
-        ...state.scheduleLocks,
-        run: async (name, occasion, work) =>
-          (await inForce()) ? state.scheduleLocks.run(name, occasion, work) : false,
-      },
+    isLeader: async () => !isElected || check(),
+    onChange: (listener) => {
+      tell = listener;
     },
-    follow: (onChange) => {
-      tell = onChange;
+    stop: () => {
+      clearInterval(heartbeat);
+      heartbeat = undefined;
     },
-    stop: () => clearInterval(beat),
   };
 }
 
-/** Whoever asks while a question is under way shares its answer: changes are told in the order in which they were seen. */
+/** Callers during a check share its answer, so that the listener hears changes in their order. */
 function oneAtATime<Answer>(ask: () => Promise<Answer>): () => Promise<Answer> {
   let asking: Promise<Answer> | null = null;
   return () => {

@@ -1,4 +1,4 @@
-/** Events pushed by whoever has them, read in order by one reader; ends when told to. */
+/** Events that many callers push and one reader takes in order; it ends when `end` is called. */
 
 export interface EventQueue<Event> extends AsyncIterable<Event> {
   push(event: Event): void;
@@ -9,18 +9,18 @@ export function createEventQueue<Event>(): EventQueue<Event> {
   const waiting: Event[] = [];
   let ended = false;
   let wake: (() => void) | null = null;
-  const stir = (): void => {
+  const wakeReader = (): void => {
     wake?.();
     wake = null;
   };
   return {
     push: (event) => {
       waiting.push(event);
-      stir();
+      wakeReader();
     },
     end: () => {
       ended = true;
-      stir();
+      wakeReader();
     },
     async *[Symbol.asyncIterator]() {
       for (;;) {

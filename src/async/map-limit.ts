@@ -1,8 +1,8 @@
 /** Work on many items, a bounded number at once. */
 
 /**
- * Run `work` on each item, at most `limit` at once; results in the items' order. Rejects with the first failure, after
- * which no further item is begun.
+ * Run `work` on each item, at most `limit` at once; results in the items' order. Rejects with the first failure;
+ * after it no further item is started.
  */
 export async function mapLimit<Item, Result>(
   items: Iterable<Item>,

@@ -1,24 +1,34 @@
-/** What must be had before a part can work, asked for until it is there: the service starts before its neighbours. */
+/** Attempts that are repeated with growing pauses: the service starts before the services it needs. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { errorMessage } from '../errors.ts';
 import type { Log } from '../log.ts';
 
-export interface RetryOptions {
+interface BackoffOptions {
+  readonly firstSeconds: number;
+  readonly mostSeconds: number;
+}
+
+/** The pause after the n-th failure in a row (1: the first), in seconds: each is twice the one before, up to a bound. */
+export function backoff({ firstSeconds, mostSeconds }: BackoffOptions): (failures: number) => number {
+  return (failures) => Math.min(firstSeconds * 2 ** (failures - 1), mostSeconds);
+}
+
+interface RetryOptions {
   /** What is waited for, for the log. */
   readonly what: string;
   readonly log: Log;
   readonly signal: AbortSignal;
-  /** Hears why each attempt failed. */
+  /** Called with the reason of each failed attempt. */
   readonly onFault?: (reason: string) => void;
-  /** Longest pause between two attempts, in seconds; they begin at half a second and double. */
+  /** Longest pause between two attempts; the first is half a second. */
   readonly mostSeconds?: number;
 }
 
 /** Try until it works; rejects only when the signal aborts. A fault is logged when its reason changes. */
 export async function retry<Value>(work: () => Promise<Value>, options: RetryOptions): Promise<Value> {
-  let pauseSeconds = 0.5;
+  const pauseAfter = backoff({ firstSeconds: 0.5, mostSeconds: options.mostSeconds ?? 10 });
   let lastReason = '';
-  for (;;) {
+  for (let failures = 1; ; failures += 1) {
     options.signal.throwIfAborted();
     try {
       return await work();
@@ -28,7 +38,6 @@ export async function retry<Value>(work: () => Promise<Value>, options: RetryOpt
       if (reason !== lastReason) options.log.warn({ reason }, `${options.what}: not yet; trying again`);
       lastReason = reason;
     }
-    await delay(pauseSeconds * 1000, undefined, { signal: options.signal });
-    pauseSeconds = Math.min(pauseSeconds * 2, options.mostSeconds ?? 10);
+    await delay(pauseAfter(failures) * 1000, undefined, { signal: options.signal });
   }
 }

@@ -1,30 +1,29 @@
 /**
- * A bounded number of things at once. Who finds no free place waits in line, for a bounded time: past it the answer is
- * null, so that nobody waits behind slow holders without end (promise P13, slow clients exhaust nothing).
+ * A bounded number of things at once. A caller that finds no free slot waits in line for a bounded time; after that it
+ * gets null, so that nobody waits for ever behind slow callers (promise P13, slow clients exhaust nothing).
  */
 
 export interface Semaphore {
-  readonly size: number;
   busy(): number;
-  /** A function that gives the slot back, or null when none came free within the patience. */
+  /** A function that releases the slot, or null when no slot became free within the timeout. */
   acquire(): Promise<(() => void) | null>;
 }
 
 export function createSemaphore(
   size: number,
-  options: { readonly patienceMilliseconds?: number; readonly onChange?: (busy: number) => void } = {},
+  options: { readonly timeoutMilliseconds?: number; readonly onChange?: (busy: number) => void } = {},
 ): Semaphore {
-  const patience = options.patienceMilliseconds ?? 400;
+  const timeout = options.timeoutMilliseconds ?? 400;
   const waiting: ((release: () => void) => void)[] = [];
   let busy = 0;
 
   const occupy = (): (() => void) => {
     busy += 1;
     options.onChange?.(busy);
-    let given = false;
+    let released = false;
     return () => {
-      if (given) return;
-      given = true;
+      if (released) return;
+      released = true;
       busy -= 1;
       options.onChange?.(busy);
       waiting.shift()?.(occupy());
@@ -32,11 +31,10 @@ export function createSemaphore(
   };
 
   return {
-    size,
     busy: () => busy,
     acquire: () => {
       if (busy < size) return Promise.resolve(occupy());
-      // More than a few in line would only be refused later.
+      // With more than a few in line, the last would only wait to be refused.
       if (waiting.length >= size * 4) return Promise.resolve(null);
       return new Promise((resolve) => {
         const served = (release: () => void): void => {
@@ -46,7 +44,7 @@ export function createSemaphore(
         const timer = setTimeout(() => {
           waiting.splice(waiting.indexOf(served), 1);
           resolve(null);
-        }, patience);
+        }, timeout);
         waiting.push(served);
       });
     },

@@ -1,8 +1,8 @@
-/** Work that whoever began it does not wait for: the end does, before what the work needs is closed. */
+/** Work in the background: its caller does not wait for it, but shutdown does, before it closes what the work needs. */
 export interface TaskTracker {
   /** The same promise, remembered until it settles. */
   add<Value>(work: Promise<Value>): Promise<Value>;
-  /** Resolves when nothing is under way, whatever became of it. */
+  /** Resolves when no work is running any more, whether it succeeded or failed. */
   settled(): Promise<void>;
 }
 

@@ -1,6 +1,6 @@
-/** A deadline around a promise: whoever does not settle in time is left behind, and its timer never outlives it. */
+/** A deadline around a promise: we stop waiting for one that does not settle in time, and no timer outlives the wait. */
 
-export interface TimeoutOptions {
+interface TimeoutOptions {
   readonly milliseconds: number;
   /** What the caller gets when the time is over. */
   readonly onTimeout: () => Error;
@@ -10,8 +10,8 @@ export interface TimeoutOptions {
 }
 
 /**
- * Settles as `work` does; rejects when the time is over or the signal aborts first. The work itself is not stopped: pass
- * it a signal where it can be.
+ * Settles as `work` does; rejects when the time is over or the signal aborts first. This does not stop the work itself:
+ * give it a signal if it can take one.
  */
 export async function withTimeout<Value>(work: Promise<Value>, options: TimeoutOptions): Promise<Value> {
   const { milliseconds, onTimeout, signal, onAbort } = options;

@@ -1,13 +1,13 @@
 /**
- * Does a store keep the conditions of compare-and-swap? Tried for real on an object of its own: what replaces nothing,
- * what replaces the version just read, and both again when they no longer hold.
+ * Does a store honour the conditions of compare-and-swap? `doctor` tries them on an object of its own: a write where
+ * nothing is there, a write over the version just read, and both again when they no longer hold.
  */
 import { randomBytes } from 'node:crypto';
 import type { BlobStore } from './blob-store.ts';
 import { DumperError } from '../errors.ts';
 
 /**
- * `hold`; `ignored`: whatever is written is taken, so that the fence in the state database alone keeps workers apart.
+ * `hold`, or `ignored`: the store accepts every write, so that only the fence in the state database keeps workers apart.
  * Throws `BLOB_STORE_UNAVAILABLE` where a condition that holds is refused: then nothing could ever be published.
  */
 export async function probeConditionalWrites(

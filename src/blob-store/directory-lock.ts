@@ -1,8 +1,8 @@
 /**
- * One at a time over all processes that share a directory store: the lock under which small objects are switched.
+ * The lock under which a directory store switches small objects: one at a time over all processes that share it.
  *
- * It is SQLite's write lock on an empty database file, hence the kernel's: it goes with the process that held it,
- * however that ends, and a stopped process can hold it but never be overtaken. The section it guards is synchronous.
+ * It is SQLite's write lock on an empty database file, so it is the kernel's: it ends with the process that has it,
+ * however that process ends. A stopped process keeps it and nobody can overtake. The section it guards is synchronous.
  */
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';

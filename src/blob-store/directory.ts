@@ -1,13 +1,14 @@
 /**
- * Blobs in a directory, served by this service itself under `/blobs/` (promise P23).
+ * Blobs in a directory, served by this service itself under `/blobs/` (promise P23, two equal stores).
  *
  *     <directory>/<key>                  the bytes
  *     <directory>/.headers/<key>.json    their headers, written before the bytes appear
  *     <directory>/.unfinished/<uuid>     what is being written
  *     <directory>/.lock                  see directory-lock.ts
  *
- * A crash leaves nothing half visible: bytes are synced under `.unfinished` and appear by a rename; headers without
- * bytes are no blob (promises P1, P2). What it leaves behind, `abortUnfinished` finds (promise P7).
+ * A crash leaves no partly visible blob: bytes are synced under `.unfinished` and appear by a rename, and headers
+ * without bytes are no blob (promises P1 and P2: no truncated blob, crashes are harmless). `abortUnfinished` finds what a
+ * crash leaves behind (promise P7, no leftovers).
  */
 import { createHash } from 'node:crypto';
 import { createWriteStream, mkdirSync, readFileSync, renameSync } from 'node:fs';
@@ -15,9 +16,15 @@ import { open, readFile, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { isDumperError } from '../errors.ts';
+import { signPath } from '../signed-path.ts';
 import {
-  smallObjectBytes,
+  checkedKey,
+  requireSmall,
+  sourceError,
+  transferAborted,
   type BlobHead,
+  type BlobHeaders,
   type BlobSource,
   type BlobStore,
   type ByteRange,
@@ -25,25 +32,24 @@ import {
   type SignOptions,
   type SmallObject,
 } from './blob-store.ts';
-import { DumperError, isDumperError } from '../errors.ts';
-import { signPath } from '../signed-path.ts';
 import {
-  moveIntoPlace,
+  closeFile,
+  deleteFiles,
+  directoryError,
+  filesOfKey,
   isMissing,
-  orNull,
-  pathOfKey,
+  listBlobs,
+  moveIntoPlace,
+  nullIfMissing,
+  removeUnfinished,
   syncFolder,
-  unavailable,
   unfinishedFile,
+  writeHeaders,
   writeUnfinished,
-  type StoredHeaders,
-  closed,
 } from './directory-files.ts';
 import { openLock, type DirectoryLock } from './directory-lock.ts';
-import { abortUnfinished, deleteAll, list } from './directory-sweep.ts';
-import { checkedKey } from './key.ts';
 
-export interface DirectoryStoreOptions {
+interface DirectoryStoreOptions {
   readonly directory: string;
   readonly signingSecret: string;
   /** Put before signed paths; may be empty. */
@@ -60,92 +66,75 @@ export function openDirectory({
   return {
     kind: 'directory',
     put: (key, source, options) => put(directory, key, source, options),
-    read: (key, signal, range) => said(() => read(directory, key, signal, range)),
-    head: (key) => said(() => head(directory, key)),
-    readSmall: (key) => said(() => readSmall(directory, key)),
+    read: (key, signal, range) => mapErrors(() => read(directory, key, signal, range)),
+    head: (key) => mapErrors(() => head(directory, key)),
+    readSmall: (key) => mapErrors(() => readSmall(directory, key)),
     replaceSmall: (key, body, contentType, expected) =>
-      said(() => replaceSmall(directory, lock, { key, body, contentType, expected })),
-    list: (under) => list(directory, under),
-    delete: (keys) => said(() => deleteAll(directory, keys)),
-    abortUnfinished: (before) => said(() => abortUnfinished(directory, before)),
+      mapErrors(() => replaceSmall(directory, lock, { key, body, contentType, expected })),
+    list: (prefix) => listBlobs(directory, prefix),
+    delete: (keys) => mapErrors(() => deleteFiles(directory, keys)),
+    abortUnfinished: (before) => mapErrors(() => removeUnfinished(directory, before)),
     signedUrl: async (key, options) => baseUrl + signedPath(signingSecret, key, options),
-    check: () => said(() => check(directory)),
+    check: () => mapErrors(() => check(directory)),
     close: async () => lock.close(),
   };
 }
 
-/** Run `ask`; what the file system throws is said as the catalogue's error. */
-async function said<Answer>(ask: () => Promise<Answer>): Promise<Answer> {
+/** Run `work`; what the file system throws becomes the catalogue's error. */
+async function mapErrors<Answer>(work: () => Promise<Answer>): Promise<Answer> {
   try {
-    return await ask();
+    return await work();
   } catch (error) {
-    throw unavailable(error);
+    throw directoryError(error);
   }
 }
 
 async function put(directory: string, key: string, source: BlobSource, options: PutOptions): Promise<void> {
-  const { contentType, contentDisposition, cacheControl, metadata, signal } = options;
-  const stored: StoredHeaders = {
-    contentType,
-    contentDisposition,
-    cacheControl,
-    ...(metadata ? { metadata } : {}),
-  };
-  const place = pathOfKey(directory, key);
-  const files: string[] = [];
+  const { signal } = options;
+  const target = filesOfKey(directory, key);
+  const unfinished: string[] = [];
   try {
     const bytes = await unfinishedFile(directory);
-    files.push(bytes);
+    unfinished.push(bytes);
     await writeStream(source, bytes, signal);
-    const headers = await writeUnfinished(directory, JSON.stringify(stored));
-    files.push(headers);
+    const headers = await writeHeaders(directory, options);
+    unfinished.push(headers);
     signal.throwIfAborted();
-    await moveIntoPlace(headers, place.headers);
-    await moveIntoPlace(bytes, place.bytes);
+    await moveIntoPlace(headers, target.headers);
+    await moveIntoPlace(bytes, target.bytes);
   } catch (error) {
     source.destroy();
-    for (const file of files) await rm(file, { force: true });
-    throw faultOf(error, signal);
+    for (const file of unfinished) await rm(file, { force: true });
+    throw putError(error, signal);
   }
 }
 
-function faultOf(error: unknown, signal: AbortSignal): unknown {
-  const own = signal.aborted ? abortReason(signal) : error;
-  const ofFiles = (error as { syscall?: unknown }).syscall !== undefined;
-  return isDumperError(error) ? error : ofFiles ? unavailable(error) : own;
+function putError(error: unknown, signal: AbortSignal): unknown {
+  if (isDumperError(error)) return error;
+  const isOfFiles = (error as { syscall?: unknown }).syscall !== undefined;
+  if (isOfFiles) return directoryError(error);
+  return signal.aborted ? transferAborted(signal) : error;
 }
 
 /** Rejects with the source's own error when it was the source that failed. */
 async function writeStream(source: BlobSource, file: string, signal: AbortSignal): Promise<void> {
-  if (signal.aborted) throw abortReason(signal);
-  // A chunk is written before the next one is asked for: its memory may then be used again.
+  if (signal.aborted) throw transferAborted(signal);
+  // A chunk is written before the next one is requested: its memory may then be reused.
   const sink = createWriteStream(file, { flags: 'wx', flush: true, highWaterMark: 1 });
   let fileFailed = false;
   sink.once('error', (error: NodeJS.ErrnoException) => {
     fileFailed = error.syscall !== undefined;
   });
-  const stop = (): void => void source.destroy(abortReason(signal));
+  const stop = (): void => void source.destroy(transferAborted(signal));
   signal.addEventListener('abort', stop, { once: true });
   try {
     await pipeline(source, sink);
   } catch (error) {
-    await closed(sink);
-    if (fileFailed) throw unavailable(error);
-    const { code } = error as { code?: unknown };
-    if (code !== 'ERR_STREAM_PREMATURE_CLOSE') throw error;
-    throw new DumperError('COPY_BROKEN', 'the source of an upload ended before its last byte', {
-      cause: error,
-    });
+    await closeFile(sink);
+    throw fileFailed ? directoryError(error) : sourceError(error);
   } finally {
     signal.removeEventListener('abort', stop);
   }
-}
-
-function abortReason(signal: AbortSignal): DumperError {
-  const reason: unknown = signal.reason;
-  return reason instanceof DumperError
-    ? reason
-    : new DumperError('ABORTED', 'the upload was broken off', { cause: reason });
 }
 
 async function read(
@@ -154,7 +143,7 @@ async function read(
   signal: AbortSignal,
   range?: ByteRange,
 ): Promise<Readable | null> {
-  const handle = await orNull(open(pathOfKey(directory, key).bytes, 'r'));
+  const handle = await nullIfMissing(open(filesOfKey(directory, key).bytes, 'r'));
   if (handle === null) return null;
   if (!(await handle.stat()).isFile()) {
     await handle.close();
@@ -164,26 +153,25 @@ async function read(
 }
 
 async function head(directory: string, key: string): Promise<BlobHead | null> {
-  const place = pathOfKey(directory, key);
-  const seen = await orNull(stat(place.bytes));
-  if (!seen?.isFile()) return null;
-  const stored = await orNull(readFile(place.headers, 'utf8'));
-  const headers = (stored === null ? {} : JSON.parse(stored)) as Partial<StoredHeaders>;
+  const files = filesOfKey(directory, key);
+  const found = await nullIfMissing(stat(files.bytes));
+  if (!found?.isFile()) return null;
+  const stored = await nullIfMissing(readFile(files.headers, 'utf8'));
+  const headers = (stored === null ? {} : JSON.parse(stored)) as Partial<BlobHeaders>;
   return {
-    bytes: seen.size,
+    bytes: found.size,
     contentType: headers.contentType ?? 'application/octet-stream',
     contentDisposition: headers.contentDisposition ?? 'attachment',
-    modifiedAt: seen.mtime,
+    modifiedAt: found.mtime,
   };
 }
 
 async function readSmall(directory: string, key: string): Promise<SmallObject | null> {
-  const place = pathOfKey(directory, key);
-  const seen = await orNull(stat(place.bytes));
-  if (!seen?.isFile()) return null;
-  if (seen.size > smallObjectBytes)
-    throw new DumperError('MANIFEST_INVALID', 'a small object of more than 16 MiB is refused');
-  const body = await orNull(readFile(place.bytes));
+  const files = filesOfKey(directory, key);
+  const found = await nullIfMissing(stat(files.bytes));
+  if (!found?.isFile()) return null;
+  requireSmall(found.size);
+  const body = await nullIfMissing(readFile(files.bytes));
   return body === null ? null : { body, version: versionOf(body) };
 }
 
@@ -203,18 +191,18 @@ async function replaceSmall(
   lock: DirectoryLock,
   { key, body, contentType, expected }: Replacement,
 ): Promise<'switched' | 'conflict'> {
-  const place = pathOfKey(directory, key);
-  const stored: StoredHeaders = { contentType, contentDisposition: 'inline', cacheControl: 'no-cache' };
+  const files = filesOfKey(directory, key);
+  const headers = { contentType, contentDisposition: 'inline', cacheControl: 'no-cache' };
   const unfinished = await writeUnfinished(directory, body);
   try {
-    await moveIntoPlace(await writeUnfinished(directory, JSON.stringify(stored)), place.headers);
+    await moveIntoPlace(await writeHeaders(directory, headers), files.headers);
     const switched = await lock.exclusive(() => {
-      if (versionNow(place.bytes) !== expected) return false;
-      mkdirSync(path.dirname(place.bytes), { recursive: true });
-      renameSync(unfinished, place.bytes);
+      if (versionNow(files.bytes) !== expected) return false;
+      mkdirSync(path.dirname(files.bytes), { recursive: true });
+      renameSync(unfinished, files.bytes);
       return true;
     });
-    if (switched) await orNull(syncFolder(path.dirname(place.bytes)));
+    if (switched) await nullIfMissing(syncFolder(path.dirname(files.bytes)));
     return switched ? 'switched' : 'conflict';
   } finally {
     await rm(unfinished, { force: true });

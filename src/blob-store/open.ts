@@ -1,22 +1,23 @@
 /** Opens the blob store that `DUMPER_BLOB_STORE` names. */
 import { fileURLToPath } from 'node:url';
-import type { BlobStore } from './blob-store.ts';
+import type { Environment } from '../config/config.ts';
 import { DumperError } from '../errors.ts';
+import type { BlobStore } from './blob-store.ts';
 import { openDirectory } from './directory.ts';
 import { openS3 } from './s3.ts';
 
 export interface OpenOptions {
-  /** Where the SDK's `AWS_*` variables are looked up; what is not there, the SDK finds by itself. */
-  readonly environment?: Readonly<Record<string, string | undefined>>;
+  /** Holds the SDK's `AWS_*` variables; what is not there, the SDK finds by itself. */
+  readonly environment?: Environment;
   /** Key of a directory store's signed paths. Required for `file://`, unused for `s3://`. */
   readonly signingSecret?: string;
   /** Put before a directory store's signed paths; without it they are relative to this service. */
   readonly baseUrl?: string;
-  /** A connection that stays silent this long is given up. */
+  /** A connection that is silent this long is closed. */
   readonly idleSeconds?: number;
   /** Longest wait for a connection. */
   readonly connectSeconds?: number;
-  /** Deadline of everything that is no stream: reading a manifest, a head, a deletion, a check. */
+  /** Deadline of every request that is not a stream: reading a manifest, a head, a deletion, a check. */
   readonly answerSeconds?: number;
 }
 

@@ -1,15 +1,17 @@
 /**
- * The SDK's clients for one S3 endpoint, with deadlines, so that a dead endpoint fails in bounded time (promise P21).
+ * The SDK's clients for one S3 endpoint, with deadlines, so that a dead endpoint fails in bounded time (promise P21,
+ * outages stay bounded).
  *
- * Two of them: a paused download is no dead link, so the client for downloads has no socket deadline; its reader
- * keeps one of its own that counts only while bytes are waited for.
+ * There are two: a paused download is not a dead link, so the client for downloads has no socket deadline. The code that
+ * reads a download (`s3.ts`) has its own deadline, which counts only while it waits for bytes.
  */
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3';
+import type { Environment } from '../config/config.ts';
 
-export interface S3ClientOptions {
-  readonly environment?: Readonly<Record<string, string | undefined>>;
+interface S3ClientOptions {
+  readonly environment?: Environment;
   readonly idleSeconds: number;
   readonly connectSeconds: number;
 }
@@ -43,8 +45,8 @@ export function createS3Clients(options: S3ClientOptions): S3Clients {
 }
 
 /**
- * The signature of a part covers its CRC32 instead of a SHA-256 of its bytes, which would be one more than the blob's
- * own (S3 API, "Signature calculations", `UNSIGNED-PAYLOAD`). Without checksums the bytes stay signed.
+ * The signature of a part covers its CRC32 instead of a SHA-256 of its bytes: that would be a second SHA-256 besides the
+ * blob's own (S3 API, "Signature calculations", `UNSIGNED-PAYLOAD`). Without checksums the bytes stay signed.
  */
 function signPartsByChecksum(client: S3Client): void {
   client.middlewareStack.add(
@@ -59,8 +61,8 @@ function signPartsByChecksum(client: S3Client): void {
   );
 }
 
-/** What the given variables say; whatever they leave open, the SDK looks up by its own rules (roles, profiles). */
-function settingsOf(environment: Readonly<Record<string, string | undefined>>): S3ClientConfig {
+/** The settings in the given variables; what is not set there, the SDK looks up by its own rules (roles, profiles). */
+function settingsOf(environment: Environment): S3ClientConfig {
   const endpoint = environment['AWS_ENDPOINT_URL_S3'] || environment['AWS_ENDPOINT_URL'];
   const region =
     environment['AWS_REGION'] || environment['AWS_DEFAULT_REGION'] || (endpoint ? 'us-east-1' : undefined);

@@ -1,17 +1,18 @@
 /**
- * S3's errors as this service says them: what is meant by them, and one plain reason without credentials, signatures
- * or addresses that could be replayed (promise P18).
+ * S3's errors as the catalogue's: what they mean, and one plain reason without credentials, signatures or addresses that
+ * could be replayed (promise P18, secrets never print).
  */
 import { DumperError, isDumperError, errorMessage } from '../errors.ts';
 import { redact } from '../log.ts';
 
-interface SdkFault {
+interface SdkError {
   readonly name: string;
   readonly status: number | undefined;
   readonly attempts: number;
 }
 
-export function toStoreError(error: unknown): SdkFault {
+/** What the SDK tells of a failed request. */
+export function readSdkError(error: unknown): SdkError {
   const { name, $metadata } = error as {
     name?: unknown;
     $metadata?: { httpStatusCode?: number; attempts?: number };
@@ -24,36 +25,36 @@ export function toStoreError(error: unknown): SdkFault {
 }
 
 /**
- * No such object or upload. Told by name only: a missing bucket, or an unknown access key on some servers, is a 404
+ * No such object or upload. The name alone decides: a missing bucket, or an unknown access key on some servers, is a 404
  * too, and must never look like an object that is absent.
  */
 export function isAbsent(error: unknown): boolean {
-  return ['NoSuchKey', 'NotFound', 'NoSuchUpload'].includes(toStoreError(error).name);
+  return ['NoSuchKey', 'NotFound', 'NoSuchUpload'].includes(readSdkError(error).name);
 }
 
-/** A conditional write that lost: 412, or 409 while two were under way (S3 API, PutObject, "Errors"). */
+/** A conditional write that lost: 412, or 409 when two ran at once (S3 API, PutObject, "Errors"). */
 export function isLostCondition(error: unknown): boolean {
-  const { name, status } = toStoreError(error);
+  const { name, status } = readSdkError(error);
   return name === 'PreconditionFailed' || name === 'ConditionalRequestConflict' || status === 412;
 }
 
-/** A store that has no conditional writes says so with 501. */
+/** A store that has no conditional writes answers 501. */
 export function isNotImplemented(error: unknown): boolean {
-  const { name, status } = toStoreError(error);
+  const { name, status } = readSdkError(error);
   return name === 'NotImplemented' || status === 501;
 }
 
 /** The catalogue's error for whatever the SDK threw. */
-export function unavailable(error: unknown, bucket: string): DumperError {
+export function s3Error(error: unknown, bucket: string): DumperError {
   if (isDumperError(error)) return error;
   const reason = reasonFor(error, bucket);
-  // the SDK's own error holds the request with its signature: keep name and message only
-  const cause = new Error(`${toStoreError(error).name}: ${redact(errorMessage(error))}`);
+  // The SDK's own error holds the request with its signature: keep name and message only.
+  const cause = new Error(`${readSdkError(error).name}: ${redact(errorMessage(error))}`);
   return new DumperError('BLOB_STORE_UNAVAILABLE', `the blob store cannot be used: ${reason}`, { cause });
 }
 
 function reasonFor(error: unknown, bucket: string): string {
-  const { name, status } = toStoreError(error);
+  const { name, status } = readSdkError(error);
   switch (name) {
     case 'NoSuchBucket':
       return `bucket "${bucket}" does not exist`;
@@ -73,5 +74,24 @@ function reasonFor(error: unknown, bucket: string): string {
       return 'no answer in time';
     default:
       return `${redact(errorMessage(error))}${status === undefined ? '' : ` (status ${status})`}`;
+  }
+}
+
+/** Run `work`; what the SDK throws becomes the catalogue's error. */
+export async function mapS3Errors<Answer>(bucket: string, work: () => Promise<Answer>): Promise<Answer> {
+  try {
+    return await work();
+  } catch (error) {
+    throw s3Error(error, bucket);
+  }
+}
+
+/** Null where there is no such object. */
+export async function nullIfAbsent<Answer>(work: Promise<Answer>): Promise<Answer | null> {
+  try {
+    return await work;
+  } catch (error) {
+    if (isAbsent(error)) return null;
+    throw error;
   }
 }

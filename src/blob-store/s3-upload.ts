@@ -1,9 +1,9 @@
 /**
- * A stream into one object: complete or not there at all (promises P1, P7). What fits into one part is put at once,
- * the rest goes by a multipart upload, which is aborted before a failure is told.
+ * A stream into one S3 object: complete or not there at all (promises P1 and P7: no truncated blob, no leftovers). What
+ * fits into one part is put at once. The rest goes by a multipart upload, which is aborted before a failure is reported.
  *
- * The parts are filled in buffers that are used again (promise P14). Each goes with its CRC32, which the server checks;
- * then the signature need not cover a SHA-256 of the bytes, the dearest part of a request (`s3-client.ts`).
+ * The parts are filled in buffers that are reused (promise P14, flat memory). Each part has its CRC32, which the server
+ * checks; then the signature need not cover a SHA-256 of the bytes, the most expensive part of a request (`s3-client.ts`).
  */
 import {
   AbortMultipartUploadCommand,
@@ -14,21 +14,45 @@ import {
   type CompletedPart,
   type S3Client,
 } from '@aws-sdk/client-s3';
-import type { BlobSource, PutOptions } from './blob-store.ts';
-import { DumperError } from '../errors.ts';
-import type { PartBuffers } from './part-buffers.ts';
-import { unavailable } from './s3-errors.ts';
+import { sourceError, transferAborted, type BlobSource, type PutOptions } from './blob-store.ts';
+import { s3Error } from './s3-errors.ts';
 
 const mebibyte = 1024 * 1024;
 const leastPartBytes = 5 * mebibyte;
 const mostParts = 10_000;
-/** Largest object of S3; a larger guess means no larger parts. */
+/** Largest object of S3; a larger guess does not make larger parts. */
 const mostBytes = 5 * 1024 * 1024 * mebibyte;
 /** A guess this many times too small still fits. */
 const guessSlack = 5;
-/** Beside the one being filled. Two take 30 MiB more of memory and, with six uploads at once, no less time. */
+/** Besides the one being filled. Two take 30 MiB more memory and, with six uploads at once, save no time. */
 const partsInFlight = 1;
 const cleanUpSeconds = 10;
+/** At most this much memory is kept for later uploads: the parts of one publication of six blobs. */
+const mostIdleBytes = 64 * 1024 * 1024;
+
+interface PartBuffers {
+  /** A buffer of exactly this length; its content is whatever was there. */
+  take(bytes: number): Buffer;
+  /** Give a buffer back that nobody reads any more. */
+  give(buffer: Buffer): void;
+}
+
+/** Memory for parts, reused: garbage of 5 MiB each would pile up faster than it is collected. */
+export function createPartBuffers(): PartBuffers {
+  let idle: Buffer[] = [];
+  return {
+    take: (bytes) => {
+      const fitting = idle.find((buffer) => buffer.length === bytes);
+      if (fitting === undefined) return Buffer.allocUnsafeSlow(bytes);
+      idle = idle.filter((buffer) => buffer !== fitting);
+      return fitting;
+    },
+    give: (buffer) => {
+      const idleBytes = idle.reduce((sum, { length }) => sum + length, buffer.length);
+      if (idleBytes <= mostIdleBytes) idle.push(buffer);
+    },
+  };
+}
 
 /** Bytes of each part but the last, so that 10,000 parts suffice although the guess is up to 5 times too small. */
 export function partBytesFor(expectedBytes: number): number {
@@ -36,18 +60,18 @@ export function partBytesFor(expectedBytes: number): number {
   return Math.max(leastPartBytes, Math.ceil(most / mostParts / mebibyte) * mebibyte);
 }
 
-export interface UploadTarget {
+interface UploadTarget {
   readonly Bucket: string;
   readonly Key: string;
 }
 
-interface Way {
+interface UploadDeps {
   readonly client: S3Client;
   readonly buffers: PartBuffers;
 }
 
-/** One upload: where to, and the one signal that ends all its requests. */
-interface Upload extends Way {
+/** One upload: its target, and the one signal that ends all its requests. */
+interface Upload extends UploadDeps {
   readonly target: UploadTarget;
   readonly headers: ReturnType<typeof headersOf>;
   readonly signal: AbortSignal;
@@ -61,24 +85,24 @@ interface Part {
 }
 
 export async function uploadStream(
-  way: Way,
+  deps: UploadDeps,
   target: UploadTarget,
   source: BlobSource,
   options: PutOptions,
 ): Promise<void> {
   const failed = new AbortController();
   const signal = AbortSignal.any([options.signal, failed.signal]);
-  const upload: Upload = { ...way, target, headers: headersOf(options), signal };
-  const stop = (): void => void source.destroy(abortReason(signal));
+  const upload: Upload = { ...deps, target, headers: headersOf(options), signal };
+  const stop = (): void => void source.destroy(transferAborted(signal));
   try {
-    if (signal.aborted) throw abortReason(signal);
+    if (signal.aborted) throw transferAborted(signal);
     signal.addEventListener('abort', stop, { once: true });
-    const parts = partsOf(source, partBytesFor(options.expectedBytes), way.buffers);
+    const parts = partsOf(source, partBytesFor(options.expectedBytes), deps.buffers);
     const first = (await parts.next()).value as Part;
     if (first.isLast) await putWhole(upload, first);
     else await putParts(upload, first, parts, (error) => failed.abort(error));
   } catch (error) {
-    throw whatFailed(error);
+    throw sourceError(error);
   } finally {
     signal.removeEventListener('abort', stop);
     source.destroy();
@@ -90,7 +114,6 @@ function headersOf(options: PutOptions) {
     ContentType: options.contentType,
     ContentDisposition: options.contentDisposition,
     CacheControl: options.cacheControl,
-    ...(options.metadata ? { Metadata: { ...options.metadata } } : {}),
   };
 }
 
@@ -123,7 +146,9 @@ async function* partsOf(
 async function putWhole(upload: Upload, { buffer, bytes }: Part): Promise<void> {
   const { client, target, headers, buffers } = upload;
   const Body = buffer.subarray(0, bytes);
-  await asked(upload, (how) => client.send(new PutObjectCommand({ ...target, ...headers, Body }), how));
+  await send(upload, (options) =>
+    client.send(new PutObjectCommand({ ...target, ...headers, Body }), options),
+  );
   buffers.give(buffer);
 }
 
@@ -131,12 +156,12 @@ async function putParts(
   upload: Upload,
   first: Part,
   rest: AsyncIterable<Part>,
-  giveUp: (error: unknown) => void,
+  onFailure: (error: unknown) => void,
 ): Promise<void> {
   const { client, target, headers } = upload;
   const checksum = await checksumOf(client);
-  const begun = await asked(upload, (how) =>
-    client.send(new CreateMultipartUploadCommand({ ...target, ...headers, ...checksum }), how),
+  const begun = await send(upload, (options) =>
+    client.send(new CreateMultipartUploadCommand({ ...target, ...headers, ...checksum }), options),
   );
   const at = { ...target, UploadId: begun.UploadId };
   const inFlight = new Set<Promise<void>>();
@@ -144,29 +169,29 @@ async function putParts(
   const start = (part: Part): void => {
     const sending = putPart(upload, at, part).then((completed) => void done.push(completed));
     // A part that fails ends the others and the source at once.
-    const ended = sending.catch(giveUp).finally(() => inFlight.delete(ended));
-    inFlight.add(ended);
+    const settled = sending.catch(onFailure).finally(() => inFlight.delete(settled));
+    inFlight.add(settled);
   };
   try {
     start(first);
     for await (const part of rest) {
       while (inFlight.size >= partsInFlight) await Promise.race(inFlight);
-      if (upload.signal.aborted) throw abortReason(upload.signal);
+      if (upload.signal.aborted) throw transferAborted(upload.signal);
       start(part);
     }
     await Promise.all(inFlight);
-    if (upload.signal.aborted) throw abortReason(upload.signal);
+    if (upload.signal.aborted) throw transferAborted(upload.signal);
     const Parts = done.toSorted((one, other) => (one.PartNumber ?? 0) - (other.PartNumber ?? 0));
     const MultipartUpload = { Parts };
-    await asked(upload, (how) =>
-      client.send(new CompleteMultipartUploadCommand({ ...at, MultipartUpload }), how),
+    await send(upload, (options) =>
+      client.send(new CompleteMultipartUploadCommand({ ...at, MultipartUpload }), options),
     );
   } catch (error) {
-    giveUp(error);
+    onFailure(error);
     await Promise.all(inFlight);
     await client
       .send(new AbortMultipartUploadCommand(at), { abortSignal: AbortSignal.timeout(cleanUpSeconds * 1000) })
-      // The store may be gone; the sweep finds what is left.
+      // The store may be down; the sweep finds what is left.
       .catch(() => undefined);
     throw error;
   }
@@ -179,10 +204,10 @@ async function putPart(
 ): Promise<CompletedPart> {
   const Body = buffer.subarray(0, bytes);
   const sent = { ...at, PartNumber: number, Body, ...(await checksumOf(upload.client)) };
-  const { ETag, ChecksumCRC32 } = await asked(upload, (how) =>
-    upload.client.send(new UploadPartCommand(sent), how),
+  const { ETag, ChecksumCRC32 } = await send(upload, (options) =>
+    upload.client.send(new UploadPartCommand(sent), options),
   );
-  // Not after a failure: a request that was given up may still read it.
+  // Not after a failure: an aborted request may still read it.
   upload.buffers.give(buffer);
   return { PartNumber: number, ETag, ...(ChecksumCRC32 === undefined ? {} : { ChecksumCRC32 }) };
 }
@@ -194,27 +219,13 @@ async function checksumOf(client: S3Client): Promise<{ ChecksumAlgorithm?: 'CRC3
 }
 
 /** Run a request of the upload; its failure is the abort's reason or the catalogue's error. */
-async function asked<Answer>(
+async function send<Answer>(
   { target, signal }: Upload,
-  request: (how: { abortSignal: AbortSignal }) => Promise<Answer>,
+  request: (options: { abortSignal: AbortSignal }) => Promise<Answer>,
 ): Promise<Answer> {
   try {
     return await request({ abortSignal: signal });
   } catch (error) {
-    throw signal.aborted ? abortReason(signal) : unavailable(error, target.Bucket);
+    throw signal.aborted ? transferAborted(signal) : s3Error(error, target.Bucket);
   }
-}
-
-function whatFailed(error: unknown): unknown {
-  const { code } = error as { code?: unknown };
-  if (code !== 'ERR_STREAM_PREMATURE_CLOSE') return error;
-  return new DumperError('COPY_BROKEN', 'the source of an upload ended before its last byte', {
-    cause: error,
-  });
-}
-
-export function abortReason(signal: AbortSignal): Error {
-  const reason: unknown = signal.reason;
-  if (reason instanceof DumperError) return reason;
-  return new DumperError('ABORTED', 'the upload was broken off', { cause: reason });
 }

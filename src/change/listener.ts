@@ -1,42 +1,46 @@
 /**
- * Hears the change journal: one connection that LISTENs, for as long as the service runs. A change is told at commit,
- * so the queue wakes within a second; what is missed while the connection is down, the sweep finds (promise P4).
+ * Listens to the change journal: one connection that LISTENs for as long as the service runs. Postgres notifies at
+ * commit, so a table is queued within a second; the sweep finds changes that happen while the connection is down (P4:
+ * nothing stale is called fresh).
  *
- * It never opens a transaction: one that stayed open while listening would fill the server's notification queue.
+ * It never opens a transaction: a transaction that stayed open would fill the server's notification queue.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { Client } from 'pg';
-import { errorMessage } from '../errors.ts';
+import { backoff } from '../async/retry.ts';
+import { withTimeout } from '../async/timeout.ts';
+import { DumperError, errorMessage } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { changeChannel } from './journal.sql.ts';
 
-export interface ListenerOptions {
+interface ListenerOptions {
   readonly url: string;
   readonly log: Log;
   /** A table that changed, as its transaction named it. */
   readonly onChange: (name: string) => void;
-  /** Listening began, again perhaps: changes before this were not heard. */
+  /** Listening began, perhaps once more: changes before this were not heard. */
   readonly onListening: () => void;
   readonly signal: AbortSignal;
-  /** How often the silent connection is asked for a sign of life, in seconds; 15 unless given. */
+  /** How often the connection is tested, in seconds; 15 unless given. */
   readonly probeSeconds?: number;
 }
 
 /** Listen until the signal aborts; resolves then, and never rejects. Reconnects with growing pauses up to 30 s. */
 export async function listenForChanges(options: ListenerOptions): Promise<void> {
-  let pauseSeconds = 0.25;
+  const pauseAfter = backoff({ firstSeconds: 0.25, mostSeconds: 30 });
+  let failures = 0;
   while (!options.signal.aborted) {
     const began = performance.now();
     const reason = await listenOnce(options).catch(errorMessage);
     if (options.signal.aborted) return;
-    if (performance.now() - began > 60_000) pauseSeconds = 0.25;
-    options.log.warn({ reason, pauseSeconds }, 'not listening for changes; the sweep finds them');
+    failures = performance.now() - began > 60_000 ? 1 : failures + 1;
+    const pauseSeconds = pauseAfter(failures);
+    options.log.warn({ reason, pauseSeconds }, 'not listening for changes; the next sweep finds them');
     await delay(pauseSeconds * 1000, undefined, { signal: options.signal }).catch(() => undefined);
-    pauseSeconds = Math.min(pauseSeconds * 2, 30);
   }
 }
 
-/** One connection's life; resolves with the reason of its end. */
+/** Listen by one connection; resolves with the reason of its end. */
 async function listenOnce(options: ListenerOptions): Promise<string> {
   const client = new Client({
     connectionString: options.url,
@@ -68,7 +72,8 @@ async function listenOnce(options: ListenerOptions): Promise<string> {
   } finally {
     clearInterval(probe);
     options.signal.removeEventListener('abort', stop);
-    // a silent link would keep a polite end waiting for ever
-    await Promise.race([client.end().catch(() => undefined), delay(2000, undefined, { ref: false })]);
+    // on a dead link the polite end would never come
+    const onTimeout = (): Error => new DumperError('POSTGRES_UNAVAILABLE', 'the connection does not end');
+    await withTimeout(client.end(), { milliseconds: 2000, onTimeout }).catch(() => undefined);
   }
 }

@@ -1,26 +1,26 @@
 /**
- * The queue of tables to look at: durable, one job a table, several processes at once (pg-boss on the state database).
+ * The durable queue of tables to publish: one job a table, several processes at once (pg-boss on the state database).
  *
- * Two queues share the slots, so that small tables are not held up by large ones (promise P8). Each holds at most one
- * waiting and one running job of a table: a flood of notices costs one publication (P15). A job whose worker falls
- * silent is started again elsewhere; one that fails is retried with back-off and ends among the dead letters, where it
- * is counted, while the sweep goes on asking now and then.
+ * Two queues share the slots, so that large tables never hold up small ones (P8). Each queue holds at most one waiting
+ * and one running job of a table: a flood of notices costs one publication (P15). Another worker repeats the job of a
+ * worker without a heartbeat. A job that fails is retried with back-off and ends among the dead letters, where it is
+ * counted; the sweep still enqueues its table now and then.
  */
 import { PgBoss, type Job } from 'pg-boss';
+import { mapLimit } from '../async/map-limit.ts';
 import { errorMessage } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { JobRequest } from '../state/publications.ts';
 import type { ResourceId } from '../postgres/table.ts';
 
-export const queueSchema = 'dumper_queue';
+const queueSchema = 'dumper_queue';
 const queueNames = { small: 'publish-small', large: 'publish-large', dead: 'publish-dead' } as const;
-export type QueueName = keyof typeof queueNames;
 
-/** What became of a job: done, or to be looked at again after a while, in the slots of the table's size. */
+/** The job is done, or it runs again after a delay, in the slots of its table's size. */
 export type JobResult =
-  { readonly kind: 'done' } | { readonly kind: 'again'; readonly appointment: JobRequest };
+  { readonly kind: 'done' } | { readonly kind: 'reschedule'; readonly request: JobRequest };
 
-/** Deals with one table. A rejection is a failure: tried again later. `attempt` counts from 0. */
+/** Runs the job of one table (`worker.ts`). A rejection is a failure, retried later. `attempt` counts from 0. */
 export type HandleJob = (id: ResourceId, attempt: number, signal: AbortSignal) => Promise<JobResult>;
 
 export interface QueueOptions {
@@ -29,7 +29,7 @@ export interface QueueOptions {
   readonly slots: number;
   readonly smallTableBytes: number;
   readonly maxSeconds: number;
-  /** Only to be shortened by tests; see `retry` for the defaults. */
+  /** Tests shorten it; see `retry` for the defaults. */
   readonly retry?: Partial<typeof retry>;
 }
 
@@ -41,15 +41,15 @@ export interface QueueDepth {
 
 export interface Queue {
   /** Make sure that each table has a waiting job, an earlier one kept; resolves when they are durable. */
-  send(appointments: readonly JobRequest[]): Promise<void>;
-  /** The same, and waiting jobs wait no longer. */
-  sendNow(appointments: readonly JobRequest[]): Promise<void>;
-  /** Begin to work. */
+  send(requests: readonly JobRequest[]): Promise<void>;
+  /** The same, and jobs that wait already run at once. */
+  sendNow(requests: readonly JobRequest[]): Promise<void>;
+  /** Begin to take jobs. */
   work(handle: HandleJob): Promise<void>;
-  /** Take no jobs while resting, so that others have them; running ones go on. */
-  setPaused(resting: boolean): Promise<void>;
+  /** Take no jobs while paused, so that other processes have them; running ones go on. */
+  setPaused(isPaused: boolean): Promise<void>;
   depth(): Promise<QueueDepth>;
-  /** Take no new jobs, wait for running ones until `graceSeconds`, then let others have them. */
+  /** Take no new jobs, wait for running ones until `graceSeconds`, then let other processes have them. */
   stop(graceSeconds: number): Promise<void>;
 }
 
@@ -66,13 +66,13 @@ export async function openQueue(options: QueueOptions): Promise<Queue> {
     application_name: 'datastore-dumper queue',
     max: 4,
     useListenNotify: true,
-    // a worker that fell silent is noticed within its heartbeat and one look more
+    // a worker without a heartbeat is noticed within its interval and this one
     superviseIntervalSeconds: 3,
     monitorIntervalSeconds: 3,
     schedule: false,
   });
-  boss.on('error', (error) => options.log.error({ err: error }, 'queue'));
-  boss.on('warning', ({ message }) => options.log.debug({ reason: message }, 'queue'));
+  boss.on('error', (error) => options.log.error({ err: error }, 'the queue has failed'));
+  boss.on('warning', ({ message }) => options.log.debug({ reason: message }, 'the queue warns'));
   try {
     await boss.start();
     await makeQueues(boss, options);
@@ -80,21 +80,21 @@ export async function openQueue(options: QueueOptions): Promise<Queue> {
     await boss.stop({ graceful: false }).catch(() => undefined);
     throw error;
   }
-  const send = (appointments: readonly JobRequest[]): Promise<void> =>
-    sendJobs(boss, options.smallTableBytes, appointments);
+  const send = (requests: readonly JobRequest[]): Promise<void> =>
+    sendJobs(boss, options.smallTableBytes, requests);
   let work = async (): Promise<void> => undefined;
   return {
     send,
-    sendNow: async (appointments) => {
-      await send(appointments.map((appointment) => ({ ...appointment, waitSeconds: 0 })));
-      await runNow(boss, appointments);
+    sendNow: async (requests) => {
+      await send(requests.map((request) => ({ ...request, delaySeconds: 0 })));
+      await runNow(boss, requests);
     },
     work: (handle) => {
       work = () =>
         startWorkers(boss, options, async (job) => {
           try {
-            const end = await handle(job.data.id, job.retryCount, job.signal);
-            if (end.kind === 'again') await send([end.appointment]);
+            const result = await handle(job.data.id, job.retryCount, job.signal);
+            if (result.kind === 'reschedule') await send([result.request]);
           } catch (error) {
             options.log.warn({ table: job.data.id, reason: errorMessage(error) }, 'a publication failed');
             throw error;
@@ -102,9 +102,9 @@ export async function openQueue(options: QueueOptions): Promise<Queue> {
         });
       return work();
     },
-    setPaused: async (resting) => {
+    setPaused: async (isPaused) => {
       for (const name of [queueNames.small, queueNames.large]) await boss.offWork(name, { wait: false });
-      if (!resting) await work();
+      if (!isPaused) await work();
     },
     depth: () => depthOf(boss),
     stop: (graceSeconds) => boss.stop({ graceful: true, timeout: Math.max(1, graceSeconds) * 1000 }),
@@ -137,9 +137,9 @@ async function makeQueues(boss: PgBoss, options: QueueOptions): Promise<void> {
 async function sendJobs(
   boss: PgBoss,
   smallTableBytes: number,
-  appointments: readonly JobRequest[],
+  requests: readonly JobRequest[],
 ): Promise<void> {
-  const bySize = Map.groupBy(appointments, ({ tableBytes }) =>
+  const bySize = Map.groupBy(requests, ({ tableBytes }) =>
     tableBytes <= smallTableBytes ? queueNames.small : queueNames.large,
   );
   for (const [name, group] of bySize) {
@@ -155,16 +155,15 @@ async function sendJobs(
   }
 }
 
-async function runNow(boss: PgBoss, appointments: readonly JobRequest[]): Promise<void> {
-  const left = [...appointments];
-  const hastenNext = async (): Promise<void> => {
-    for (let next = left.pop(); next !== undefined; next = left.pop()) {
-      const options = { singletonKey: next.id, startAfter: new Date(), match: 'all' as const };
-      await boss.update(queueNames.small, undefined, options);
-      await boss.update(queueNames.large, undefined, options);
-    }
-  };
-  await Promise.all([hastenNext(), hastenNext(), hastenNext()]);
+/** As many as leave a connection of the queue's own pool to its workers. */
+const updatesAtOnce = 3;
+
+async function runNow(boss: PgBoss, requests: readonly JobRequest[]): Promise<void> {
+  await mapLimit(requests, updatesAtOnce, async ({ id }) => {
+    const options = { singletonKey: id, startAfter: new Date(), match: 'all' as const };
+    await boss.update(queueNames.small, undefined, options);
+    await boss.update(queueNames.large, undefined, options);
+  });
 }
 
 /** Half the slots are for small tables alone; each queue has at least one. */

@@ -1,12 +1,12 @@
 /**
- * The schedule: the sweep, and the bulk regeneration where one is asked for. Each occasion is one replica's, and none
- * begins while the one before still runs (promise P5).
+ * The scheduled tasks: the sweep, and the rebuild of everything where one is set. One replica runs each scheduled time
+ * of a task, and none begins while the one before still runs (P5: replicas never double work).
  */
 import { schedule } from 'node-cron';
+import { createTaskTracker } from '../async/task-tracker.ts';
 import { isDumperError, errorMessage } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { ScheduleLocks } from '../state/schedule-lock.ts';
-import { createTaskTracker } from '../async/task-tracker.ts';
 
 export interface ScheduledTask {
   readonly name: string;
@@ -15,42 +15,46 @@ export interface ScheduledTask {
   readonly run: () => Promise<void>;
 }
 
-export interface Scheduler {
-  /** Fires no more; resolves when the errand under way, if any, has ended. */
+interface Scheduler {
+  /** Starts no more tasks; resolves when those that run have ended. */
   stop(): Promise<void>;
 }
 
-export function startScheduler(errands: readonly ScheduledTask[], turns: ScheduleLocks, log: Log): Scheduler {
+export function startScheduler(
+  tasks: readonly ScheduledTask[],
+  locks: Pick<ScheduleLocks, 'run'>,
+  log: Log,
+): Scheduler {
   const running = createTaskTracker();
-  const tasks = errands.map((errand) =>
+  const scheduled = tasks.map((task) =>
     schedule(
-      errand.expression,
-      ({ date }) => void running.add(runScheduled(errand, turns, scheduledSecond(date), log)),
+      task.expression,
+      ({ date }) => void running.add(runScheduled(task, locks, wholeSecond(date), log)),
     ),
   );
   return {
     stop: async () => {
-      await Promise.all(tasks.map((task) => task.destroy()));
+      await Promise.all(scheduled.map((task) => task.destroy()));
       await running.settled();
     },
   };
 }
 
-/** Clocks of replicas differ by a little: all name the same second. */
-function scheduledSecond(date: Date): Date {
+/** The clocks of replicas differ by a little: all of them name the same second. */
+function wholeSecond(date: Date): Date {
   return new Date(Math.round(date.getTime() / 1000) * 1000);
 }
 
 async function runScheduled(
-  errand: ScheduledTask,
-  turns: ScheduleLocks,
-  occasion: Date,
+  task: ScheduledTask,
+  locks: Pick<ScheduleLocks, 'run'>,
+  scheduledAt: Date,
   log: Log,
 ): Promise<void> {
   try {
-    await turns.run(errand.name, occasion, errand.run);
+    await locks.run(task.name, scheduledAt, task.run);
   } catch (error) {
     if (isDumperError(error, 'ABORTED')) return;
-    log.error({ errand: errand.name, reason: errorMessage(error) }, 'a scheduled errand failed');
+    log.error({ task: task.name, reason: errorMessage(error) }, 'a scheduled task failed');
   }
 }

@@ -1,21 +1,21 @@
 /**
- * Word from outside that tables may have changed: who may say so, and which tables are meant (promise P15).
+ * A notice from outside that tables may have changed: who may send one, and which tables are meant (P15: a forged,
+ * stale, replayed or oversized notice changes nothing).
  *
- * A notice is only a hint to look: nothing in it is trusted or fetched, names are looked up before they cost anything,
- * and a forged, stale, replayed or oversized one changes nothing. Pure functions; the route that calls them is wired
- * elsewhere.
+ * A notice is only a hint: nothing in it is trusted or fetched, and names are looked up before they cost anything. The
+ * route, `serve/webhook.ts`, bounds the body and hands it over.
  */
 import { createHmac, timingSafeEqual } from 'node:crypto';
+import { parseResourceId } from '../postgres/table.ts';
 
-/** Longest body that is read, and most tables that one notice may name. */
-export const webhookMaxBytes = 256 * 1024;
+/** Most tables that one notice may name. */
 export const webhookMaxTables = 1000;
 /** How far the sender's clock may be from ours, in seconds, either way. */
-export const webhookSkewSeconds = 300;
+const webhookSkewSeconds = 300;
 
 export type WebhookResult =
   | { readonly kind: 'accepted'; readonly names: readonly string[] }
-  /** The same signed notice came before; it was dealt with then. */
+  /** The same signed notice came before; its tables were queued then. */
   | { readonly kind: 'replayed' }
   | { readonly kind: 'refused'; readonly status: 400 | 401 | 413; readonly reason: string };
 
@@ -28,9 +28,25 @@ export interface WebhookRequest {
 }
 
 /** Remembers signatures for as long as they could be replayed. */
-export interface ReplayGuard {
+interface ReplayGuard {
   /** True the first time. */
   first(signature: string, now: Date): boolean;
+}
+
+export type WebhookReceived = (request: WebhookRequest) => Promise<WebhookResult>;
+
+/** Verify notices signed with `secret`; the tables that one names are queued when its answer resolves. */
+export function createWebhookReceiver(
+  secret: string,
+  now: () => Date,
+  enqueueByName: (names: readonly string[]) => Promise<void>,
+): WebhookReceived {
+  const guard = createReplayGuard();
+  return async function receiveWebhook(request) {
+    const result = verifyWebhook(request, secret, now(), guard);
+    if (result.kind === 'accepted') await enqueueByName(result.names);
+    return result;
+  };
 }
 
 /** Keeps at most `most` signatures; the oldest go first, and a notice replayed after that is a harmless hint again. */
@@ -49,27 +65,19 @@ export function createReplayGuard(most = 100_000): ReplayGuard {
   };
 }
 
-/** Check a notice and say which tables it names. Of its signature nothing but right or wrong is told. */
+/** Check a notice and say which tables it names. A wrong signature and a wrong time get the same answer. */
 export function verifyWebhook(
   request: WebhookRequest,
   secret: string,
   now: Date,
   guard: ReplayGuard,
 ): WebhookResult {
-  if (request.body.byteLength > webhookMaxBytes) return refused(413, 'the notice is too large');
   const signature = signedBy(request, secret, now);
   if (signature === null) return refused(401, 'the signature or its time is wrong');
   const names = namesIn(request.body);
   if (names === null) return refused(400, 'the body is no notice: expected JSON that names resources');
   if (names.size > webhookMaxTables) return refused(413, 'the notice names too many resources');
   return guard.first(signature, now) ? { kind: 'accepted', names: [...names] } : { kind: 'replayed' };
-}
-
-/** The headers of a notice, for those who send one. */
-export function signWebhook(body: Uint8Array, secret: string, now: Date): Record<string, string> {
-  const timestamp = String(Math.floor(now.getTime() / 1000));
-  const signature = digest(timestamp, body, secret).toString('hex');
-  return { 'X-Dumper-Timestamp': timestamp, 'X-Dumper-Signature': `sha256=${signature}` };
 }
 
 function refused(status: 400 | 401 | 413, reason: string): WebhookResult {
@@ -103,7 +111,7 @@ function namesIn(body: Uint8Array): Set<string> | null {
 
 const resourceId = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
 
-/** Gather the names of one value; false where it is no form of notice that we know. */
+/** Collect the names of one value; false where it is no form of notice that we know. */
 function collect(value: unknown, names: Set<string>, depth: number): boolean {
   if (depth === 0) return false;
   if (typeof value === 'string') return addName(value, names);
@@ -151,7 +159,7 @@ const snsMessage: Form = (value, names, depth) => {
 };
 
 function addName(name: string, names: Set<string>): boolean {
-  if (name === '' || Buffer.byteLength(name) > 63 || /\p{Cc}/u.test(name)) return false;
+  if (parseResourceId(name) === null) return false;
   names.add(name);
   return true;
 }

@@ -1,94 +1,52 @@
 /**
- * One attempt at a table: wait until it is due, publish or withdraw, remember the outcome, let go of the fence.
+ * A job of the queue: wait until the table's next run, publish it, and tell the queue what to do with the job.
  *
- * Whatever the order of notices, crashes and retries, an attempt only ever compares the table with its manifest and
- * makes them equal; so any attempt may be lost, doubled or late (promises P5 and P8).
+ * Whatever the order of notices, crashes and retries, a job only compares the table with its manifest and makes the two
+ * equal; so any job may be lost, repeated or late (P5: replicas never interleave; P8: one table never holds up others).
  */
-import type { PublishOutcome } from '../publish/publish.ts';
-import { isDumperError, errorMessage } from '../errors.ts';
-import type { Fence } from '../state/fence.ts';
-import type { JobRequest, JobTiming, Publications } from '../state/publications.ts';
+import { isDumperError } from '../errors.ts';
+import type { Queryable } from '../postgres/pool.ts';
+import { tableState } from '../postgres/revision.ts';
 import type { ResourceId } from '../postgres/table.ts';
-import type { JobResult } from './queue.ts';
+import { publishAndRecord, type Publisher } from '../publish/publisher.ts';
+import type { JobRequest, JobTiming, Publications } from '../state/publications.ts';
+import type { HandleJob, JobResult } from './queue.ts';
 
-export interface PublishRequest {
-  /** Publish even if the revision is the published one. */
-  readonly force: boolean;
-  readonly signal: AbortSignal;
-  readonly onProgress: (rows: number) => void;
-}
-
-export interface WorkerDeps {
-  readonly fence: Fence;
-  readonly publications: Publications;
-  readonly publish: (id: ResourceId, request: PublishRequest) => Promise<PublishOutcome>;
-  /** Remove manifest and blobs; false when another worker took the table over. */
-  readonly unpublish: (id: ResourceId) => Promise<boolean>;
+interface WorkerDeps {
+  readonly publisher: Publisher;
+  readonly publications: Pick<Publications, 'nextRun' | 'recordChanges'>;
+  readonly read: Queryable;
   readonly timing: JobTiming;
   readonly smallTableBytes: number;
-  /** The table's size now, null when it is gone. */
-  readonly sizeOf: (id: ResourceId) => Promise<number | null>;
-  /** A change was published so many seconds after the first word of it. */
-  readonly onLag?: (seconds: number) => void;
+  /** Aborts the publications that run, when the process ends and their grace is over. */
+  readonly draining: AbortSignal;
+  /** A change was published so many seconds after it was first noticed. */
+  readonly onLag?: ((seconds: number) => void) | undefined;
 }
 
-/** How long a table that someone else holds is left alone, in seconds. */
+/** How long a table that another worker holds is left alone, in seconds. */
 const busySeconds = 5;
 
-/** Publish one table now and remember the outcome. Rejects with the failure, which is then recorded. */
-export async function publishAndRecord(
-  deps: WorkerDeps,
-  id: ResourceId,
-  options: { readonly force: boolean; readonly signal: AbortSignal },
-): Promise<PublishOutcome> {
-  const onProgress = (rows: number): void => deps.fence.progress(id, rows);
-  try {
-    const outcome = await deps.publish(id, { ...options, onProgress });
-    return await recordOutcome(deps, id, outcome);
-  } catch (error) {
-    if (!options.signal.aborted && !isDumperError(error, 'SUPERSEDED')) {
-      await deps.publications.recordFailure(id, errorMessage(error)).catch(() => undefined);
-    }
-    throw error;
-  } finally {
-    await deps.fence.release(id).catch(() => undefined);
-  }
-}
-
-async function recordOutcome(
-  deps: WorkerDeps,
-  id: ResourceId,
-  outcome: PublishOutcome,
-): Promise<PublishOutcome> {
-  if (outcome.kind === 'published') await deps.publications.recordPublished(id, 'switched', outcome.manifest);
-  if (outcome.kind === 'unchanged')
-    await deps.publications.recordPublished(id, 'confirmed', outcome.manifest);
-  if (outcome.kind === 'gone') {
-    if (!(await deps.unpublish(id))) return { kind: 'superseded' };
-    await deps.publications.recordRemoved([id], 'dropped');
-  }
-  return outcome;
-}
-
-/** The queue's handler. A table is attempted by one job of this process at a time, whichever queue it came by. */
-export function createJobHandler(
-  deps: WorkerDeps,
-): (id: ResourceId, attempts: number, signal: AbortSignal) => Promise<JobResult> {
+/** The queue's handler. This process works on a table for one job at a time, whichever queue the job came by. */
+export function createJobHandler(deps: WorkerDeps): HandleJob {
   const running = new Set<ResourceId>();
-  return async (id, attempts, signal) => {
+  return async function handleJob(id, attempts, jobSignal) {
     const began = performance.now();
-    const due = await deps.publications.nextRun(id, deps.timing, attempts > 0);
-    if (due.delaySeconds > 0.5) return { kind: 'again', appointment: due };
-    if (running.has(id)) return later(due);
+    const nextRun = await deps.publications.nextRun(id, deps.timing, attempts > 0);
+    if (nextRun.delaySeconds > 0.5) return { kind: 'reschedule', request: nextRun };
+    if (running.has(id)) return whenFree(nextRun);
     running.add(id);
     try {
-      const moved = await rerouteBySize(deps, due);
-      if (moved !== null) return moved;
-      const outcome = await publishAndRecord(deps, id, { force: due.rebuild, signal });
-      if (outcome.kind === 'published') deps.onLag?.(due.staleSeconds + (performance.now() - began) / 1000);
-      return outcome.kind === 'superseded' ? later(due) : { kind: 'done' };
+      const rerouted = await rerouteBySize(deps, nextRun);
+      if (rerouted !== null) return rerouted;
+      const signal = AbortSignal.any([jobSignal, deps.draining]);
+      const options = { force: nextRun.rebuild, signal, onProgress: () => undefined };
+      const outcome = await publishAndRecord(deps.publisher, id, options);
+      if (outcome.kind === 'published')
+        deps.onLag?.(nextRun.staleSeconds + (performance.now() - began) / 1000);
+      return outcome.kind === 'superseded' ? whenFree(nextRun) : { kind: 'done' };
     } catch (error) {
-      if (isDumperError(error, 'SUPERSEDED')) return later(due);
+      if (isDumperError(error, 'SUPERSEDED')) return whenFree(nextRun);
       throw error;
     } finally {
       running.delete(id);
@@ -96,17 +54,17 @@ export function createJobHandler(
   };
 }
 
-function later(due: JobRequest): JobResult {
-  return { kind: 'again', appointment: { ...due, delaySeconds: busySeconds } };
+function whenFree(request: JobRequest): JobResult {
+  return { kind: 'reschedule', request: { ...request, delaySeconds: busySeconds } };
 }
 
 /** A table that turned out to be large leaves the small tables' slots (and the other way about). */
-async function rerouteBySize(deps: WorkerDeps, due: JobRequest): Promise<JobResult | null> {
-  const bytes = await deps.sizeOf(due.id);
-  const isSmall = (size: number): boolean => size <= deps.smallTableBytes;
-  if (bytes === null || isSmall(bytes) === isSmall(due.tableBytes)) return null;
-  const [appointment] = await deps.publications.recordChanges([{ id: due.id, bytes }], deps.timing);
-  return appointment === undefined
-    ? null
-    : { kind: 'again', appointment: { ...appointment, delaySeconds: 0 } };
+async function rerouteBySize(
+  { read, publications, timing, smallTableBytes }: WorkerDeps,
+  { id, tableBytes }: JobRequest,
+): Promise<JobResult | null> {
+  const bytes = (await tableState(read, id))?.bytes ?? null;
+  if (bytes === null || bytes <= smallTableBytes === tableBytes <= smallTableBytes) return null;
+  const [request] = await publications.recordChanges([{ id, bytes }], timing);
+  return request === undefined ? null : { kind: 'reschedule', request: { ...request, delaySeconds: 0 } };
 }

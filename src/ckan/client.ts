@@ -1,16 +1,18 @@
 /**
- * CKAN's action API, asked over one pool of kept connections with deadlines (promises P9, P11).
+ * The client of CKAN's action API: one pool of kept connections, with deadlines (promises P9 and P11: access only as CKAN
+ * grants it, never a guess).
  *
  * Only an answer that is CKAN's own (JSON with `success`) counts; a redirect to a login page, HTML, a body beyond the
- * limit, silence or a refused connection are all `unavailable`. A breaker keeps a CKAN that is down from being
- * asked by every request: after `failuresToOpen` failures in a row it lets one question through at a time, with
- * growing pauses. CKAN may close a kept connection at the moment of a question: that one is asked again on a new one.
+ * limit, silence and a refused connection are all `unavailable`. A circuit breaker protects a CKAN that is down: after
+ * `failuresToOpen` failures in a row it lets one request through at a time, with growing pauses. CKAN may close a kept
+ * connection just when a request uses it: that request is sent again on a new connection.
  */
 import http from 'node:http';
 import https from 'node:https';
+import { backoff } from '../async/retry.ts';
 import { errorMessage } from '../errors.ts';
 
-/** Headers that carry a caller's identity; none for anonymous. */
+/** Headers that carry a caller's identity; none for an anonymous caller. */
 export type CredentialHeaders = Readonly<Record<string, string>>;
 
 export type CkanAnswer =
@@ -25,25 +27,25 @@ export interface CkanRequest {
   readonly action: string;
   readonly parameters: Readonly<Record<string, string>>;
   readonly credentials: CredentialHeaders;
-  /** GET for CKAN's own side-effect-free actions; others accept only POST. */
+  /** GET for CKAN's own actions without side effects; others accept only POST. */
   readonly method: 'GET' | 'POST';
 }
 
 export interface Ckan {
-  ask(question: CkanRequest): Promise<CkanAnswer>;
+  ask(request: CkanRequest): Promise<CkanAnswer>;
   close(): void;
 }
 
-export interface CkanOptions {
+interface CkanOptions {
   readonly siteUrl: string;
-  /** Deadline of one question, connecting included. */
+  /** Deadline of one request, connecting included. */
   readonly timeoutSeconds: number;
   readonly now: () => number;
-  /** Called for each question that went out. */
+  /** Called for each request that was sent. */
   readonly onAsked?: (seconds: number, outcome: 'answered' | 'failed') => void;
 }
 
-/** `datastore_search` describes every column: a wide table with a long dictionary stays well below. */
+/** `datastore_search` describes every column; even a wide table with a long data dictionary stays well below this. */
 const bodyLimitBytes = 8 * 1024 * 1024;
 const connections = 16;
 
@@ -51,51 +53,49 @@ export function createCkan(options: CkanOptions): Ckan {
   const secure = options.siteUrl.startsWith('https:');
   const agent = new (secure ? https : http).Agent({ keepAlive: true, maxSockets: connections });
   const breaker = createBreaker(options.now);
-  const ask = async (question: CkanRequest): Promise<CkanAnswer> => {
+  const ask = async (request: CkanRequest): Promise<CkanAnswer> => {
     const started = options.now();
-    const answer = await request(secure ? https : http, agent, options, question);
-    const refusedPlainly = answer.status >= 400 && answer.status < 500;
-    const failed = answer.status >= 500 || (answer.kind === 'unavailable' && !refusedPlainly);
+    const answer = await send(secure ? https : http, agent, options, request);
+    const isRefusal = answer.status >= 400 && answer.status < 500;
+    const failed = answer.status >= 500 || (answer.kind === 'unavailable' && !isRefusal);
     options.onAsked?.((options.now() - started) / 1000, failed ? 'failed' : 'answered');
-    breaker.note(failed);
+    breaker.record(failed);
     return answer;
   };
   return {
-    ask: async (question) => {
+    ask: async (request) => {
       if (!breaker.admits()) return unavailable(0, 'CKAN has failed repeatedly; waiting');
-      return ask(question);
+      return ask(request);
     },
     close: () => agent.destroy(),
   };
 }
 
 const failuresToOpen = 5;
-const shortestPause = 500;
-const longestPause = 10_000;
+const pauseSeconds = backoff({ firstSeconds: 0.5, mostSeconds: 10 });
 
-/** Closed until failures come in a row; then one question per pause, the pause doubling until one is answered. */
-function createBreaker(now: () => number): { admits(): boolean; note(failed: boolean): void } {
+/** Closed until failures come in a row; then one request per pause, and the pause doubles until one is answered. */
+function createBreaker(now: () => number): { admits(): boolean; record(failed: boolean): void } {
   let failures = 0;
   let nextAttempt = 0;
+  const pause = (): void => {
+    nextAttempt = now() + pauseSeconds(failures - failuresToOpen + 1) * 1000;
+  };
   return {
     admits: () => {
       if (failures < failuresToOpen) return true;
       if (now() < nextAttempt) return false;
-      nextAttempt = now() + pauseAfter(failures);
+      pause();
       return true;
     },
-    note: (failed) => {
+    record: (failed) => {
       failures = failed ? failures + 1 : 0;
-      if (failures >= failuresToOpen) nextAttempt = now() + pauseAfter(failures);
+      if (failures >= failuresToOpen) pause();
     },
   };
 }
 
-function pauseAfter(failures: number): number {
-  return Math.min(longestPause, shortestPause * 2 ** Math.min(failures - failuresToOpen, 10));
-}
-
-async function request(
+async function send(
   transport: typeof http | typeof https,
   agent: http.Agent,
   { siteUrl, timeoutSeconds }: CkanOptions,
@@ -111,11 +111,11 @@ async function request(
     ...(body === '' ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }),
   };
   const signal = AbortSignal.timeout(timeoutSeconds * 1000);
-  const send = (by: http.Agent | false): Promise<http.IncomingMessage> =>
-    sent(transport.request(url, { agent: by, method, headers, signal }), body);
+  const sendBy = (by: http.Agent | false): Promise<http.IncomingMessage> =>
+    responseTo(transport.request(url, { agent: by, method, headers, signal }), body);
   try {
-    const response = await send(agent).catch((error: unknown) => {
-      if (error instanceof StaleConnection) return send(false);
+    const response = await sendBy(agent).catch((error: unknown) => {
+      if (error instanceof StaleConnection) return sendBy(false);
       throw error;
     });
     return await read(response);
@@ -124,11 +124,11 @@ async function request(
   }
 }
 
-/** A kept connection had been closed when it was used again; no byte of an answer came by it. */
+/** A kept connection was already closed when it was used again; it delivered no byte of an answer. */
 class StaleConnection extends Error {}
 
-/** All questions may be asked twice: they read, or set a status to what it is to be. */
-async function sent(outgoing: http.ClientRequest, body: string): Promise<http.IncomingMessage> {
+/** Every request may be sent twice: it reads, or sets a status to a given value. */
+async function responseTo(outgoing: http.ClientRequest, body: string): Promise<http.IncomingMessage> {
   const { promise, resolve, reject } = Promise.withResolvers<http.IncomingMessage>();
   let readBefore = 0;
   outgoing.once('socket', (socket) => {
@@ -177,7 +177,7 @@ function parse(status: number, text: string): CkanAnswer {
   return { kind: 'answer', status, result, error };
 }
 
-/** Undefined for what is no JSON: the parser's own message quotes the text, which may hold a caller's token. */
+/** Undefined for text that is not JSON: the parser's own message quotes the text, which may hold a caller's token. */
 function parseJson(text: string): unknown {
   try {
     return JSON.parse(text) as unknown;
@@ -188,12 +188,4 @@ function parseJson(text: string): unknown {
 
 function unavailable(status: number, reason: string): CkanAnswer {
   return { kind: 'unavailable', status, reason };
-}
-
-/** The version that CKAN tells of itself (`2.12.0`), or null while it cannot be asked. */
-export async function askVersion(ckan: Ckan): Promise<string | null> {
-  const answer = await ckan.ask({ action: 'status_show', parameters: {}, credentials: {}, method: 'GET' });
-  if (answer.kind === 'unavailable' || answer.status !== 200) return null;
-  const version = (answer.result as { ckan_version?: unknown } | null)?.ckan_version;
-  return typeof version === 'string' ? version : null;
 }

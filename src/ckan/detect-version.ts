@@ -1,5 +1,5 @@
-/** Whose bytes to give: as set, or as CKAN tells of itself, asked again now and then since portals are upgraded. */
-import { askVersion, type Ckan } from './client.ts';
+/** Which version's bytes to give: as set, or as CKAN tells, asked again now and then since portals are upgraded. */
+import type { Ckan } from './client.ts';
 import { ckanProfile, type CkanProfile, type CkanVersion } from './profile.ts';
 import type { Config } from '../config/config.ts';
 import { DumperError } from '../errors.ts';
@@ -13,7 +13,7 @@ export interface ProfileDetector {
   known(): Promise<CkanProfile>;
 }
 
-export interface ProfileDetectorOptions {
+interface ProfileDetectorOptions {
   readonly signal: AbortSignal;
   /** Pause between two questions; five minutes unless given. */
   readonly againMilliseconds?: number;
@@ -35,17 +35,17 @@ export function createProfileDetector(
   }
   let profile: CkanProfile | null = null;
   const learn = async (): Promise<CkanProfile> => {
-    const told = await askVersion(ckan);
-    if (told === null) throw new DumperError('CKAN_UNAVAILABLE', 'CKAN does not tell its version');
-    const version = profileVersion(told);
-    if (profile?.version !== version) log.info({ ckan: told, profile: version }, 'CKAN told its version');
+    const ckanVersion = await readCkanVersion(ckan);
+    if (ckanVersion === null) throw new DumperError('CKAN_UNAVAILABLE', 'CKAN does not tell its version');
+    const version = profileVersion(ckanVersion);
+    if (profile?.version !== version) log.info({ ckanVersion, profile: version }, 'CKAN told its version');
     profile = ckanProfile(version, settings);
     return profile;
   };
   const known = retry(learn, {
     what: "CKAN's version",
     log,
-    signal: patience(signal, patienceSeconds),
+    signal: withDeadline(signal, patienceSeconds),
   }).catch((error: unknown) => {
     if (signal.aborted) throw error;
     const cause = { cause: error };
@@ -61,12 +61,20 @@ export function createProfileDetector(
   return { current: () => profile, known: async () => profile ?? known };
 }
 
-function patience(signal: AbortSignal, seconds: number | undefined): AbortSignal {
+/** What CKAN tells of itself (`status_show`), such as `2.12.0`; null where it keeps its version back. */
+export async function readCkanVersion(ckan: Ckan): Promise<string | null> {
+  const answer = await ckan.ask({ action: 'status_show', parameters: {}, credentials: {}, method: 'GET' });
+  if (answer.kind === 'unavailable') throw new DumperError('CKAN_UNAVAILABLE', answer.reason);
+  const version = (answer.result as { ckan_version?: unknown } | null | undefined)?.ckan_version;
+  return typeof version === 'string' ? version : null;
+}
+
+function withDeadline(signal: AbortSignal, seconds: number | undefined): AbortSignal {
   return seconds === undefined ? signal : AbortSignal.any([signal, AbortSignal.timeout(seconds * 1000)]);
 }
 
 /** The nearest profile: CKAN 2.12 changed the dump; what is newer is taken for 2.12, what is older for 2.11. */
-function profileVersion(told: string): CkanVersion {
-  const [major = 0, minor = 0] = told.split('.').map((part) => Number.parseInt(part, 10));
+function profileVersion(ckanVersion: string): CkanVersion {
+  const [major = 0, minor = 0] = ckanVersion.split('.').map((part) => Number.parseInt(part, 10));
   return major > 2 || (major === 2 && minor >= 12) ? '2.12' : '2.11';
 }

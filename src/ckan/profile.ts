@@ -1,7 +1,7 @@
 /**
- * What differs between the CKAN versions whose bytes are given: one table, read by the formatter and by the query.
+ * The differences between the CKAN versions whose bytes we give: one table, used by the formatter and by live queries.
  *
- * Facts from recorded answers of CKAN 2.11.6 and 2.12.0; a rule not named here is the same in both.
+ * Facts from recorded answers of CKAN 2.11.6 and 2.12.0; a rule that is not named here is the same in both.
  */
 
 export const ckanVersions = ['2.11', '2.12'] as const;
@@ -11,22 +11,22 @@ export interface CkanProfile {
   readonly version: CkanVersion;
   /** `timestamp` columns end in `.mmm`, truncated (2.12, unless `ckan.datastore.ms_in_timestamp` is false). */
   readonly millisecondsInTimestamps: boolean;
-  /** XML element names are cleaned and numbered (2.12); 2.11 writes them raw, we clean only what is not well-formed. */
+  /** XML element names are cleaned and numbered (2.12). 2.11 writes them raw; we clean only what is not well-formed. */
   readonly xmlNames: 'raw' | 'clean';
   /** `gt`, `in`, `$or` and list-form filters are understood (2.12). */
   readonly filterOperators: boolean;
-  /** Bad parameters are answered before existence and permission are looked at (2.12). */
+  /** Bad parameters are answered before existence and permission are checked (2.12). */
   readonly parametersBeforeTable: boolean;
-  /** The file name of a dump asked for by alias. */
+  /** The file name of a dump that is requested by alias. */
   readonly fileNamedAfter: 'alias' | 'table';
-  /** Types whose columns `q` searches alone; for others it asks the whole-row index too (2.12: for all). */
+  /** Types whose columns `q` searches alone; for other types it uses the whole-row index too (2.12: for all). */
   readonly columnsIndexedAlone: readonly string[];
-  /** A bare `:word` in a text that is searched for reads as NULL: in 2.12 unless rows come by `_id` alone, where it fails. */
+  /** A bare `:word` in a search text becomes NULL: in 2.12 unless rows are ordered by `_id` alone, where it fails. */
   readonly searchWordsAfterColonAreNull: 'always' | 'unless by _id';
 }
 
-/** CKAN's own settings that shape an answer, as far as they differ from the defaults of the version. */
-export interface CkanSettings {
+/** CKAN's own settings that change an answer, where they differ from the defaults of the version. */
+interface CkanSettings {
   readonly msInTimestamp?: boolean | undefined;
 }
 
@@ -44,7 +44,7 @@ export function ckanProfile(version: CkanVersion, settings: CkanSettings = {}): 
   };
 }
 
-/** Changes whenever the same table would give other bytes; part of every revision. */
+/** Changes whenever the same table would have other bytes; part of every revision. */
 export function profileFingerprint(profile: CkanProfile): string {
   return `${profile.version}/${profile.millisecondsInTimestamps ? 'ms' : 's'}/1`;
 }

@@ -1,8 +1,8 @@
 /**
- * All that anonymous users find in CKAN, in as few questions as there are pages: a dataset that was made private, deleted
- * or turned back into a draft is not among them (`package_search` asks by the same labels as `package_show` does).
+ * All resources that anonymous users find in CKAN, in as few requests as there are pages: `package_search` asks by the
+ * same labels as `package_show`, so a dataset that was made private, deleted or turned back into a draft is not found.
  *
- * It is the search index's word, which may lag; so what it does not name is only doubtful, and asked for one by one.
+ * The search index may lag behind; so a resource that it does not name is only doubtful, and is asked for one by one.
  */
 import type { Ckan } from './client.ts';
 

@@ -3,10 +3,12 @@
  * extensions can show it: entity the resource, task type `datastore_dumper`, key `publication`, state `pending`,
  * `complete` or `error`.
  *
- * Everybody may read a task status in CKAN (`task_status_show`), so of tables that are not public no number and no
- * reason goes in (promise P9). Never in anybody's way: at most one waiting word a table, the newest; one question at a
- * time; while CKAN fails, a pause that grows and one line in the log.
+ * Everybody may read a task status in CKAN (`task_status_show`), so the status of a table that is not public holds no
+ * number and no reason (P9: what CKAN refuses is never given). It holds up nobody: one status of a table waits at most,
+ * the newest; one request runs at a time; while CKAN fails, the pause grows and the log has one line.
  */
+import { setTimeout as delay } from 'node:timers/promises';
+import { backoff } from '../async/retry.ts';
 import type { Ckan } from './client.ts';
 import type { Log } from '../log.ts';
 import type { ResourceId } from '../postgres/table.ts';
@@ -18,68 +20,67 @@ export type TaskStatus =
   | { readonly state: 'error'; readonly reason: string };
 
 export interface TaskStatusReporter {
-  enqueueStatus(id: ResourceId, word: TaskStatus): void;
-  /** Wait until everything was told, at most `graceSeconds`; what is left is dropped. */
+  enqueueStatus(id: ResourceId, status: TaskStatus): void;
+  /** Wait until everything was sent, at most `graceSeconds`; what is left is dropped. */
   close(graceSeconds: number): Promise<void>;
 }
 
-export interface TaskStatusOptions {
-  /** A client of its own: its failures are nothing to those who ask for permission. */
+interface TaskStatusOptions {
+  /** A client of its own: its failures do not count against questions of permission. */
   readonly ckan: Ckan;
   readonly tokenHeader: string;
   readonly token: string;
-  readonly mayAnyoneRead: (id: ResourceId) => Promise<boolean | null>;
+  readonly isPublic: (id: ResourceId) => Promise<boolean | null>;
   readonly log: Log;
   readonly now: () => Date;
-  /** First pause after a failure, in milliseconds; 2,000 unless given. */
+  /** First pause after a failure, in milliseconds; 4,000 unless given. */
   readonly pauseMilliseconds?: number;
 }
 
-/** Tables with a word that waits, and tables whose last word is remembered. */
+/** Tables with a status that waits, and tables whose last status is remembered. */
 const mostWaiting = 10_000;
-const longestPause = 60_000;
+const longestPauseSeconds = 60;
 
 export function createTaskStatusReporter(options: TaskStatusOptions): TaskStatusReporter {
-  const { log } = options;
+  const { log, pauseMilliseconds = 4000 } = options;
+  const pauseAfter = backoff({ firstSeconds: pauseMilliseconds / 1000, mostSeconds: longestPauseSeconds });
   const waiting = new Map<ResourceId, TaskStatus>();
-  const told = new Map<ResourceId, string>();
+  const lastSent = new Map<ResourceId, string>();
   const closing = new AbortController();
   let failures = 0;
-  let telling: Promise<void> | null = null;
+  let sending: Promise<void> | null = null;
 
-  const tellAll = async (): Promise<void> => {
+  const sendAll = async (): Promise<void> => {
     for (let next = first(waiting); next !== null && !closing.signal.aborted; next = first(waiting)) {
-      const [id, word] = next;
+      const [id, status] = next;
       waiting.delete(id);
-      const fault = await sendStatus(options, id, word);
+      const fault = await sendStatus(options, id, status);
       if (fault === null) {
         if (failures > 0) log.info('CKAN takes task status again');
         failures = 0;
-        told.set(id, dedupeKey(word));
+        lastSent.set(id, dedupeKey(status));
         continue;
       }
       failures += 1;
       if (failures === 1) log.warn({ reason: fault.reason }, 'CKAN does not take task status');
-      if (!fault.forGood && !waiting.has(id)) waiting.set(id, word);
-      await pause(
-        Math.min((options.pauseMilliseconds ?? 2000) * 2 ** failures, longestPause),
-        closing.signal,
-      );
+      if (!fault.isFinal && !waiting.has(id)) waiting.set(id, status);
+      const milliseconds = pauseAfter(failures) * 1000;
+      await delay(milliseconds, undefined, { signal: closing.signal }).catch(() => undefined);
     }
   };
   return {
-    enqueueStatus: (id, word) => {
-      if (closing.signal.aborted || (!waiting.has(id) && told.get(id) === dedupeKey(word))) return;
-      if (told.size >= mostWaiting) told.clear();
+    enqueueStatus: (id, status) => {
+      if (closing.signal.aborted || (!waiting.has(id) && lastSent.get(id) === dedupeKey(status))) return;
+      if (lastSent.size >= mostWaiting) lastSent.clear();
       if (waiting.size >= mostWaiting && !waiting.has(id)) return;
-      waiting.set(id, word);
-      telling ??= tellAll().finally(() => {
-        telling = null;
+      waiting.set(id, status);
+      sending ??= sendAll().finally(() => {
+        sending = null;
       });
     },
     close: async (graceSeconds) => {
       const over = setTimeout(() => closing.abort(), failures > 0 ? 0 : graceSeconds * 1000);
-      await telling;
+      await sending;
       clearTimeout(over);
       closing.abort();
       options.ckan.close();
@@ -91,28 +92,25 @@ function first<Key, Value>(entries: ReadonlyMap<Key, Value>): [Key, Value] | nul
   return entries.entries().next().value ?? null;
 }
 
-/** The same word twice in a row is told once. */
-function dedupeKey(word: TaskStatus): string {
-  return word.state === 'complete'
-    ? `complete ${word.manifest.revision} ${word.manifest.public}`
-    : word.state === 'error'
-      ? `error ${word.reason}`
-      : 'pending';
+/** The same status twice in a row is sent once. */
+function dedupeKey(status: TaskStatus): string {
+  if (status.state === 'complete') return `complete ${status.manifest.revision} ${status.manifest.public}`;
+  return status.state === 'error' ? `error ${status.reason}` : 'pending';
 }
 
 interface Fault {
   readonly reason: string;
-  /** CKAN refuses this word: saying it again is no use. */
-  readonly forGood: boolean;
+  /** CKAN refuses this status: to send it again is no use. */
+  readonly isFinal: boolean;
 }
 
 async function sendStatus(
   options: TaskStatusOptions,
   id: ResourceId,
-  word: TaskStatus,
+  status: TaskStatus,
 ): Promise<Fault | null> {
   const { ckan, token, tokenHeader } = options;
-  const isPublic = (await options.mayAnyoneRead(id)) === true;
+  const isPublic = (await options.isPublic(id)) === true;
   const answer = await ckan.ask({
     action: 'task_status_update',
     parameters: {
@@ -120,9 +118,9 @@ async function sendStatus(
       entity_type: 'resource',
       task_type: 'datastore_dumper',
       key: 'publication',
-      state: word.state,
-      value: JSON.stringify(word.state === 'complete' ? valueOf(word.manifest, isPublic) : {}),
-      error: word.state === 'error' ? (isPublic ? word.reason : 'see the status of the dumps') : '',
+      state: status.state,
+      value: JSON.stringify(status.state === 'complete' ? valueOf(status.manifest, isPublic) : {}),
+      error: status.state === 'error' ? (isPublic ? status.reason : 'see the status of the dumps') : '',
       // CKAN's own spelling: UTC without a zone
       last_updated: options.now().toISOString().replace('Z', ''),
     },
@@ -131,7 +129,7 @@ async function sendStatus(
   });
   if (answer.kind === 'answer' && answer.status === 200) return null;
   const reason = answer.kind === 'unavailable' ? answer.reason : `CKAN answered ${answer.status}`;
-  return { reason, forGood: answer.status >= 400 && answer.status < 500 };
+  return { reason, isFinal: answer.status >= 400 && answer.status < 500 };
 }
 
 function valueOf(manifest: Manifest, isPublic: boolean): Record<string, unknown> {
@@ -141,12 +139,4 @@ function valueOf(manifest: Manifest, isPublic: boolean): Record<string, unknown>
     Object.entries(manifest.blobs).map(([variant, blob]) => [variant, blob.bytes]),
   );
   return { revision, published_at, rows, bytes };
-}
-
-async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, milliseconds);
-  signal.addEventListener('abort', () => resolve(), { once: true });
-  if (signal.aborted) resolve();
-  await promise.finally(() => clearTimeout(timer));
 }

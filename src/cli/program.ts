@@ -1,5 +1,5 @@
 /**
- * The command line: which commands there are, what each takes, and how an outcome becomes an exit code.
+ * The command line: which commands there are, what each takes, how an outcome becomes an exit code, and `--help`.
  *
  * Nothing here does the work: each command is one function of `Actions`, given by `main.ts`. Exit codes are a
  * contract: 0 done, 1 failed, 64 wrong usage, 78 wrong configuration (sysexits.h).
@@ -7,10 +7,30 @@
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { DumperError, isDumperError, errorMessage } from '../errors.ts';
 import { redact } from '../log.ts';
-import { examples, settingsHelp } from './help.ts';
-import { outputOn, type Output, type Terminal } from './output.ts';
+import type { Setting } from '../config/setting.ts';
+import { settings } from '../config/settings.ts';
 
-export type { Output, Terminal } from './output.ts';
+/** Where a command writes: results to standard output, everything else to standard error. */
+export interface Output {
+  /** Standard output is a terminal, which may be redrawn. */
+  readonly terminal: boolean;
+  /** Width of the terminal; 80 in a pipe. */
+  readonly columns: number;
+  /** Results are wanted as JSON, one object a line. */
+  readonly json: boolean;
+  /** One line of result; the line end is added. */
+  line(text: string): void;
+  /** One line for the person watching; the line end is added. */
+  notice(text: string): void;
+}
+
+/** What the process gives: streams, its abort signal, its version. */
+interface Terminal {
+  readonly stdout: { readonly isTTY?: boolean; readonly columns?: number; write(text: string): unknown };
+  readonly stderr: { write(text: string): unknown };
+  readonly signal: AbortSignal;
+  readonly version: string;
+}
 
 /** 0: done; 1: at least one thing failed, and its reason was printed. */
 export type ExitCode = 0 | 1;
@@ -38,7 +58,7 @@ export interface TableOptions {
 }
 
 export interface TriggerOptions {
-  /** URL of a superuser of the DataStore database: new tables are covered from birth. */
+  /** URL of a superuser of the DataStore database: new tables get triggers when they are created. */
   readonly superuserUrl: string | undefined;
   /** Print the SQL instead of running it. */
   readonly print: boolean;
@@ -96,7 +116,7 @@ function exitCodeOf(error: unknown, terminal: Terminal): number {
 type Done = (code: ExitCode) => void;
 
 /** The program with all commands; `done` hears the exit code of the one that ran. */
-export function createProgram(actions: Actions, terminal: Terminal, done: Done): Command {
+function createProgram(actions: Actions, terminal: Terminal, done: Done): Command {
   const program = new Command('datastore-dumper')
     .description('Publishes CKAN DataStore tables as dumps in a blob store and answers /datastore/dump/<id>.')
     .version(terminal.version)
@@ -112,7 +132,7 @@ export function createProgram(actions: Actions, terminal: Terminal, done: Done):
   const run = (json = false): Run => ({ signal: terminal.signal, output: outputOn(terminal, json) });
   addServing(program, actions, run, done);
   addPublishing(program, actions, run, done);
-  addLooking(program, actions, run, done);
+  addReading(program, actions, run, done);
   addTriggers(program, actions, run, done);
   return program;
 }
@@ -160,12 +180,14 @@ function addPublishing(program: Command, actions: Actions, run: CreateRun, done:
   );
   program
     .command('sweep')
-    .description('Compare every table with its manifest once, publish what changed, withdraw what is gone')
+    .description(
+      'Compare every table with its manifest once, publish what changed, delete the dumps of what is gone',
+    )
     .option('--json', 'one JSON object a line', false)
     .action(async (options: { json: boolean }) => done(await actions.sweep(run(options.json))));
 }
 
-function addLooking(program: Command, actions: Actions, run: CreateRun, done: Done): void {
+function addReading(program: Command, actions: Actions, run: CreateRun, done: Done): void {
   program
     .command('status')
     .description('Which tables are fresh, pending, building, failing')
@@ -220,4 +242,46 @@ function wholeNumber(least: number, most: number): (text: string) => number {
     if (value >= least && value <= most) return value;
     throw new InvalidArgumentError(`Expected a whole number from ${least} to ${most}.`);
   };
+}
+
+function outputOn({ stdout, stderr }: Terminal, json: boolean): Output {
+  return {
+    terminal: stdout.isTTY === true,
+    columns: stdout.columns ?? 80,
+    json,
+    line: (text) => void stdout.write(`${text}\n`),
+    notice: (text) => void stderr.write(`${text}\n`),
+  };
+}
+
+/** `--help` shows examples and exit codes, and every setting, read from the settings table. */
+const examples = `Examples:
+  datastore-dumper demo                                try it, with nothing installed
+  datastore-dumper doctor                              is everything set up, and what is missing?
+  datastore-dumper serve                               the service
+  datastore-dumper publish 2f0a…-resource-id           one table, now, with progress
+  datastore-dumper publish --all --rate 60             everything, one table a second at most
+  datastore-dumper status --json | jq 'select(.state=="failed")'
+  datastore-dumper verify                              read all blobs again, compare checksums
+  datastore-dumper install-triggers --print | less     the SQL, before it is run
+
+Exit codes: 0 done, 1 failed, 64 wrong usage, 78 wrong configuration.`;
+
+/** Every setting with its default and meaning, wrapped to `columns`. */
+function settingsHelp(columns: number): string {
+  const lines = Object.entries<Setting>(settings).flatMap(([name, setting]) => [
+    `  ${name}${setting.default === null ? '' : ` (default: ${setting.default})`}`,
+    ...wrap(setting.meaning.replaceAll('`', ''), Math.max(40, columns - 6)).map((line) => `      ${line}`),
+  ]);
+  return ['Settings (environment variables):', ...lines].join('\n');
+}
+
+function wrap(text: string, width: number): string[] {
+  const lines: string[] = [];
+  for (const word of text.split(' ')) {
+    const last = lines.at(-1);
+    if (last !== undefined && last.length + word.length < width) lines[lines.length - 1] = `${last} ${word}`;
+    else lines.push(word);
+  }
+  return lines;
 }

@@ -1,12 +1,12 @@
 /**
- * Progress of `publish` and `verify`: a few live lines in a terminal, one plain line a table in a pipe, one JSON
- * object an event for machines. All three are fed by the same stream of events.
+ * Progress of `publish`, `sweep` and `verify`: a few live lines in a terminal, one plain line a table in a pipe, one JSON
+ * object an event for machines. All three read the same stream of events.
  */
 import { Listr } from 'listr2';
 import { bytesText, countText, durationText } from '../units.ts';
 import type { ExitCode, Output } from './program.ts';
 
-/** What a publication tells while it runs; `rows` and `bytes` only grow. */
+/** How far one table is; `rows` and `bytes` only grow. */
 export interface Progress {
   /** Resource id. */
   readonly table: string;
@@ -15,13 +15,11 @@ export interface Progress {
   readonly rows: number;
   /** Bytes written so far, all blobs together. */
   readonly bytes: number;
-  /** Rows that Postgres expects, where known: gives the time left. */
-  readonly expectedRows?: number;
   /** One line why it failed. */
   readonly reason?: string;
 }
 
-export interface ProgressOptions {
+interface ProgressOptions {
   /** Tables in all, where known. */
   readonly total?: number;
   /** Milliseconds, any origin. */
@@ -100,7 +98,7 @@ async function showInTerminal(
   const list = new Listr(
     [
       {
-        title: 'Looking',
+        title: 'Starting',
         task: async (_context, task): Promise<void> => {
           for await (const event of events) {
             count(tally, event, now());
@@ -126,8 +124,8 @@ function endedLine({ table, state, rows, bytes, reason }: Progress): string {
 function summaryLine(tally: Tally, total: number | undefined, now: number): string {
   const done = Object.values(tally.ended).reduce((sum, value) => sum + value, 0);
   const seconds = Math.max(0.001, (now - tally.startedAt) / 1000);
-  const underway = [...tally.building.values()].reduce((sum, { bytes }) => sum + bytes, 0);
-  const bytes = tally.bytes + underway;
+  const building = [...tally.building.values()].reduce((sum, { bytes }) => sum + bytes, 0);
+  const bytes = tally.bytes + building;
   const parts = [
     total === undefined
       ? `${countText(done)} ${done === 1 ? 'table' : 'tables'}`
@@ -143,19 +141,8 @@ function summaryLine(tally: Tally, total: number | undefined, now: number): stri
 }
 
 function buildingLines(tally: Tally, now: number): string[] {
-  return [...tally.building.values()].slice(0, 8).map(({ table, rows, bytes, expectedRows, since }) => {
+  return [...tally.building.values()].slice(0, 8).map(({ table, rows, bytes, since }) => {
     const seconds = Math.max(0.001, (now - since) / 1000);
-    const bar = expectedRows ? `${barText(rows / expectedRows)} ` : '';
-    const left =
-      expectedRows && rows > 0 && rows < expectedRows
-        ? `, ${durationText((seconds / rows) * (expectedRows - rows))} left`
-        : '';
-    return `  ${bar}${table}  ${countText(rows)} rows, ${bytesText(bytes)}, ${bytesText(bytes / seconds)}/s${left}`;
+    return `  ${table}  ${countText(rows)} rows, ${bytesText(bytes)}, ${bytesText(bytes / seconds)}/s`;
   });
-}
-
-/** Twenty cells; `share` may pass 1, since expected rows are an estimate. */
-export function barText(share: number): string {
-  const filled = Math.max(0, Math.min(20, Math.round(share * 20)));
-  return `[${'█'.repeat(filled)}${'░'.repeat(20 - filled)}]`;
 }

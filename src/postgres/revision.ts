@@ -1,16 +1,17 @@
 /**
- * A table's revision token: equal tokens mean equal bytes. Promise P4, no stale blob is called fresh.
+ * A table's revision token: equal tokens mean equal bytes (P4, no stale blob is called fresh).
  *
- * Two tiers, told apart per table:
+ * There are two tiers, and each table is in one:
  * - `exact`: the change journal covers the table. All parts (oid, filenode, identity of the triggers, sum of the
  *   journal's rows, columns with comments) are read with the caller's snapshot, so that the token belongs to the data
  *   that the same snapshot shows. Take the table's ACCESS SHARE lock first: TRUNCATE and rewrites are not MVCC-safe
  *   (Postgres manual, "Caveats" of concurrency control).
- * - `read-only`: statistics counters instead of the journal. They move some time after the commit, and no snapshot
- *   holds them, hence the margin in `freshness` and the two readings in `settledState`.
+ * - `read-only`: statistics counters instead of the journal. They change some time after the commit, and they are not part
+ *   of a snapshot: hence the margin in `freshness` and the two readings in `settledState`.
  *
- * What neither covers (partitioned and inherited tables) has a token that any transaction changes: always exact, never
- * at rest on a busy server. On a standby, counters stand still, so the replayed position takes their place.
+ * Tables that neither covers (partitioned and inherited ones) have a token that any transaction changes: it is never wrong,
+ * but on a busy server it is never equal twice. On a standby the counters do not change, so the replayed WAL position takes
+ * their place.
  */
 import { createHash, randomUUID } from 'node:crypto';
 import { profileFingerprint, type CkanProfile } from '../ckan/profile.ts';
@@ -18,15 +19,13 @@ import type { Queryable } from './pool.ts';
 import {
   exactSelect,
   isResource,
-  journalInstalled,
+  journalReadable,
   lookUpNames,
   lookUps,
   readOnlySelect,
   type TableStateRow,
 } from './revision.sql.ts';
 import { asResourceId, type ResourceId } from './table.ts';
-
-export { journal } from './revision.sql.ts';
 
 export type Tier = 'exact' | 'read-only';
 
@@ -39,17 +38,17 @@ export interface TableState {
   readonly bytes: number;
 }
 
-/** Whether a table is, or is asked as, its own name. */
+/** A table that was found by its name or by an alias. */
 export type FoundTable = TableState & { readonly byAlias: boolean };
 
-/** What a manifest says of its dump, as far as freshness asks. */
-export interface PublishedRevision {
+/** What of a manifest decides freshness. */
+interface PublishedRevision {
   readonly token: string;
   readonly tier: Tier;
   readonly published_at: string;
 }
 
-/** What was last known of a database: a hint only, put right by the next answer. */
+/** Which statement worked last on a database: a hint only, corrected by the next answer. */
 interface Hint {
   shape: 'exact' | 'readOnly';
   prepare: boolean;
@@ -86,7 +85,7 @@ async function askForTable(
   return askForTable(db, hint, name, tries - 1);
 }
 
-/** The journal is not there or not ours to read; or a transaction-pooling proxy that keeps no prepared statements. */
+/** The journal is missing or not readable; or a transaction-pooling proxy keeps no prepared statements. */
 function correct(hint: Hint, shape: Hint['shape'], prepared: boolean, code: unknown): boolean {
   if (shape === 'exact' && (code === '42P01' || code === '3F000' || code === '42501'))
     hint.shape = 'readOnly';
@@ -100,21 +99,21 @@ function correct(hint: Hint, shape: Hint['shape'], prepared: boolean, code: unkn
  * caller's snapshot. Null where the table is not there.
  */
 export async function tableState(db: Queryable, id: ResourceId): Promise<TableState | null> {
-  const select = (await journalReadable(db)) ? exactSelect : readOnlySelect;
+  const select = await selectFor(db);
   const { rows } = await db.query<TableStateRow>(`${select} AND c.relname = $1::text`, [id]);
   return rows[0] === undefined ? null : stateOf(rows[0]);
 }
 
 /** The state of every DataStore table, in two queries whatever their number. */
 export async function allTables(db: Queryable): Promise<Map<ResourceId, TableState>> {
-  const select = (await journalReadable(db)) ? exactSelect : readOnlySelect;
+  const select = await selectFor(db);
   const { rows } = await db.query<TableStateRow>(`${select} ${isResource}`);
   return new Map(rows.map((row) => [asResourceId(row.id), stateOf(row)]));
 }
 
-async function journalReadable(db: Queryable): Promise<boolean> {
-  const { rows } = await db.query<{ installed: boolean }>(`SELECT ${journalInstalled} AS installed`);
-  return rows[0]?.installed === true;
+async function selectFor(db: Queryable): Promise<string> {
+  const { rows } = await db.query<{ readable: boolean }>(`SELECT ${journalReadable} AS readable`);
+  return rows[0]?.readable === true ? exactSelect : readOnlySelect;
 }
 
 function stateOf(row: TableStateRow): TableState {
@@ -126,7 +125,7 @@ function stateOf(row: TableStateRow): TableState {
   };
 }
 
-/** What a manifest holds as its token: tier, token and everything else that shapes the bytes, as 32 hex digits. */
+/** The token of a manifest: tier, token and everything else that shapes the bytes, as 32 hex digits. */
 export function revisionToken(state: TableState, profile: CkanProfile): string {
   const known = tokens.get(state);
   if (known?.profile === profile) return known.token;
@@ -136,14 +135,14 @@ export function revisionToken(state: TableState, profile: CkanProfile): string {
   return token;
 }
 
-/** Of states that several requests share. */
+/** Computed once for a state that several requests share. */
 const tokens = new WeakMap<TableState, { readonly profile: CkanProfile; readonly token: string }>();
 
 /**
  * The state that a publication may put in its manifest. Counters are not part of a snapshot: they may already count a
  * commit that the snapshot does not show. So read-only states are read twice, `before` the snapshot was taken (on any
- * connection) and `inside` its transaction; when they differ, the result equals no state ever read again, and the
- * dump is published but never called fresh.
+ * connection) and `inside` its transaction. When they differ, the result gets a token that is never read again: the dump is
+ * published, but never called fresh.
  */
 export function settledState(before: TableState | null, inside: TableState): TableState {
   if (inside.tier === 'exact' || before?.token === inside.token) return inside;
@@ -153,9 +152,9 @@ export function settledState(before: TableState | null, inside: TableState): Tab
 export type Freshness = 'fresh' | 'stale' | 'unsettled';
 
 /**
- * Whether a published dump is the table as it is. In the read-only tier equal counters prove rest since the dump was
- * published, and `restedSince` may know of longer; before the margin has passed the answer is `unsettled`: serve live,
- * publish nothing. Pure; needs no memory, so a restart is no danger.
+ * Whether a published dump is the table as it is. In the read-only tier, equal counters prove that the table has not changed
+ * since the dump was published; `stableSince` may be earlier. Before the margin has passed the answer is `unsettled`: serve
+ * live, publish nothing. Pure, and without memory, so that a restart changes nothing.
  */
 export function freshness(
   state: TableState,
@@ -163,19 +162,19 @@ export function freshness(
   profile: CkanProfile,
   now: Date,
   marginSeconds: number,
-  restedSince?: Date,
+  stableSince?: Date,
 ): Freshness {
   if (published === null || published.token !== revisionToken(state, profile)) return 'stale';
   if (state.tier === 'exact') return 'fresh';
-  const since = Math.min(Date.parse(published.published_at), restedSince?.getTime() ?? Infinity);
+  const since = Math.min(Date.parse(published.published_at), stableSince?.getTime() ?? Infinity);
   return now.getTime() - since >= marginSeconds * 1000 ? 'fresh' : 'unsettled';
 }
 
-/** Since when each read-only table's token has been seen unchanged by this process; fed by look-ups and the sweep. */
+/** Since when each read-only table's token is unchanged, as this process has read it in look-ups and sweeps. */
 export interface StabilityTracker {
-  /** Note a state that was just read; returns since when it rests, as far as this process has seen. */
+  /** A state was just read; returns since when its token is unchanged, as far as this process knows. */
   observe(state: TableState, now: Date): Date;
-  /** Forget tables that are gone. */
+  /** Forget all other tables. */
   keepOnly(ids: ReadonlySet<ResourceId> | ReadonlyMap<ResourceId, unknown>): void;
 }
 

@@ -1,17 +1,17 @@
 /**
- * The socket of a connection to Postgres: it reads into one buffer again and again, so that a COPY of any size leaves
- * no garbage of 64 KiB a read (promise P14), and takes more at a time than Node's streams would.
+ * The socket of a connection to Postgres. It reads into the same buffer again and again, so that a COPY of any size leaves
+ * no garbage of 64 KiB per read (promise P14, flat memory), and it reads more at a time than Node's streams would.
  *
- * The driver keeps what it is given, so it gets copies; who taps the socket reads the buffer itself. A connection with
- * TLS has a socket of Node's own, whose reads are handed to the tap as they are.
+ * The driver keeps the bytes that it gets, so it gets copies; a tap gets the buffer itself. A connection with TLS has a
+ * socket of Node's own, whose reads go to the tap as they are.
  */
 import { Socket } from 'node:net';
 
-/** What one system call may bring: more than Postgres's send buffer ever holds makes fewer and larger reads. */
+/** The most that one system call reads: more than Postgres's send buffer holds, for fewer and larger reads. */
 const readBytes = 256 * 1024;
 
-/** Takes bytes that are valid during the call only. */
-export type Tap = (bytes: Uint8Array) => void;
+/** Takes bytes that are valid only during the call. */
+type Tap = (bytes: Uint8Array) => void;
 
 const taps = new WeakMap<Socket, { tap: Tap | null }>();
 
@@ -36,8 +36,8 @@ export function createSocket({ ssl }: { readonly ssl: unknown }): Socket {
 }
 
 /**
- * Give all that is read from now on to `tap` instead of the driver; returns what ends it. Then the driver reads on, its
- * first bytes being `rest`.
+ * From now on give everything that is read to `tap` instead of the driver. The returned function ends this: then the
+ * driver reads again, beginning with `rest`.
  */
 export function tapSocket(socket: Socket, tap: Tap): (rest: Uint8Array) => void {
   const drivers = socket.listeners('data') as ((chunk: Buffer) => void)[];

@@ -1,13 +1,14 @@
 /**
- * A dump is published: the algorithm on one screen.
+ * A dump is published: the whole algorithm.
  *
- *  1. take the table's fence, so that whoever held it before can no longer switch;
- *  2. open a snapshot: lock, then revision, columns and data dictionary, all of one instant;
- *  3. same revision as the manifest's: nothing to do;
- *  4. one scan into every blob, under keys that were never used before;
- *  5. let go of the snapshot, then switch the manifest under the fence, by compare-and-swap, last.
+ *  1. take the table's fence, so that an earlier holder can no longer switch the manifest;
+ *  2. open a snapshot: lock, then columns, data dictionary and revision, all of one instant;
+ *  3. end here where the manifest has the same revision;
+ *  4. scan the table once into every blob, under keys that were never used before;
+ *  5. close the snapshot, then switch the manifest under the fence, by compare-and-swap.
  *
- * Until step 5 nothing is visible; after it everything is (promises P1, P2, P3, P5).
+ * Before step 5 nothing is visible, after it everything is: no truncated blob is published (P1), a crash leaves the
+ * previous dump (P2), all formats show one instant (P3), and replicas never interleave (P5).
  */
 import { randomBytes } from 'node:crypto';
 import type pg from 'pg';
@@ -17,32 +18,33 @@ import type { CkanProfile } from '../ckan/profile.ts';
 import { DumperError } from '../errors.ts';
 import type { Variant } from '../format.ts';
 import { revisionToken } from '../postgres/revision.ts';
-import type { Fence as HeldFence } from '../state/fence.ts';
+import type { PublishFence } from '../state/fence.ts';
 import type { ResourceId } from '../postgres/table.ts';
-import { removePublicBlobs } from './conceal.ts';
 import {
+  isRetained,
   isUnderPublicPrefix,
+  manifestKey,
   manifestVersion,
   publicPrefix,
   readPublished,
   revisionPrefix,
+  writeManifest,
+  type FencedManifest,
+  type Manifest,
+  type StoredManifest,
 } from '../manifest.ts';
-import type { Manifest, StoredManifest } from '../manifest.ts';
-import { withSnapshot, type Snapshot } from '../dump/snapshot.ts';
-import { switchManifest } from './switch.ts';
-import { writeBlobs } from './write-blobs.ts';
+import { withRevisionSnapshot, type RevisionSnapshot } from '../dump/snapshot.ts';
+import { removePublicBlobs } from './cleanup.ts';
+import { deleteAttempt, writeBlobs } from './write-blobs.ts';
 
-/** Of the state database's fence, what excludes older workers of the same table. */
-export type PublishFence = Pick<HeldFence, 'take' | 'switchUnder'>;
-
-export interface Visibility {
-  /** May anonymous users read it? Null: nobody could tell; the published manifest's word stands, else private. */
+interface Visibility {
+  /** May anonymous users read it? Null while CKAN cannot be asked: then as in the published manifest, else private. */
   readonly public: boolean | null;
-  /** Blobs that anonymous users may read are to live where a CDN can reach them. */
+  /** Are blobs that anonymous users may read to be stored where a CDN can reach them? */
   readonly underPublicPrefix: boolean;
 }
 
-/** Steps of a publication, in order: named so that a crash test can kill the process at each. */
+/** Steps of a publication, in order. They have names so that a crash test can kill the process at each. */
 export type PublishStep = 'fenced' | 'snapshot' | 'scanning' | 'uploaded' | 'switching' | 'switched';
 
 export interface PublishDeps {
@@ -56,7 +58,7 @@ export interface PublishDeps {
   readonly lockSeconds: number;
   readonly stallSeconds: number;
   readonly maxSeconds: number;
-  /** How long a shared cache may keep a public blob: no longer than access may be lost, in seconds. */
+  /** How long a shared cache may keep a public blob, in seconds: it is served for so long after access was lost. */
   readonly publicCacheSeconds: number;
   /** How long a superseded revision's URLs may still be used, in seconds. */
   readonly retireSeconds: number;
@@ -68,12 +70,6 @@ export interface PublishOptions {
   readonly force: boolean;
   readonly signal: AbortSignal;
   readonly onProgress: (rows: number, bytes: number) => void;
-}
-
-/** A manifest as the holder of this generation of the fence found or left it. */
-export interface FencedManifest {
-  readonly manifest: Manifest;
-  readonly generation: number;
 }
 
 export type PublishOutcome =
@@ -98,14 +94,14 @@ export async function publish(
   }
   const known = await readPublished(deps.store, id);
   const generation = await deps.fence.take(id, known?.manifest?.generation ?? 0);
-  // Whoever held the fence until now may have switched since.
+  // An earlier holder of the fence may have switched the manifest since.
   const before = await readPublished(deps.store, id);
   deps.onStep?.(id, 'fenced');
   const visibility = await deps.visibility(id);
-  const current = await withoutPublicBlobs(deps, id, before, visibility);
+  const current = await removePublicBlobsIfPrivate(deps, id, before, visibility);
   const { lockSeconds, stallSeconds } = deps;
-  const draft = await withSnapshot(deps.pool, id, { lockSeconds, stallSeconds, signal }, (snapshot) =>
-    write(deps, snapshot, { ...options, signal }, { current, generation, visibility }),
+  const draft = await withRevisionSnapshot(deps.pool, id, { lockSeconds, stallSeconds, signal }, (snapshot) =>
+    write(deps, id, snapshot, { ...options, signal }, { current, generation, visibility }),
   );
   if (draft === null) return { kind: 'gone' };
   if (draft.kind === 'unchanged') return { kind: 'unchanged', manifest: draft.manifest, generation };
@@ -113,16 +109,15 @@ export async function publish(
   return switchManifest(deps, draft.manifest, current, signal);
 }
 
-/** What is published, less what anonymous users may read no longer. */
-async function withoutPublicBlobs(
+/** Public blobs of a table that is private now are removed at once; returns what is still published. */
+async function removePublicBlobsIfPrivate(
   { store }: PublishDeps,
   id: ResourceId,
   published: StoredManifest | null,
   visibility: Visibility,
 ): Promise<StoredManifest | null> {
   const manifest = published?.manifest ?? null;
-  const exposed = manifest !== null && isUnderPublicPrefix(manifest);
-  if (visibility.public !== false || !exposed) return published;
+  if (visibility.public !== false || manifest === null || !isUnderPublicPrefix(manifest)) return published;
   await removePublicBlobs(store, id);
   return null;
 }
@@ -135,18 +130,18 @@ interface Attempt {
 
 async function write(
   deps: PublishDeps,
-  snapshot: Snapshot,
+  id: ResourceId,
+  snapshot: RevisionSnapshot,
   options: PublishOptions,
   { current, generation, visibility }: Attempt,
 ): Promise<Draft> {
-  const { id } = snapshot.state;
   deps.onStep?.(id, 'snapshot');
   const profile = deps.profile();
   const token = revisionToken(snapshot.state, profile);
   const published = current?.manifest ?? null;
   const isPublic = visibility.public ?? published?.public ?? false;
-  const exposed = isPublic && visibility.underPublicPrefix;
-  if (!options.force && published !== null && isSame(published, token, exposed, deps.variants)) {
+  const underPublicPrefix = isPublic && visibility.underPublicPrefix;
+  if (!options.force && published !== null && isSame(published, token, underPublicPrefix, deps.variants)) {
     if (published.public === isPublic) return { kind: 'unchanged', manifest: published };
     return { kind: 'written', manifest: { ...published, public: isPublic, generation } };
   }
@@ -158,8 +153,8 @@ async function write(
     store: deps.store,
     profile,
     variants: deps.variants,
-    prefix: revisionPrefix(id, revision, exposed),
-    cacheControl: exposed ? `public, max-age=${deps.publicCacheSeconds}` : 'private, no-store',
+    prefix: revisionPrefix(id, revision, underPublicPrefix),
+    cacheControl: underPublicPrefix ? `public, max-age=${deps.publicCacheSeconds}` : 'private, no-store',
     stallSeconds: deps.stallSeconds,
   });
   const manifest: Manifest = {
@@ -180,11 +175,16 @@ async function write(
   return { kind: 'written', manifest };
 }
 
-/** The published dump is this revision already, in every variant asked for, where its readers find it. */
-function isSame(manifest: Manifest, token: string, exposed: boolean, variants: readonly Variant[]): boolean {
+/** The published dump is this revision already, in every variant asked for and under the right prefix. */
+function isSame(
+  manifest: Manifest,
+  token: string,
+  underPublicPrefix: boolean,
+  variants: readonly Variant[],
+): boolean {
   return (
     manifest.token === token &&
-    isUnderPublicPrefix(manifest) === exposed &&
+    isUnderPublicPrefix(manifest) === underPublicPrefix &&
     variants.every((variant) => manifest.blobs[variant] !== undefined)
   );
 }
@@ -192,12 +192,81 @@ function isSame(manifest: Manifest, token: string, exposed: boolean, variants: r
 function supersededBy(deps: PublishDeps, published: Manifest | null): Manifest['superseded'] {
   if (published === null) return [];
   const now = deps.now();
-  const alive = published.superseded.filter(
-    (entry) => Date.parse(entry.at) + deps.retireSeconds * 1000 > now.getTime(),
-  );
-  return [...alive, { revision: published.revision, at: now.toISOString() }];
+  const retained = published.superseded.filter((entry) => isRetained(entry, { ...deps, now }));
+  return [...retained, { revision: published.revision, at: now.toISOString() }];
 }
 
-function dictionaryEntry(column: Snapshot['columns'][number]): Manifest['columns'][number] {
+function dictionaryEntry(column: RevisionSnapshot['columns'][number]): Manifest['columns'][number] {
   return { name: column.name, type: column.type, info: printableInfo(column.comment) };
+}
+
+/** `refused`: the store says that the condition does not hold, although it does; `notAsked`: it failed before. */
+type SwitchEnd = 'switched' | 'superseded' | 'refused' | { readonly notAsked: unknown };
+
+/**
+ * Replace `current`, which was read while the fence was held, by this manifest, under the table's fence and by
+ * compare-and-swap. Where that certainly did not happen, the blobs of the attempt are deleted at once, since no manifest
+ * names them.
+ */
+async function switchManifest(
+  deps: PublishDeps,
+  manifest: Manifest,
+  current: StoredManifest | null,
+  signal: AbortSignal,
+): Promise<PublishOutcome> {
+  const end = await replaceManifest(deps, manifest, current, signal);
+  if (end === 'switched') {
+    deps.onStep?.(manifest.resource_id, 'switched');
+    return { kind: 'published', manifest, generation: manifest.generation };
+  }
+  // With the revision of `current`, only the manifest was to be replaced: its blobs are the published ones.
+  if (manifest.revision !== current?.manifest?.revision) {
+    await deleteAttempt(
+      deps.store,
+      Object.values(manifest.blobs).map(({ key }) => key),
+    );
+  }
+  if (end === 'superseded') return { kind: 'superseded' };
+  if (end !== 'refused') throw end.notAsked;
+  throw new DumperError(
+    'BLOB_STORE_UNAVAILABLE',
+    'the blob store refuses to replace the manifest although nobody else did: its conditional writes do not hold (see doctor)',
+  );
+}
+
+async function replaceManifest(
+  { store, fence, visibility, onStep }: PublishDeps,
+  manifest: Manifest,
+  current: StoredManifest | null,
+  signal: AbortSignal,
+): Promise<SwitchEnd> {
+  const id = manifest.resource_id;
+  let isAsked = false;
+  try {
+    // A scan may take hours, so visibility is asked again before the public blobs get a manifest.
+    const now = isUnderPublicPrefix(manifest) ? await visibility(id) : null;
+    if (now?.public === false) return 'superseded';
+    const body = writeManifest(manifest);
+    const outcome = await fence.switchUnder(id, manifest.generation, () => {
+      signal.throwIfAborted();
+      onStep?.(id, 'switching');
+      isAsked = true;
+      return store.replaceSmall(manifestKey(id), body, 'application/json', current?.version ?? null);
+    });
+    if (outcome.kind === 'superseded') return 'superseded';
+    return outcome.value === 'switched' ? 'switched' : await afterConflict(store, manifest, current);
+  } catch (error) {
+    if (isAsked) throw error;
+    return { notAsked: error };
+  }
+}
+
+async function afterConflict(
+  store: BlobStore,
+  { resource_id, generation }: Manifest,
+  current: StoredManifest | null,
+): Promise<SwitchEnd> {
+  const now = (await readPublished(store, resource_id))?.manifest?.generation;
+  if (now === generation) return 'switched';
+  return now === current?.manifest?.generation ? 'refused' : 'superseded';
 }

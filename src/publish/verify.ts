@@ -1,17 +1,15 @@
-/**
- * Verification: every blob that a manifest names is read again and compared with its length and sha256.
- */
+/** Verification: every blob that a manifest names is read again and compared with its length and sha256 there. */
 import { createHash } from 'node:crypto';
 import type { BlobStore } from '../blob-store/blob-store.ts';
 import type { Variant } from '../format.ts';
 import type { Manifest, ManifestBlob } from '../manifest.ts';
 
-export type BlobFinding =
+type BlobFinding =
   | { readonly variant: Variant; readonly kind: 'sound'; readonly bytes: number }
   | { readonly variant: Variant; readonly kind: 'missing' }
   | { readonly variant: Variant; readonly kind: 'corrupt'; readonly bytes: number; readonly sha256: string };
 
-/** Re-read the blobs of one manifest, one after the other; findings come as each is done. */
+/** Read the blobs of one manifest again, one after the other; each finding is given at once. */
 export async function* verify(
   store: BlobStore,
   manifest: Manifest,

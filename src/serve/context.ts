@@ -15,6 +15,7 @@ import type { Traces } from '../traces.ts';
 import type { ManifestCache } from './manifest-cache.ts';
 import type { Permission } from './permission.ts';
 import type { ResourceNames } from './resource-name.ts';
+import type { WebhookDeps } from './webhook.ts';
 
 /** One dependency's readiness: resolves with a remark for people, rejects with why it cannot be used. */
 export interface ReadinessCheck {
@@ -23,11 +24,6 @@ export interface ReadinessCheck {
   readonly needed: boolean;
   readonly check: (signal: AbortSignal) => Promise<string>;
 }
-
-/** What became of a webhook's notice: `change` reads its raw body and headers. */
-export type WebhookResponse =
-  | { readonly kind: 'queued'; readonly tables: number }
-  | { readonly kind: 'refused'; readonly status: 400 | 401 | 413; readonly reason: string };
 
 export interface ServeDeps {
   readonly config: Config;
@@ -51,9 +47,7 @@ export interface ServeDeps {
   readonly rebuild: ((id: ResourceId) => Promise<void>) | null;
   /** An answer found the published dump stale or missing: a hint for the queue, dropped where nothing publishes. */
   readonly enqueueStale: (id: ResourceId) => void;
-  /** Null where no secret is set: the route is then not there. */
-  readonly receiveWebhook:
-    ((headers: NodeJS.Dict<string | string[]>, body: Buffer) => Promise<WebhookResponse>) | null;
+  readonly webhook: WebhookDeps['webhook'];
   readonly checks: readonly ReadinessCheck[];
   /** The text of `openapi.yaml`, or null. */
   readonly openapi: string | null;

@@ -11,7 +11,8 @@ const locales: ReadonlySet<string> = new Set(
   th tl tr uk uk_UA vi vi_VN zh_CN zh_Hans_CN zh_Hant_TW zh_TW`.split(/\s+/),
 );
 
-const dumpPath = /^(?:\/([^/]+))?\/datastore\/dump\/([^/]+)$/s;
+/** Slashes at the beginning, or behind the locale, count as one (Werkzeug 2 and 3); inside the path they do not. */
+const dumpPath = /^(?:\/([^/]+))?\/+datastore\/dump\/([^/]+)$/s;
 
 interface RequestTarget {
   /** As it stands in the request line, still encoded. */

@@ -67,7 +67,6 @@ const errorMessages: Readonly<Partial<Record<DumperError['code'], string>>> = {
   CKAN_UNAVAILABLE: 'CKAN cannot be asked for permission at the moment',
   BLOB_STORE_UNAVAILABLE: 'The dump cannot be read at the moment',
   TABLE_BUSY: 'The table is being changed; try again in a moment',
-  BUSY: 'Too many live dumps at once; try again in a moment',
   CELL_TOO_LARGE: 'A value of this table is too large to be dumped',
 };
 

@@ -7,19 +7,15 @@
  * and never break off. The connection of an answer that did not end well is destroyed, since its backend would keep its
  * snapshot (P12, a client that leaves frees its backend; P13, slow clients exhaust nothing).
  */
-import type { Socket } from 'node:net';
-import { withTimeout } from '../async/timeout.ts';
 import type { CkanProfile } from '../ckan/profile.ts';
 import type { Config } from '../config/config.ts';
 import { createChunkPool, inChunks, ownChunk, type Chunk } from '../dump/chunk-pool.ts';
-import { copyOut } from '../dump/copy.ts';
+import { copyRows } from '../dump/copy.ts';
 import { createFormatter } from '../dump/format/formatter.ts';
 import type { Formatter } from '../dump/formatter.ts';
-import { scanSettings } from '../dump/selection.ts';
-import { lockTable } from '../dump/snapshot.ts';
+import { setLocal, withSnapshot, type Snapshot } from '../dump/snapshot.ts';
 import { DumperError, isDumperError, errorMessage } from '../errors.ts';
 import { byteOrderMark, formatTable } from '../format.ts';
-import { readColumns } from '../postgres/catalogue.ts';
 import { isUnavailable, type PoolClient } from '../postgres/pool.ts';
 import type { ResourceId } from '../postgres/table.ts';
 import type { ServeDeps } from './context.ts';
@@ -114,74 +110,31 @@ async function scan(
   writer: ResponseWriter,
   signal: AbortSignal,
 ): Promise<Chunk[] | null> {
-  const client = await connect(deps);
-  const onError = (): void => undefined;
-  client.on('error', onError);
-  const destroy = (): void => void socketOf(client).destroy();
-  signal.addEventListener('abort', destroy, { once: true });
-  const stallSeconds = deps.config.DUMPER_STALL_SECONDS;
-  /** A silent connection reports no error, so each answer of Postgres has a deadline. */
-  const withDeadline = <Answer>(answer: Promise<Answer>): Promise<Answer> =>
-    withTimeout(answer, {
-      milliseconds: stallSeconds * 1000,
-      onTimeout: () => {
-        destroy();
-        return new DumperError('POSTGRES_UNAVAILABLE', `Postgres did not answer for ${stallSeconds} seconds`);
-      },
-    });
-  let clean = false;
-  try {
-    signal.throwIfAborted();
-    const plan = await withDeadline(prepare(deps, client, live));
-    if (plan.kind === 'refused') answerText(ctx, deps.config, plan.status, plan.message);
-    const rest =
-      plan.kind === 'plan' ? await copyBody(deps, ctx, live, { client, plan, writer, signal }) : null;
-    await withDeadline(client.query('COMMIT'));
-    clean = true;
-    return rest;
-  } finally {
-    signal.removeEventListener('abort', destroy);
-    client.release(!clean || signal.aborted);
-    if (clean) client.removeListener('error', onError);
-  }
+  const { DUMPER_LOCK_SECONDS: lockSeconds, DUMPER_STALL_SECONDS: stallSeconds } = deps.config;
+  const options = { lockSeconds, stallSeconds, signal, isView: live.id.startsWith('_') };
+  const scanned = await withSnapshot(deps.livePool, live.id, options, async (snapshot) => {
+    const plan = await prepare(deps, snapshot, live);
+    if (plan.kind === 'plan')
+      return { rest: await copyBody(deps, ctx, live, { client: snapshot.client, plan, writer, signal }) };
+    answerText(ctx, deps.config, plan.status, plan.message);
+    return { rest: null };
+  });
+  if (scanned === null) answerText(ctx, deps.config, 404, notFoundMessage);
+  return scanned?.rest ?? null;
 }
 
-async function connect(deps: LiveDeps): Promise<PoolClient> {
-  try {
-    return await deps.livePool.connect();
-  } catch (error) {
-    throw new DumperError('POSTGRES_UNAVAILABLE', `the DataStore cannot be asked: ${errorMessage(error)}`, {
-      cause: error,
-    });
-  }
-}
-
-function socketOf(client: PoolClient): Socket {
-  return (client as unknown as { connection: { stream: Socket } }).connection.stream;
-}
-
-/**
- * Lock, then look (the lock takes no snapshot, so what is read behind it is of one instant, as for blobs), then set the
- * caller's values and let Postgres judge them before the first byte.
- */
-async function prepare(deps: LiveDeps, client: PoolClient, ask: LiveRequest): Promise<LivePlan | Refusal> {
-  const { config } = deps;
-  await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY');
-  await client.query(`SET LOCAL lock_timeout = ${config.DUMPER_LOCK_SECONDS * 1000}`);
-  // Views take no lock: what they rest on is read as it is.
-  if (!ask.id.startsWith('_') && !(await lockTable(client, ask.id)))
-    return { kind: 'refused', status: 404, message: notFoundMessage };
-  const table = { id: ask.id, columns: await readColumns(client, ask.id) };
-  const plan = planLive(ask.question, table, ask.profile, {
+/** Set the caller's values and let Postgres check them before the first byte. */
+async function prepare(
+  { config }: LiveDeps,
+  { client, columns, answered }: Snapshot,
+  { id, question, profile }: LiveRequest,
+): Promise<LivePlan | Refusal> {
+  const plan = planLive(question, { id, columns }, profile, {
     ftsLanguage: config.CKAN__DATASTORE__DEFAULT_FTS_LANG,
   });
   if (plan.kind === 'refused') return plan;
-  const settings = [...scanSettings, ...plan.settings];
-  await client.query(
-    'SELECT set_config(name, value, true) FROM unnest($1::text[], $2::text[]) AS given(name, value)',
-    [settings.map(({ name }) => name), settings.map(({ value }) => value)],
-  );
-  if (plan.probe !== null) await client.query(plan.probe);
+  if (plan.settings.length > 0) await answered(setLocal(client, plan.settings));
+  if (plan.probe !== null) await answered(client.query(plan.probe));
   return plan;
 }
 
@@ -208,7 +161,7 @@ async function copyBody(
     writer.bytes > 0 ? inChunks(bytes, pool) : [ownChunk(bytes)];
   // Copies: what the formatter gives is valid during the call only.
   let held: Chunk[] = [...(bom ? [ownChunk(byteOrderMark)] : []), ownChunk(headOf(plan, formatter, live))];
-  const { rows } = await copyOut(client, plan.copy, {
+  await copyRows(client, plan.copy, formatter, {
     onBytes: (chunk) => {
       const before = formatter.rows;
       const rest = formatter.feed(chunk, (_format, bytes) => held.push(...keep(bytes)));
@@ -226,9 +179,6 @@ async function copyBody(
     signal,
     stallSeconds: config.DUMPER_STALL_SECONDS,
   });
-  if (rows !== formatter.rows) {
-    throw new DumperError('COPY_BROKEN', `Postgres sent ${rows} rows, ${formatter.rows} were written`);
-  }
   return [...held, ownChunk(formatter.tail(format))];
 }
 

@@ -9,6 +9,7 @@ import { redact } from '../log.ts';
 import type { Manifest } from '../manifest.ts';
 import { mapPostgresErrors } from '../postgres/pool.ts';
 import { lookUpTable } from '../postgres/revision.ts';
+import { publicationState } from '../state/publication-state.ts';
 import type { PublicationRecord } from '../state/publications.ts';
 import { anonymous, callerFrom, isAdmin, isAdminToken } from './caller.ts';
 import type { ServeDeps } from './context.ts';
@@ -28,7 +29,6 @@ import {
   readTableStatus,
   readTableStatuses,
   type StatusDeps,
-  type TableStatus,
   type TableView,
 } from './status.ts';
 
@@ -137,22 +137,13 @@ function summaryOf({ status }: Extract<TableView, { kind: 'table' }>): TableSumm
   };
 }
 
-const statesOfLife: Readonly<Record<PublicationRecord['state'], TableStatus['state']>> = {
-  absent: 'absent',
-  pending: 'pending',
-  building: 'building',
-  published: 'fresh',
-  failing: 'failed',
-  gone: 'absent',
-};
-
 /** For a list of thousands: as publications and the last sweep left them, without a question to the DataStore for each. */
 function summaryOfRecord(record: PublicationRecord, withReason: boolean): TableSummary {
   const published = record.variants?.split(',') ?? [];
   return {
     id: record.id,
     name: null,
-    state: statesOfLife[record.state],
+    state: publicationState(record),
     reason: withReason && record.lastError !== null ? redact(record.lastError) : null,
     rowsDone: record.leased ? record.rowsDone : null,
     rows: record.rows,

@@ -11,7 +11,7 @@ import { redact } from '../log.ts';
 import type { Manifest } from '../manifest.ts';
 import { mapPostgresErrors } from '../postgres/pool.ts';
 import { lookUpTable, type TableState } from '../postgres/revision.ts';
-import { asResourceId } from '../postgres/table.ts';
+import { publicationState, type DisplayState } from '../state/publication-state.ts';
 import type { PublicationRecord } from '../state/publications.ts';
 import { callerFrom, isAdmin } from './caller.ts';
 import type { ServeDeps } from './context.ts';
@@ -25,7 +25,7 @@ export type StatusDeps = Pick<
 
 export interface TableStatus {
   readonly id: string;
-  readonly state: 'fresh' | 'pending' | 'building' | 'failed' | 'absent';
+  readonly state: DisplayState;
   readonly tier: 'exact' | 'read-only' | null;
   readonly revision: string | null;
   readonly published_at: string | null;
@@ -141,7 +141,7 @@ async function describeTable(deps: StatusDeps, state: TableState): Promise<Visib
   if (isOld) deps.manifests.forget(state.id);
   const fresh = isOld ? await freshManifestOf(deps, state) : cached;
   const manifest = fresh ?? (await deps.manifests.published(state.id));
-  const now = stateOf(fresh !== null, record);
+  const now = publicationState(record, fresh !== null);
   const status: TableStatus = {
     id: state.id,
     state: now,
@@ -168,14 +168,7 @@ function freshManifestOf(deps: StatusDeps, state: TableState): Promise<Manifest 
 
 /** Null while the state database is down: what is published can be told without it. */
 async function recordOf(deps: StatusDeps, state: TableState): Promise<PublicationRecord | null> {
-  return (await deps.publications?.get(asResourceId(state.id)).catch(() => null)) ?? null;
-}
-
-function stateOf(fresh: boolean, record: PublicationRecord | null): TableStatus['state'] {
-  if (record?.state === 'building' && record.leased) return 'building';
-  if (fresh) return 'fresh';
-  if (record === null || record.state === 'absent' || record.state === 'gone') return 'absent';
-  return record.state === 'failing' ? 'failed' : 'pending';
+  return (await deps.publications?.get(state.id).catch(() => null)) ?? null;
 }
 
 function wholeNumber(text: string | string[] | undefined, missing: number, most: number): number {

@@ -1,36 +1,67 @@
 /**
- * `POST /notices`: somebody says that a table changed. Read here with a limit and a deadline, judged by `change`, whose
- * function comes in as an argument (promise P15).
+ * `POST /notices`, the change webhook: somebody says that a table changed. The body is read here with a limit and a
+ * deadline; the change act verifies it and queues the tables (P15: a forged, stale, replayed or oversized notice
+ * changes nothing).
  */
 import type { IncomingMessage } from 'node:http';
-import type { Context } from 'koa';
-import type { ServeDeps } from './context.ts';
+import { DumperError } from '../errors.ts';
+import type { Metrics } from '../metrics.ts';
 import { answerProblem } from './errors.ts';
+import type { ServeContext } from './request-state.ts';
 
-const bodyLimitBytes = 1024 * 1024;
+/** Longest body of a notice. */
+const webhookMaxBytes = 256 * 1024;
 const deadlineMilliseconds = 10_000;
 
-export async function answerWebhook(deps: ServeDeps, ctx: Context): Promise<void> {
-  if (deps.receiveWebhook === null) return answerProblem(ctx, 404, 'Notices are not accepted here');
+/** The part of the change act that this route calls. */
+export interface WebhookReceiver {
+  receiveWebhook(request: {
+    /** `X-Dumper-Timestamp` and `X-Dumper-Signature`, as they came. */
+    readonly timestamp: string | readonly string[] | undefined;
+    readonly signature: string | readonly string[] | undefined;
+    /** The raw bytes of the body. */
+    readonly body: Uint8Array;
+  }): Promise<
+    | { readonly kind: 'accepted'; readonly names: readonly string[] }
+    | { readonly kind: 'replayed' }
+    | { readonly kind: 'refused'; readonly status: 400 | 401 | 413; readonly reason: string }
+  >;
+}
+
+export interface WebhookDeps {
+  /** Null where notices are not accepted: the route is then not there. `change` is null while the queue is away. */
+  readonly webhook: { readonly change: WebhookReceiver | null } | null;
+  readonly metrics: Pick<Metrics, 'notices'>;
+}
+
+export async function answerWebhook({ webhook, metrics }: WebhookDeps, ctx: ServeContext): Promise<void> {
+  if (webhook === null) return answerProblem(ctx, 404, 'Notices are not accepted here');
   const body = await readBody(ctx.req);
   if (body.kind === 'too large') {
-    deps.metrics.notices.inc({ outcome: 'too_large' });
+    metrics.notices.inc({ outcome: 'too_large' });
     ctx.set('Connection', 'close');
-    return answerProblem(ctx, 413, `A notice has at most ${bodyLimitBytes} bytes`);
+    return answerProblem(ctx, 413, `A notice has at most ${webhookMaxBytes} bytes`);
   }
   if (body.kind === 'too slow') {
     ctx.set('Connection', 'close');
     return answerProblem(ctx, 408, 'The notice did not arrive in time');
   }
-  const verdict = await deps.receiveWebhook(ctx.headers, body.bytes);
-  if (verdict.kind === 'refused') {
-    deps.metrics.notices.inc({ outcome: verdict.status === 401 ? 'refused' : 'invalid' });
-    return answerProblem(ctx, verdict.status, verdict.reason);
+  if (webhook.change === null) throw new DumperError('STATE_UNAVAILABLE', 'the queue cannot be reached yet');
+  const result = await webhook.change.receiveWebhook({
+    timestamp: ctx.headers['x-dumper-timestamp'],
+    signature: ctx.headers['x-dumper-signature'],
+    body: body.bytes,
+  });
+  if (result.kind === 'refused') {
+    metrics.notices.inc({ outcome: outcomeOf[result.status] });
+    return answerProblem(ctx, result.status, result.reason);
   }
-  deps.metrics.notices.inc({ outcome: 'queued' });
+  metrics.notices.inc({ outcome: 'queued' });
   ctx.status = 202;
-  ctx.body = { queued: verdict.tables };
+  ctx.body = { queued: result.kind === 'accepted' ? result.names.length : 0 };
 }
+
+const outcomeOf = { 400: 'invalid', 401: 'refused', 413: 'too_large' } as const;
 
 type ReadBody =
   | { readonly kind: 'body'; readonly bytes: Buffer }
@@ -38,14 +69,14 @@ type ReadBody =
   | { readonly kind: 'too slow' };
 
 async function readBody(request: IncomingMessage): Promise<ReadBody> {
-  if (Number(request.headers['content-length'] ?? 0) > bodyLimitBytes) return { kind: 'too large' };
+  if (Number(request.headers['content-length'] ?? 0) > webhookMaxBytes) return { kind: 'too large' };
   const slow = AbortSignal.timeout(deadlineMilliseconds);
   const chunks: Buffer[] = [];
   let bytes = 0;
   const { promise, resolve, reject } = Promise.withResolvers<ReadBody>();
   const onData = (chunk: Buffer): void => {
     bytes += chunk.length;
-    if (bytes > bodyLimitBytes) resolve({ kind: 'too large' });
+    if (bytes > webhookMaxBytes) resolve({ kind: 'too large' });
     else chunks.push(chunk);
   };
   const onEnd = (): void => resolve({ kind: 'body', bytes: Buffer.concat(chunks) });

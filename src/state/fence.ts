@@ -1,15 +1,15 @@
 /**
- * The fence of a table: at most one worker publishes it at a time over all replicas, and one that was paused, lost
- * its connection or was superseded cannot switch the manifest (promise P5).
+ * The fence of a table: over all replicas, at most one worker publishes it at a time, and a worker that was paused, lost
+ * its connection or was superseded cannot switch the manifest (P5, replicas never interleave).
  *
- * Each take gives the table a higher generation; the row remembers the holder, whose heartbeat keeps others away. All
- * of it is rows and transactions: nothing depends on a session, so a transaction-pooling proxy is no danger.
+ * Each take gives the table a higher generation. The row names the holder, whose heartbeat keeps others away while its
+ * lease lasts. All of it is rows and transactions: nothing depends on a session, so a transaction-pooling proxy does no harm.
  *
- * The switch happens inside a short transaction that holds the row's lock: whoever wants to take over waits. A worker
- * paused in that very moment keeps the lock, since its kernel keeps the connection alive; one whose machine is gone
- * loses it by TCP keepalive within half a minute. So the fence is right without conditional writes in the store; the
- * manifest's compare-and-swap is a second belt for the one case left, a machine frozen in mid-request for longer. Even
- * then nothing wrong is served: a manifest counts only while its token equals the table's.
+ * The switch happens inside a short transaction that holds the row's lock, so that another worker has to wait. A worker
+ * that is paused at that moment keeps the lock, since its kernel keeps the connection alive; one whose machine is gone
+ * loses it by TCP keepalive within half a minute. So the fence is right without conditional writes in the store. The
+ * manifest's compare-and-swap is the second guard for one case: a machine that froze in the middle of a request for longer.
+ * Even then nothing wrong is served, because a manifest counts only while its token equals the table's.
  */
 import type pg from 'pg';
 import { DumperError } from '../errors.ts';
@@ -17,27 +17,32 @@ import { inTransaction } from '../postgres/pool.ts';
 import type { ResourceId } from '../postgres/table.ts';
 import { statesAfter } from './publication-state.ts';
 
-export type SwitchResult<Value> =
-  { readonly kind: 'done'; readonly value: Value } | { readonly kind: 'superseded' };
+type SwitchResult<Value> = { readonly kind: 'done'; readonly value: Value } | { readonly kind: 'superseded' };
 
 export interface Fence {
   /**
-   * Take the table: a generation above every earlier one and above `published`, the manifest's own, so that a lost
-   * state database cannot repeat one. Throws `SUPERSEDED` while another process holds it.
+   * Take the table: with a generation above every earlier one and above `published`, the manifest's, so that none is
+   * repeated after the state database was lost. Throws `SUPERSEDED` while another process holds it.
    */
   take(id: ResourceId, published: number): Promise<number>;
-  /** Run `action` while nobody can take the fence; not at all if it was taken since. */
+  /** Run `action` while nobody can take the fence; not at all where another worker took it since. */
   switchUnder<Value>(
     id: ResourceId,
     generation: number,
     action: () => Promise<Value>,
   ): Promise<SwitchResult<Value>>;
-  /** Say how far the publication is; travels with the next heartbeat. */
+  /** How many rows the publication has written; stored with the next heartbeat. */
   progress(id: ResourceId, rows: number): void;
-  /** Let go, whatever the outcome; others may take it at once. */
+  /** Release it, whatever the outcome; others may take it at once. */
   release(id: ResourceId): Promise<void>;
   releaseAll(): Promise<void>;
 }
+
+/** What a publication needs of the fence to exclude older workers of the same table. */
+export type PublishFence = Pick<Fence, 'take' | 'switchUnder'>;
+
+/** A worker or a schedule's replica whose heartbeat is older than this has lost its lease, in seconds. */
+export const defaultLeaseSeconds = 15;
 
 export interface FenceOptions {
   readonly holder: string;
@@ -45,7 +50,7 @@ export interface FenceOptions {
   readonly onHeartbeatError: (error: Error) => void;
 }
 
-/** Longest wait for another's switch, and how long a frozen machine may hold the row. */
+/** Longest wait for another worker's switch. */
 const lockMilliseconds = 5000;
 const switchLimits = `SET LOCAL lock_timeout = ${lockMilliseconds};
   SET LOCAL tcp_keepalives_idle = 10; SET LOCAL tcp_keepalives_interval = 5; SET LOCAL tcp_keepalives_count = 3;
@@ -61,28 +66,29 @@ const take = `INSERT INTO dumper.publication AS p
   RETURNING generation`;
 
 export function createFence(pool: pg.Pool, options: FenceOptions): Fence {
-  const held = new Map<ResourceId, number>();
-  const heart = createHeartbeat(() => beat(pool, options, held), options);
+  /** Rows written so far, by table that this process holds. */
+  const rowsDone = new Map<ResourceId, number>();
+  const heartbeat = createHeartbeat(() => beat(pool, options, rowsDone), options);
   return {
     take: async (id, published) => {
       const generation = await takeFence(pool, id, published, options);
-      held.set(id, 0);
-      heart.start();
+      rowsDone.set(id, 0);
+      heartbeat.start();
       return generation;
     },
     switchUnder: (id, generation, action) => switchUnderFence(pool, id, generation, action),
     progress: (id, rows) => {
-      if (held.has(id)) held.set(id, rows);
+      if (rowsDone.has(id)) rowsDone.set(id, rows);
     },
     release: async (id) => {
-      if (!held.delete(id)) return;
-      if (held.size === 0) heart.stop();
+      if (!rowsDone.delete(id)) return;
+      if (rowsDone.size === 0) heartbeat.stop();
       await release(pool, options.holder, [id]);
     },
     releaseAll: async () => {
-      heart.stop();
-      const ids = [...held.keys()];
-      held.clear();
+      heartbeat.stop();
+      const ids = [...rowsDone.keys()];
+      rowsDone.clear();
       if (ids.length > 0) await release(pool, options.holder, ids);
     },
   };
@@ -94,7 +100,13 @@ async function takeFence(
   published: number,
   options: FenceOptions,
 ): Promise<number> {
-  const values = [id, published, options.holder, JSON.stringify(statesAfter('begun')), options.leaseSeconds];
+  const values = [
+    id,
+    published,
+    options.holder,
+    JSON.stringify(statesAfter('started')),
+    options.leaseSeconds,
+  ];
   const row = await inTransaction(pool, async (client) => {
     await client.query(`SET LOCAL lock_timeout = ${lockMilliseconds}`);
     const { rows } = await client.query<{ generation: string }>(take, values);
@@ -141,16 +153,16 @@ async function release(pool: pg.Pool, holder: string, ids: readonly ResourceId[]
 async function beat(
   pool: pg.Pool,
   { holder }: FenceOptions,
-  held: ReadonlyMap<ResourceId, number>,
+  rowsDone: ReadonlyMap<ResourceId, number>,
 ): Promise<void> {
   await pool.query(
     `UPDATE dumper.publication p SET beat_at = clock_timestamp(), rows_done = now.rows
      FROM unnest($1::text[], $2::bigint[]) AS now(id, rows) WHERE p.id = now.id AND p.holder = $3`,
-    [[...held.keys()], [...held.values()], holder],
+    [[...rowsDone.keys()], [...rowsDone.values()], holder],
   );
 }
 
-/** Beats while something is held, several times a lease; one beat at a time. */
+/** Beats five times per lease while something is held; one beat at a time. */
 export function createHeartbeat(
   once: () => Promise<void>,
   options: Pick<FenceOptions, 'leaseSeconds' | 'onHeartbeatError'>,

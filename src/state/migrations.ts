@@ -1,8 +1,8 @@
 /**
  * The state database's tables, in a schema of their own; the queue keeps its jobs in another schema beside it.
  *
- * Each step runs once, in order, in a transaction that one process at a time enters: starters of a rolling upgrade
- * wait for one another. Steps only add, so that an older version can go on beside a newer one.
+ * Each step runs once, in order, in a transaction that one process at a time enters: processes that start during a rolling
+ * upgrade wait for one another. Steps only add, so that an older version can go on beside a newer one.
  */
 import type pg from 'pg';
 import { inTransaction } from '../postgres/pool.ts';

@@ -1,11 +1,11 @@
-/** The statements of `record.ts`, one place for each. */
+/** The statements of `publications.ts`, one place for each. */
 const backOffSeconds = `least(3600, 10 * power(2, least(p.attempts, 10) - 1))`;
 const secondsUntil = (time: string): string => `coalesce(extract(epoch FROM ${time} - clock_timestamp()), 0)`;
 const rebuildWanted = `(p.rebuild_at IS NOT NULL AND p.rebuild_at > coalesce(p.switched_at, '-infinity'))`;
 
 /**
- * Quiet since the last notice, though not for ever; not sooner than the pace; not before a failure's back-off. A
- * rebuild that was asked for, and has not failed since, waits for nothing.
+ * The wait of a table's next publication: a debounce since the last change, though not for ever; a throttle by the time
+ * that the table takes to build; a back-off after a failure. A requested rebuild that has not failed since waits for none.
  */
 const wait = (quiet: string, factor: string, isRetry: string): string => `CASE
   WHEN ${rebuildWanted} AND coalesce(p.last_error_at, '-infinity') < p.rebuild_at THEN 0 ELSE greatest(0,
@@ -15,13 +15,13 @@ const wait = (quiet: string, factor: string, isRetry: string): string => `CASE
       THEN ${secondsUntil(`p.last_error_at + make_interval(secs => ${backOffSeconds})`)} ELSE 0 END) END::float8 AS wait`;
 
 /**
- * In the order of ids, so that batches of several processes wait for one another and never each for the other. Without
- * $7 a change that is waiting already is not heard of anew: its quiet time goes on.
+ * In the order of ids, so that batches of several processes cannot deadlock. Without $7, a change that is waiting already
+ * stays as it is: its debounce does not start again.
  */
 export const recordChanges = `INSERT INTO dumper.publication AS p (id, life, noticed_at, asked_since, stale_since, rebuild_at, table_bytes)
-  SELECT heard.id, $3::jsonb ->> 'absent', clock_timestamp(), clock_timestamp(), clock_timestamp(),
-    CASE WHEN $4::boolean THEN clock_timestamp() END, heard.bytes
-  FROM unnest($1::text[], $2::bigint[]) AS heard(id, bytes) ORDER BY heard.id
+  SELECT changed.id, $3::jsonb ->> 'absent', clock_timestamp(), clock_timestamp(), clock_timestamp(),
+    CASE WHEN $4::boolean THEN clock_timestamp() END, changed.bytes
+  FROM unnest($1::text[], $2::bigint[]) AS changed(id, bytes) ORDER BY changed.id
   ON CONFLICT (id) DO UPDATE SET life = $3::jsonb ->> p.life,
     noticed_at = CASE WHEN $7::boolean OR p.asked_since IS NULL THEN excluded.noticed_at ELSE p.noticed_at END,
     asked_since = coalesce(p.asked_since, excluded.asked_since),
@@ -34,7 +34,7 @@ export const nextRun = `SELECT id, coalesce(table_bytes, 0) AS bytes, ${rebuildW
   coalesce(extract(epoch FROM clock_timestamp() - stale_since), 0)::float8 AS stale,
   ${wait('$2::float8', '$3::float8', '$4::boolean')} FROM dumper.publication p WHERE id = $1`;
 
-/** What a manifest says, whoever read it. */
+/** The facts of a manifest. */
 const facts = `INSERT INTO dumper.publication AS p (id, life, revision, token, tier, rows, blob_bytes, published_at,
     build_seconds, listed, switched_at, variants, public)
   VALUES ($1, $2::jsonb ->> 'absent', $3, $4, $5, $6, $7, $8, $9, $10, $8, $11, $12)
@@ -43,7 +43,7 @@ const facts = `INSERT INTO dumper.publication AS p (id, life, revision, token, t
     published_at = excluded.published_at, build_seconds = excluded.build_seconds, listed = excluded.listed,
     variants = excluded.variants, public = excluded.public`;
 
-/** An older success ends neither the failures since, nor their back-off, nor what is known to be stale. */
+/** The manifest may be old: it ends neither later failures, nor their back-off, nor a known change. */
 export const recordDiscovered = `${facts}, switched_at = coalesce(p.switched_at, excluded.switched_at)`;
 
 export const recordPublished = `${facts},
@@ -56,7 +56,7 @@ export const recordFailure = `INSERT INTO dumper.publication AS p (id, life, att
   ON CONFLICT (id) DO UPDATE SET life = $2::jsonb ->> p.life, attempts = p.attempts + 1, last_error = $3,
     last_error_at = clock_timestamp()`;
 
-/** A manifest that is missing does not end the failures of the table ($3: it is the table that is gone). */
+/** A missing manifest does not end the failures of its table; a table that is gone ($3) does. */
 export const recordRemoved = `UPDATE dumper.publication p SET life = $2::jsonb ->> p.life, revision = NULL, token = NULL, tier = NULL,
     rows = NULL, blob_bytes = NULL, published_at = NULL, listed = NULL, rebuild_at = NULL, stale_since = NULL,
     attempts = CASE WHEN $3::boolean THEN 0 ELSE p.attempts END,
@@ -64,6 +64,8 @@ export const recordRemoved = `UPDATE dumper.publication p SET life = $2::jsonb -
     last_error_at = CASE WHEN $3::boolean THEN NULL ELSE p.last_error_at END
   WHERE id = ANY($1)`;
 
-export const recordColumns = `id, life, generation, rows_done, began_at, noticed_at, stale_since, attempts, last_error, last_error_at,
+export const recordColumns = (
+  leaseSeconds: number,
+): string => `id, life, generation, rows_done, began_at, noticed_at, stale_since, attempts, last_error, last_error_at,
   revision, token, tier, rows, blob_bytes, table_bytes, published_at, build_seconds, listed, variants, public,
-  holder IS NOT NULL AND beat_at > clock_timestamp() - interval '15 seconds' AS held`;
+  holder IS NOT NULL AND beat_at > clock_timestamp() - make_interval(secs => ${leaseSeconds}) AS leased`;

@@ -1,6 +1,6 @@
 /**
- * What is remembered of each table's publications: for the status page, for pacing, and as the sweep's copy of what
- * the manifests say. All of it can be learned again.
+ * The record of each table's publications: for the status page, for pacing, and as the sweep's copy of what the manifests
+ * say. All of it can be rebuilt from the manifests (P5, a lost state database loses no dump).
  */
 import type pg from 'pg';
 import type { Tier } from '../postgres/revision.ts';
@@ -21,19 +21,19 @@ export interface PublicationRecord {
   readonly id: ResourceId;
   readonly state: PublicationState;
   readonly generation: number;
-  /** Someone is publishing it now and has shown a heartbeat within the lease. */
+  /** A worker is publishing it now, and its last heartbeat is within the lease. */
   readonly leased: boolean;
   readonly beganAt: Date | null;
   readonly rowsDone: number;
   readonly changedAt: Date | null;
-  /** The first word of a change that no publication has answered yet. */
+  /** When the first change was reported that no publication contains yet. */
   readonly staleSince: Date | null;
   /** Failures since the last success. */
   readonly attempts: number;
   readonly lastError: string | null;
   readonly lastErrorAt: Date | null;
   readonly revision: string | null;
-  /** The published manifest's token, tier and time, as last learned. */
+  /** The published manifest's token, tier and time, as last recorded. */
   readonly token: string | null;
   readonly tier: Tier | null;
   readonly rows: number | null;
@@ -41,7 +41,7 @@ export interface PublicationRecord {
   readonly tableBytes: number | null;
   readonly publishedAt: Date | null;
   readonly buildSeconds: number | null;
-  /** The manifest's entry in the blob store's listing when it was last read. */
+  /** Modification time and length of the manifest in the blob store's listing when it was last read. */
   readonly listed: string | null;
   /** The published variants, sorted and joined by commas; and whether anonymous users could read the table then. */
   readonly variants: string | null;
@@ -54,102 +54,103 @@ export interface TableChange {
   readonly bytes?: number;
   /** Publish it even if nothing changed. */
   readonly rebuild?: boolean;
-  /** A reader met the stale dump: no word of a new change, so a table that waits for quiet waits no longer. */
+  /** A reader found the dump stale. That is no new change, so the debounce of one that waits already goes on. */
   readonly fromReader?: boolean;
 }
 
-/** How long a table's job waits, in seconds, and which slots it belongs to. */
+/** How long a table's job waits, in seconds, and the table's size, which decides the queue. */
 export interface JobRequest {
   readonly id: ResourceId;
   readonly delaySeconds: number;
   readonly tableBytes: number;
 }
 
-export interface NextRun extends JobRequest {
+interface NextRun extends JobRequest {
   readonly rebuild: boolean;
-  /** For how long a change has been known that no publication has answered. */
+  /** For how long a change has been known that no publication contains. */
   readonly staleSeconds: number;
 }
 
 export interface JobTiming {
   readonly quietSeconds: number;
-  /** A table that never rests is published once in this many of its own build times. */
+  /** A table that changes all the time is published once in this many of its own build times. */
   readonly hotTableFactor: number;
 }
 
 export interface Publications {
-  /** Someone said look. A table that was spoken of in several ways has as many appointments. */
-  recordChanges(notices: readonly TableChange[], pace: JobTiming): Promise<JobRequest[]>;
-  /** When a job of this table may begin, and whether it is to publish whatever the token says. */
-  nextRun(id: ResourceId, pace: JobTiming, isRetry: boolean): Promise<NextRun>;
-  /** The manifest as it is now: published by us, or the table as it is. */
-  recordPublished(id: ResourceId, event: 'switched' | 'confirmed', manifest: Manifest): Promise<void>;
-  /** A manifest that the listing of the blob store showed, with its entry there: perhaps of long ago. */
+  /** Tables may have changed. One that was reported in several ways has as many job requests. */
+  recordChanges(changes: readonly TableChange[], timing: JobTiming): Promise<JobRequest[]>;
+  /** When the table's job may begin, and whether it is to publish whatever the token says. */
+  nextRun(id: ResourceId, timing: JobTiming, isRetry: boolean): Promise<NextRun>;
+  /** The manifest is right now: this process published it, or found it unchanged. */
+  recordPublished(id: ResourceId, event: 'published' | 'unchanged', manifest: Manifest): Promise<void>;
+  /** A listing of the blob store showed this manifest, which may be old; `listed` is its entry there. */
   recordDiscovered(id: ResourceId, manifest: Manifest, listed: string): Promise<void>;
   recordFailure(id: ResourceId, reason: string): Promise<void>;
   /** The table is not there any more, or its manifest is not. */
-  recordRemoved(ids: readonly ResourceId[], event: 'dropped' | 'missed'): Promise<void>;
+  recordRemoved(ids: readonly ResourceId[], event: 'table dropped' | 'manifest missing'): Promise<void>;
   get(id: ResourceId): Promise<PublicationRecord | null>;
   all(): Promise<Map<ResourceId, PublicationRecord>>;
 }
 
-interface AppointmentRow {
+interface JobRequestRow {
   id: string;
   bytes: string;
   wait: number;
 }
 
-type DueRow = AppointmentRow & { rebuild: boolean; stale: number };
+type NextRunRow = JobRequestRow & { rebuild: boolean; stale: number };
 
-export function createPublications(pool: pg.Pool): Publications {
+export function createPublications(pool: pg.Pool, leaseSeconds: number): Publications {
   const column = (event: PublicationEvent): string => JSON.stringify(statesAfter(event));
+  const columns = recordColumns(leaseSeconds);
   return {
-    recordChanges: async (notices, { quietSeconds, hotTableFactor }) => {
-      const said = ({ rebuild, fromReader }: TableChange): string =>
+    recordChanges: async (changes, { quietSeconds, hotTableFactor }) => {
+      const kindOf = ({ rebuild, fromReader }: TableChange): string =>
         `${rebuild === true}/${fromReader === true}`;
-      const appointments: JobRequest[] = [];
-      for (const alike of Map.groupBy(notices, said).values()) {
+      const requests: JobRequest[] = [];
+      for (const alike of Map.groupBy(changes, kindOf).values()) {
         const { rebuild = false, fromReader = false } = alike[0] ?? {};
         const sizes = new Map(alike.map(({ id, bytes }) => [id, bytes ?? null]));
-        const tables = [[...sizes.keys()], [...sizes.values()], column('noticed')];
-        const how = [rebuild, quietSeconds, hotTableFactor, !fromReader];
-        const { rows } = await pool.query<AppointmentRow>(recordChanges, [...tables, ...how]);
-        appointments.push(...rows.map(appointment));
+        const tables = [[...sizes.keys()], [...sizes.values()], column('changed')];
+        const options = [rebuild, quietSeconds, hotTableFactor, !fromReader];
+        const { rows } = await pool.query<JobRequestRow>(recordChanges, [...tables, ...options]);
+        requests.push(...rows.map(jobRequest));
       }
-      return appointments;
+      return requests;
     },
-    nextRun: async (id, pace, isRetry) => {
-      const { rows } = await pool.query<DueRow>(nextRun, [
+    nextRun: async (id, timing, isRetry) => {
+      const { rows } = await pool.query<NextRunRow>(nextRun, [
         id,
-        pace.quietSeconds,
-        pace.hotTableFactor,
+        timing.quietSeconds,
+        timing.hotTableFactor,
         isRetry,
       ]);
       const row = rows[0] ?? { id, bytes: '0', wait: 0, rebuild: false, stale: 0 };
-      return { ...appointment(row), rebuild: row.rebuild, staleSeconds: row.stale };
+      return { ...jobRequest(row), rebuild: row.rebuild, staleSeconds: row.stale };
     },
     recordPublished: async (id, event, manifest) => {
-      const values = [id, column(event), ...factsOf(manifest, null), event === 'switched'];
+      const values = [id, column(event), ...factsOf(manifest, null), event === 'published'];
       await pool.query(recordPublished, values);
     },
     recordDiscovered: async (id, manifest, listed) => {
-      await pool.query(recordDiscovered, [id, column('found'), ...factsOf(manifest, listed)]);
+      await pool.query(recordDiscovered, [id, column('discovered'), ...factsOf(manifest, listed)]);
     },
     recordFailure: async (id, reason) => {
-      await pool.query(recordFailure, [id, column('broke'), reason]);
+      await pool.query(recordFailure, [id, column('failed'), reason]);
     },
     recordRemoved: async (ids, event) => {
-      await pool.query(recordRemoved, [ids, column(event), event === 'dropped']);
+      await pool.query(recordRemoved, [ids, column(event), event === 'table dropped']);
     },
     get: async (id) => {
       const { rows } = await pool.query<RecordRow>(
-        `SELECT ${recordColumns} FROM dumper.publication WHERE id = $1`,
+        `SELECT ${columns} FROM dumper.publication WHERE id = $1`,
         [id],
       );
       return rows[0] === undefined ? null : record(rows[0]);
     },
     all: async () => {
-      const { rows } = await pool.query<RecordRow>(`SELECT ${recordColumns} FROM dumper.publication`);
+      const { rows } = await pool.query<RecordRow>(`SELECT ${columns} FROM dumper.publication`);
       return new Map(rows.map((row) => [asResourceId(row.id), record(row)]));
     },
   };
@@ -162,7 +163,7 @@ function factsOf(manifest: Manifest, listed: string | null): unknown[] {
   return [...facts, Object.keys(manifest.blobs).sort().join(','), manifest.public];
 }
 
-function appointment(row: AppointmentRow): JobRequest {
+function jobRequest(row: JobRequestRow): JobRequest {
   return { id: asResourceId(row.id), delaySeconds: row.wait, tableBytes: Number(row.bytes) };
 }
 
@@ -170,7 +171,7 @@ interface RecordRow {
   id: string;
   life: PublicationState;
   generation: string;
-  held: boolean;
+  leased: boolean;
   began_at: Date | null;
   rows_done: string;
   noticed_at: Date | null;
@@ -197,7 +198,7 @@ function record(row: RecordRow): PublicationRecord {
     id: asResourceId(row.id),
     state: row.life,
     generation: Number(row.generation),
-    leased: row.held,
+    leased: row.leased,
     beganAt: row.began_at,
     rowsDone: Number(row.rows_done),
     changedAt: row.noticed_at,

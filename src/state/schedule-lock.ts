@@ -1,15 +1,13 @@
 /**
- * Whose turn it is: each occasion of a schedule is given to one replica, and never while an earlier one still runs.
- * A replica that dies in its turn loses it with its heartbeat.
+ * Locks of the schedule: each scheduled run goes to one replica, and none starts while an earlier one is still running
+ * (P5, replicas never double work). A replica that dies during its run loses the lock with its heartbeat.
  */
 import type pg from 'pg';
 import { createHeartbeat, type FenceOptions } from './fence.ts';
 
 export interface ScheduleLocks {
-  /** Run `work` if this occasion is still free and no earlier one is under way; false: not our turn. */
-  run(name: string, occasion: Date, work: () => Promise<void>): Promise<boolean>;
-  /** When a turn of this name last ended, or null. */
-  lastEnded(name: string): Promise<Date | null>;
+  /** Run `work` unless another replica took this scheduled time, or an earlier run is still going: false then. */
+  run(name: string, scheduledAt: Date, work: () => Promise<void>): Promise<boolean>;
 }
 
 const claim = `INSERT INTO dumper.turn AS t (name, occasion, holder, beat_at)
@@ -20,25 +18,18 @@ const claim = `INSERT INTO dumper.turn AS t (name, occasion, holder, beat_at)
 
 export function createScheduleLocks(pool: pg.Pool, options: FenceOptions): ScheduleLocks {
   return {
-    run: async (name, occasion, work) => {
-      const { rowCount } = await pool.query(claim, [name, occasion, options.holder, options.leaseSeconds]);
+    run: async (name, scheduledAt, work) => {
+      const { rowCount } = await pool.query(claim, [name, scheduledAt, options.holder, options.leaseSeconds]);
       if (rowCount === 0) return false;
-      const heart = createHeartbeat(() => beat(pool, name, options.holder), options);
-      heart.start();
+      const heartbeat = createHeartbeat(() => beat(pool, name, options.holder), options);
+      heartbeat.start();
       try {
         await work();
       } finally {
-        heart.stop();
+        heartbeat.stop();
         await end(pool, name, options.holder).catch(options.onHeartbeatError);
       }
       return true;
-    },
-    lastEnded: async (name) => {
-      const { rows } = await pool.query<{ ended_at: Date | null }>(
-        'SELECT ended_at FROM dumper.turn WHERE name = $1',
-        [name],
-      );
-      return rows[0]?.ended_at ?? null;
     },
   };
 }

@@ -1,14 +1,14 @@
 /**
- * The state database: fences, what is known of each table's publications, and whose turn the schedule is. Losing it
- * loses nothing that is served: manifests are the truth, and everything here is learned again (promise P5).
+ * The state database: fences, records of each table's publications, and locks of the schedule. Losing it loses nothing
+ * that is served: manifests are the truth, and everything here can be rebuilt (P5, replicas never regress).
  *
- * `state/schema.ts` makes the tables, `state/fence.ts` keeps workers apart, `state/record.ts` remembers outcomes for
- * people and pacing, `state/turn.ts` gives each scheduled occasion to one replica.
+ * `migrations.ts` makes the tables, `fence.ts` keeps workers apart, `publications.ts` records outcomes for people and for
+ * pacing, `schedule-lock.ts` gives each scheduled run to one replica.
  */
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import { createPool, mapPostgresErrors } from '../postgres/pool.ts';
-import { createFence, type Fence } from './fence.ts';
+import { createFence, defaultLeaseSeconds, type Fence } from './fence.ts';
 import { createPublications, type Publications } from './publications.ts';
 import { migrate } from './migrations.ts';
 import { createScheduleLocks, type ScheduleLocks } from './schedule-lock.ts';
@@ -18,15 +18,15 @@ export interface State {
   readonly fence: Fence;
   readonly publications: Publications;
   readonly scheduleLocks: ScheduleLocks;
-  /** Let go of every lease and close all connections. */
+  /** Release every lease and close all connections. */
   close(): Promise<void>;
 }
 
-export interface StateOptions {
+interface StateOptions {
   readonly url: string;
   /** Connections; 4 unless given. */
   readonly poolSize?: number;
-  /** A worker silent for this long has lost its table; 15 unless given. */
+  /** A worker without a heartbeat for this long has lost its table; `defaultLeaseSeconds` unless given. */
   readonly leaseSeconds?: number;
   readonly onIdleError: (error: Error) => void;
 }
@@ -37,7 +37,7 @@ export async function openState(options: StateOptions): Promise<State> {
     url: options.url,
     applicationName: 'datastore-dumper state',
     size: options.poolSize ?? 4,
-    // longer than another's switch may hold a row
+    // Longer than another worker's switch may hold a row.
     queryTimeoutSeconds: 60,
     onIdleError: options.onIdleError,
   });
@@ -47,13 +47,13 @@ export async function openState(options: StateOptions): Promise<State> {
     await pool.end();
     throw error;
   }
-  const leaseSeconds = options.leaseSeconds ?? 15;
+  const leaseSeconds = options.leaseSeconds ?? defaultLeaseSeconds;
   const holder = randomUUID();
   const fence = createFence(pool, { holder, leaseSeconds, onHeartbeatError: options.onIdleError });
   return {
     pool,
     fence,
-    publications: createPublications(pool),
+    publications: createPublications(pool, leaseSeconds),
     scheduleLocks: createScheduleLocks(pool, { holder, leaseSeconds, onHeartbeatError: options.onIdleError }),
     close: async () => {
       await fence.releaseAll().catch(options.onIdleError);

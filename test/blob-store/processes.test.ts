@@ -57,7 +57,9 @@ test('P5 four processes lose no switch of one object', async () => {
 
 test('P5 a process killed among them holds up none of the others', async () => {
   const [victim, other] = [child(['count', url, 'n', '1000000']), child(['count', url, 'n', '60'])];
-  await eventually('the number has begun to grow', async () => (await store.readSmall('n')) !== null);
+  await eventually('the number has begun to grow', async () => (await store.readSmall('n')) !== null, {
+    seconds: 25,
+  });
   victim.process.kill('SIGKILL');
   await victim.exit;
   expect(await other.exit).toBe(0);
@@ -73,6 +75,7 @@ test('P2 P7 a blob whose writer was killed is not there, and one sweep clears it
   await eventually(
     'the file grows',
     async () => writer.output() !== '' && (await readdir(path.join(directory, '.unfinished'))).length > 0,
+    { seconds: 25 },
   );
   writer.process.kill('SIGKILL');
   await writer.exit;

@@ -3,13 +3,16 @@
  * with what is published being the table as it is, and nothing where there is no table; generations only grow.
  */
 import { array, assert, asyncProperty, constantFrom } from 'fast-check';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import type { Change } from '../../src/change/change.ts';
 import { manifestKey } from '../../src/manifest.ts';
 import { asResourceId, type ResourceId } from '../../src/postgres/table.ts';
 import { recordCount } from '../world/counts.ts';
 import { eventually } from '../world/eventually.ts';
 import { actWorld, type ActWorld } from './world.ts';
+
+// a dozen random histories, each until it has settled
+vi.setConfig({ testTimeout: 180_000 });
 
 let world: ActWorld;
 let changes: Change[];
@@ -28,7 +31,7 @@ const create = (id: string): string =>
   `CREATE TABLE IF NOT EXISTS "${id}" (_id serial PRIMARY KEY, _full_text tsvector, a text)`;
 
 /** What can happen; each returns when it has happened, not when it is dealt with. */
-const happenings = {
+const events = {
   insert: async (id) => {
     await world.write.query(`${create(id)}; INSERT INTO "${id}" (a) VALUES ('x')`);
   },
@@ -69,28 +72,28 @@ const happenings = {
   },
   'manifest lost': (id) => world.store.delete([manifestKey(id)]),
 } satisfies Record<string, (id: ResourceId) => Promise<void>>;
-type Happening = keyof typeof happenings;
+type EventName = keyof typeof events;
 
 async function settled(id: ResourceId): Promise<boolean> {
   const { rowCount } = await world.write.query(`SELECT FROM pg_class WHERE relname = $1`, [id]);
   return rowCount === 0 ? (await world.manifest(id)) === null : world.isFresh(id);
 }
 
-test('any order of happenings ends with published = table', async () => {
-  const names = Object.keys(happenings) as Happening[];
+test('any order of events ends with published = table', async () => {
+  const names = Object.keys(events) as EventName[];
   let happened = 0;
   await assert(
     asyncProperty(array(constantFrom(...names), { minLength: 4, maxLength: 14 }), async (sequence) => {
       const id = asResourceId(`m${(turn += 1)}`);
       for (const name of sequence) {
-        await happenings[name](id);
+        await events[name](id);
         happened += 1;
       }
       // a process that comes new lists the store; what failed is asked for again, as an admin would
       const last = await world.start({}, false);
       await last.sweep();
       await last.rebuild([id]);
-      await eventually(`settled after ${sequence.join(', ')}`, () => settled(id));
+      await eventually(`settled after ${sequence.join(', ')}`, () => settled(id), { seconds: 120 });
       await last.stop(0);
     }),
     { numRuns: 12, seed: 20_261_121, endOnFailure: true },
@@ -99,5 +102,5 @@ test('any order of happenings ends with published = table', async () => {
     'SELECT id FROM dumper.publication WHERE published_generation > generation',
   );
   expect(rows).toEqual([]);
-  recordCount('P5', 'happenings in random order', happened);
+  recordCount('P5', 'events in random order', happened);
 });

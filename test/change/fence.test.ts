@@ -83,7 +83,9 @@ test('P5: nobody takes over while a switch is under way', async () => {
     order.push('switched');
   });
   await inside.promise;
-  const taking = eventually('taken over', () => two.fence.take(id, 0)).then(() => order.push('taken'));
+  const taking = eventually('taken over', () => two.fence.take(id, 0), { seconds: 25 }).then(() =>
+    order.push('taken'),
+  );
   await eventually('the other waits for the row', async () => {
     const { rows } = await one.pool.query(
       `SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()`,
@@ -105,7 +107,7 @@ test('P5: a killed holder is succeeded when its lease ends, a stopped one cannot
       const [generation] = (await once(child, 'message')) as [number];
       await expect(state.fence.take(id, 0)).rejects.toMatchObject({ code: 'SUPERSEDED' });
       child.kill(signal);
-      const next = await eventually('taken over', () => state.fence.take(id, 0));
+      const next = await eventually('taken over', () => state.fence.take(id, 0), { seconds: 25 });
       expect(next).toBeGreaterThan(generation);
       if (signal === 'SIGSTOP') {
         child.kill('SIGCONT');
@@ -123,7 +125,9 @@ test('a heartbeat keeps the lease, and says how far the publication is', async (
   const [one, two] = [await open(1), await open(1)];
   await one.fence.take(id, 0);
   one.fence.progress(id, 1234);
-  await eventually('the beat tells', async () => (await two.publications.get(id))?.rowsDone === 1234);
+  await eventually('the beat tells', async () => (await two.publications.get(id))?.rowsDone === 1234, {
+    seconds: 30,
+  });
   const { rows } = await one.pool.query(`SELECT beat_at > began_at AS beats FROM dumper.publication`);
   expect(rows).toEqual([{ beats: true }]);
   expect((await two.publications.get(id))?.state).toBe('building');

@@ -1,12 +1,42 @@
 /** P4, exact tier: the journal is installed, removed and put on new tables, and leaves nothing behind. */
 import type { Client } from 'pg';
 import { describe, expect, test } from 'vitest';
+import { installCommand, removeCommand } from '../../src/cli/commands/triggers.ts';
+import { readConfig } from '../../src/config/config.ts';
 import { attachMissing, installTriggers, journalStatus, removeTriggers } from '../../src/change/journal.ts';
 import { lookUpTable } from '../../src/postgres/revision.ts';
 import { asResourceId } from '../../src/postgres/table.ts';
 import { asSuperuser, connect, exactWorld, id, tokenOf } from './exact-world.ts';
 
 const world = exactWorld();
+
+/** What `--print` prints, cut before the line of comment that each part begins with, as psql runs it. */
+async function printedParts(command: typeof installCommand): Promise<string[]> {
+  const lines: string[] = [];
+  const line = (text: string): void => void lines.push(text);
+  const output = { terminal: false, columns: 80, json: false, line, notice: line };
+  const config = readConfig({ CKAN_DATASTORE_READ_URL: world.database.readUrl, DUMPER_AUTHORIZE: 'off' }, [
+    'read',
+  ]);
+  const run = { output, signal: new AbortController().signal };
+  expect(await command(config, { print: true, superuserUrl: undefined }, run)).toBe(0);
+  return lines.join('\n').split(/^(?=-- as )/m);
+}
+
+/** Everything of the journal that the catalogue knows. */
+async function objectsOf(db: Client): Promise<unknown> {
+  const { rows } = await db.query(`SELECT
+    (SELECT json_agg((nspname, nspowner::regrole, nspacl)::text ORDER BY 1) FROM pg_namespace
+      WHERE nspname = 'datastore_dumper') AS schema,
+    (SELECT json_agg((proname, proowner::regrole, proacl, prosecdef, proconfig, prosrc)::text ORDER BY proname)
+      FROM pg_proc WHERE pronamespace = to_regnamespace('datastore_dumper')) AS functions,
+    (SELECT json_agg((relname, relkind, relowner::regrole, relacl)::text ORDER BY relname) FROM pg_class
+      WHERE relnamespace = to_regnamespace('datastore_dumper')) AS relations,
+    (SELECT json_agg((tgrelid::regclass, tgname, tgenabled, tgtype)::text ORDER BY tgrelid::regclass::text, tgname)
+      FROM pg_trigger WHERE tgname LIKE 'datastore\\_dumper%') AS triggers,
+    (SELECT json_agg((evtname, evtevent, evtenabled, evttags)::text ORDER BY evtname) FROM pg_event_trigger) AS events`);
+  return rows[0];
+}
 
 describe('installing and removing', () => {
   test('another read role, given later, reads exact tokens too', async () => {
@@ -51,7 +81,11 @@ describe('installing and removing', () => {
       });
     if (helped) await asSuperuser(world, install);
     else await install();
-    expect(await journalStatus(world.read)).toEqual({ installed: true, coversNewTables: helped });
+    expect(await journalStatus(world.read)).toEqual({
+      installed: true,
+      readable: true,
+      coversNewTables: helped,
+    });
     await removeTriggers(world.write, 5);
     const { rows: after } = await world.write.query(everything);
     expect(after).toEqual(clean);
@@ -81,6 +115,27 @@ describe('installing and removing', () => {
     world.read.off('notification', listener);
     await world.read.query('UNLISTEN *');
   });
+
+  test.for([false, true])(
+    'what is printed makes the objects that running makes (superuser: %s)',
+    async (helped) => {
+      await removeTriggers(world.write, 5);
+      const clean = await objectsOf(world.write);
+      const options = { readRole: 'datastore_default', lockSeconds: 5 };
+      if (helped)
+        await asSuperuser(world, (superuser) => installTriggers(world.write, { ...options, superuser }));
+      else await installTriggers(world.write, options);
+      const ran = await objectsOf(world.write);
+      await removeTriggers(world.write, 5);
+      for (const part of await printedParts(installCommand)) {
+        if (!part.startsWith('-- as a superuser')) await world.write.query(part);
+        else if (helped) await asSuperuser(world, (superuser) => superuser.query(part));
+      }
+      expect(await objectsOf(world.write)).toEqual(ran);
+      for (const part of await printedParts(removeCommand)) await world.write.query(part);
+      expect(await objectsOf(world.write)).toEqual(clean);
+    },
+  );
 
   test('a table that is locked is left for the next sweep, in bounded time', async () => {
     const locked = asResourceId('locked');

@@ -5,12 +5,15 @@
  */
 import { createHash } from 'node:crypto';
 import { Client } from 'pg';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { fold, installTriggers } from '../../src/change/journal.ts';
 import { lookUpTable, tableState } from '../../src/postgres/revision.ts';
 import { asResourceId } from '../../src/postgres/table.ts';
 import { recordCount } from '../world/counts.ts';
 import { freshDatabase, startPostgres, type Database, type PostgresServer } from '../world/postgres.ts';
+
+// hundreds of pairs of snapshots, and a server of another version
+vi.setConfig({ testTimeout: 180_000 });
 
 const tables = ['t0', 't1', 't2'] as const;
 const turnsOfAWriter = 120;

@@ -59,11 +59,13 @@ test('P15: a flood for one table costs one job waiting, and one more while it ru
   await Promise.all(Array.from({ length: 50 }, (_, turn) => (turn % 2 ? one : two).send([job('a', 1)])));
   expect(await one.depth()).toEqual({ waiting: 1, active: 0, dead: 0 });
   await Promise.all([one.work(handle), two.work(handle)]);
-  await eventually('the job runs', () => runs.length === 1);
+  await eventually('the job runs', () => runs.length === 1, { seconds: 25 });
   await Promise.all(Array.from({ length: 50 }, () => one.send([job('a')])));
   expect(await one.depth()).toEqual({ waiting: 1, active: 1, dead: 0 });
   release.resolve();
-  await eventually('all done', async () => (await one.depth()).waiting + (await one.depth()).active === 0);
+  await eventually('all done', async () => (await one.depth()).waiting + (await one.depth()).active === 0, {
+    seconds: 25,
+  });
   expect(runs).toEqual(['a', 'a']);
   expect(most).toBe(1);
 });
@@ -88,12 +90,14 @@ test('P8: a failing table is retried, then a dead letter; a large one holds up n
     job('broken'),
     ...Array.from({ length: 40 }, (_, n) => job(`s${n}`)),
   ]);
-  await eventually('small ones are through', () => small.length === 40);
-  await eventually('the broken one is a dead letter', async () => (await queue.depth()).dead === 1);
+  await eventually('small ones are through', () => small.length === 40, { seconds: 25 });
+  await eventually('the broken one is a dead letter', async () => (await queue.depth()).dead === 1, {
+    seconds: 25,
+  });
   expect(tries).toEqual([0, 1, 2]);
   expect(await queue.depth()).toEqual({ waiting: 1, active: 1, dead: 1 });
   release.resolve();
-  await eventually('the large ones end', async () => (await queue.depth()).active === 0);
+  await eventually('the large ones end', async () => (await queue.depth()).active === 0, { seconds: 25 });
 });
 
 test('a job that comes too early is looked at again', async () => {
@@ -101,10 +105,10 @@ test('a job that comes too early is looked at again', async () => {
   const seen: ResourceId[] = [];
   await queue.work(async (id) => {
     seen.push(id);
-    return seen.length < 3 ? { kind: 'again', appointment: job('early', 1) } : done;
+    return seen.length < 3 ? { kind: 'reschedule', request: job('early', 1) } : done;
   });
   await queue.send([job('early')]);
-  await eventually('the third look', () => seen.length === 3);
+  await eventually('the third look', () => seen.length === 3, { seconds: 25 });
 });
 
 test('P5: the job of a killed worker is done by another', async () => {
@@ -119,7 +123,7 @@ test('P5: the job of a killed worker is done by another', async () => {
       runs.push(id);
       return done;
     });
-    await eventually('another worker took it', () => runs.length === 1);
+    await eventually('another worker took it', () => runs.length === 1, { seconds: 25 });
   } finally {
     child.kill('SIGKILL');
   }

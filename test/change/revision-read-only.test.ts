@@ -32,12 +32,16 @@ async function connect(url: string): Promise<Client> {
 
 async function reconnect(): Promise<void> {
   await Promise.all([write, read].map((client) => client?.end().catch(() => undefined)));
-  await eventually('the server answers', async () => {
-    const client = await connect(database.readUrl);
-    await client.query('SELECT 1');
-    await client.end();
-    return true;
-  });
+  await eventually(
+    'the server answers',
+    async () => {
+      const client = await connect(database.readUrl);
+      await client.query('SELECT 1');
+      await client.end();
+      return true;
+    },
+    { seconds: 25 },
+  );
   write = await connect(database.writeUrl);
   read = await connect(database.readUrl);
 }
@@ -70,7 +74,7 @@ describe('P4: seen with rights to read alone', () => {
     await writer.query(statement);
     // a connection that goes on may keep its counters to itself for ten seconds more
     await writer.end();
-    await eventually('the counters moved', async () => (await token()) !== before);
+    await eventually('the counters moved', async () => (await token()) !== before, { seconds: 25 });
   });
 
   test.for([
@@ -85,10 +89,14 @@ describe('P4: seen with rights to read alone', () => {
   });
 
   test('every reading of one table says the same', async () => {
-    const found = await eventually('at rest', async () => {
-      const first = await lookUpTable(read, id);
-      return (await tableState(read, id))?.token === first?.token ? first : null;
-    });
+    const found = await eventually(
+      'at rest',
+      async () => {
+        const first = await lookUpTable(read, id);
+        return (await tableState(read, id))?.token === first?.token ? first : null;
+      },
+      { seconds: 25 },
+    );
     expect(found).toMatchObject({ tier: 'read-only', byAlias: false });
     expect((await allTables(read)).get(id)?.token).toBe(found.token);
   });

@@ -14,10 +14,14 @@ afterEach(async () => {
 });
 
 const settled = (...ids: ResourceId[]): Promise<unknown> =>
-  eventually(`${ids.join(', ')} published and recorded`, async () => {
-    const records = await Promise.all(ids.map((id) => world.state.publications.get(id)));
-    return records.every((record) => record?.state === 'published' && !record.leased);
-  });
+  eventually(
+    `${ids.join(', ')} published and recorded`,
+    async () => {
+      const records = await Promise.all(ids.map((id) => world.state.publications.get(id)));
+      return records.every((record) => record?.state === 'published' && !record.leased);
+    },
+    { seconds: 25 },
+  );
 
 test('the journal’s upkeep fails: tables are compared and published all the same', async () => {
   world = await actWorld({ journal: true });
@@ -28,21 +32,38 @@ test('the journal’s upkeep fails: tables are compared and published all the sa
   const id = await world.createTable('a');
   const change = await world.start();
   expect(await change.sweep()).toMatchObject({ tables: 1, exact: 0, attached: 0 });
-  await eventually('published', () => world.isFresh(id));
+  await eventually('published', () => world.isFresh(id), { seconds: 25 });
+});
+
+test('a read role that may not read the journal makes no sweep ask for triggers that are there', async () => {
+  world = await actWorld({ journal: true });
+  const id = await world.createTable('a');
+  const change = await world.start({}, false);
+  expect(await change.sweep()).toMatchObject({ tables: 1, exact: 1, attached: 1 });
+  await world.write.query(`REVOKE SELECT ON datastore_dumper.change FROM datastore_default;
+    CREATE OR REPLACE FUNCTION datastore_dumper.attach(target text, wait_milliseconds integer) RETURNS boolean
+      LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'CREATE TABLE _asked (_id int)'; RETURN false; END $$`);
+  expect(await change.sweep()).toMatchObject({ tables: 1, exact: 0, attached: 0 });
+  const { rows } = await world.write.query(`SELECT to_regclass('public._asked') AS asked`);
+  expect(rows, `attach was asked for ${id}`).toEqual([{ asked: null }]);
 });
 
 test('P8: listing the store ends neither a table’s failures nor their back-off', async () => {
   world = await actWorld({ journal: true });
   const id = await world.createTable('a');
   const working = await world.start();
-  await eventually('published', () => world.isFresh(id));
-  await eventually('recorded', async () => (await world.state.publications.get(id))?.token);
+  await eventually('published', () => world.isFresh(id), { seconds: 25 });
+  await eventually('recorded', async () => (await world.state.publications.get(id))?.token, { seconds: 25 });
   world.beforePublish = () => Promise.reject(new Error('out of order'));
   await world.write.query(`INSERT INTO a (a) VALUES ('x')`);
-  const failed = await eventually('failed', async () => {
-    const record = await world.state.publications.get(id);
-    return record?.state === 'failing' ? record : null;
-  });
+  const failed = await eventually(
+    'failed',
+    async () => {
+      const record = await world.state.publications.get(id);
+      return record?.state === 'failing' ? record : null;
+    },
+    { seconds: 25 },
+  );
   await working.stop(1);
   const other = await world.start({}, false);
   expect(await other.sweep()).toMatchObject({ changed: 1, states: { failed: 1 } });
@@ -74,10 +95,14 @@ test('P1: published blobs that are missing are found by listing, and made again'
   await world.store.delete([before?.blobs.csv?.key ?? '']);
   const sweeping = await world.start({}, false);
   expect(await sweeping.sweep()).toMatchObject({ missingBlobs: 1, changed: 0, missing: 0, orphaned: 0 });
-  const after = await eventually('published anew', async () => {
-    const manifest = await world.manifest(id);
-    return manifest?.revision === before?.revision ? null : manifest;
-  });
+  const after = await eventually(
+    'published anew',
+    async () => {
+      const manifest = await world.manifest(id);
+      return manifest?.revision === before?.revision ? null : manifest;
+    },
+    { seconds: 25 },
+  );
   for (const { key } of Object.values(after.blobs)) expect(await world.store.head(key)).not.toBeNull();
   expect((await world.manifest(other))?.revision).toBe(untouched?.revision);
 });
@@ -116,10 +141,14 @@ test('P8: a manifest that cannot be read is its own table’s trouble', async ()
   expect(await sweeping.sweep()).toMatchObject({ unreadable: 2, missing: 2, changed: 0, missingBlobs: 0 });
   await change.enqueueByName(['b', 'c']);
   for (const name of ['b', 'c'])
-    await eventually('it says so', async () => {
-      const record = await world.state.publications.get(asResourceId(name));
-      return /16 MiB|denied/.test(record?.lastError ?? '');
-    });
+    await eventually(
+      'it says so',
+      async () => {
+        const record = await world.state.publications.get(asResourceId(name));
+        return /16 MiB|denied/.test(record?.lastError ?? '');
+      },
+      { seconds: 25 },
+    );
 });
 
 test('a store that reads nothing fails the sweep', async () => {

@@ -49,6 +49,7 @@ async function demo(): Promise<Demo> {
   await eventually(
     'the demo tells what to try',
     () => text.includes('Ctrl-C stops') || child.exitCode !== null,
+    { seconds: 120 },
   );
   expect(child.exitCode, text).toBeNull();
   return {
@@ -68,7 +69,7 @@ function printedCommands(text: string): string[] {
 
 /** The directory is gone and nobody listens at the database's port. */
 async function nothingLeft({ directory, databasePort }: Demo): Promise<void> {
-  await eventually('the directory is removed', () => !existsSync(directory));
+  await eventually('the directory is removed', () => !existsSync(directory), { seconds: 120 });
   const port = Number(databasePort).toString(16).toUpperCase().padStart(4, '0');
   const { stdout } = await run('cat', ['/proc/net/tcp']).catch(() => ({ stdout: '' }));
   expect(stdout).not.toMatch(new RegExp(`0100007F:${port} 00000000:0000 0A`));
@@ -186,7 +187,9 @@ describe('the demo', () => {
       // the wait of the printed command, as a condition
       const [before = '', , after = ''] = change.split(/ && (sleep \d+) && /);
       expect(await shell(before)).toContain('X-Dump-Source: live');
-      await eventually('fresh again', async () => (await shell(after)).includes('X-Dump-Source: blob'));
+      await eventually('fresh again', async () => (await shell(after)).includes('X-Dump-Source: blob'), {
+        seconds: 120,
+      });
       shown.child.kill('SIGINT');
       const [code] = (await once(shown.child, 'exit')) as [number | null];
       expect(code).toBe(0);

@@ -5,9 +5,12 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { root } from '../house/tree.ts';
-import { living } from '../life/living.ts';
+import { serviceFixture } from '../world/service.ts';
+
+// processes are started, which takes long on a loaded machine
+vi.setConfig({ testTimeout: 120_000 });
 
 interface Ended {
   readonly code: number | null;
@@ -59,7 +62,7 @@ describe('the program', () => {
   });
 
   it('P1: verify tells of a blob that is missing, sweep makes it again', async () => {
-    const world = await living();
+    const world = await serviceFixture();
     await world.createTable('damaged', 3);
     expect(await program(['publish', '--all'], world.settings)).toMatchObject({ code: 0 });
     const store = fileURLToPath(world.settings['DUMPER_BLOB_STORE'] ?? '');

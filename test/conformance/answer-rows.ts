@@ -1,6 +1,6 @@
 /** Promise P22: an answer's rows, read back by strict readers, for comparison cell by cell. */
 import { SaxesParser } from 'saxes';
-import type { Cell } from '../dump/slow-formatter.ts';
+import type { Cell } from '../dump/oracle-formatter.ts';
 
 export interface Rows {
   readonly names: readonly string[];

@@ -27,7 +27,7 @@ export interface Case {
   readonly body_file: string | null;
   readonly expect: 'same' | 'repair';
   readonly why: string | null;
-  /** `fixed`: the order of a repaired answer's rows is the recorded one. */
+  /** `fixed`: the order of a deviating answer's rows is the recorded one. */
   readonly row_order?: string | null;
 }
 

@@ -1,10 +1,10 @@
 /**
  * Is an answer CKAN's, a repair, or different? What is not recorded as `same` must be right in itself: well-formed,
- * with the cells that the same question has in CSV and an obvious reader expects, or a 400 that names the parameter.
+ * with the cells that the same question has in CSV and an oracle expects, or a 400 that names the parameter.
  */
 import { createHash } from 'node:crypto';
 import type { Case } from './corpus.ts';
-import { faultOfRepair, type Asking } from './repaired.ts';
+import { faultOfDeviation, type Asking } from './deviating-answer.ts';
 import type { Answer } from './request.ts';
 
 export type Verdict =
@@ -53,7 +53,7 @@ function judgeRefusal(asked: Case, answer: Answer): Verdict {
 
 async function judgeRepair(asked: Case, answer: Answer, ask: Asking['ask']): Promise<Verdict> {
   try {
-    const fault = await faultOfRepair({
+    const fault = await faultOfDeviation({
       format: formatOf(asked),
       answer,
       path: asked.path,

@@ -2,10 +2,11 @@
 import { spawn } from 'node:child_process';
 import path from 'node:path';
 import { eventually } from '../world/eventually.ts';
-import { freePort } from '../world/postgres.ts';
+import { freePort } from '../world/free-port.ts';
 
 export interface Service {
   readonly port: number;
+  readonly pid: number;
   stop(): Promise<void>;
 }
 
@@ -53,14 +54,18 @@ export async function startService(environment: Readonly<Record<string, string>>
     await ended;
   };
   try {
-    await eventually('the service is ready', async () => {
-      if (child.exitCode !== null) throw new Error(`the service ended: ${log}`);
-      const response = await fetch(`http://127.0.0.1:${port}/readyz`).catch(() => null);
-      return response?.ok === true;
-    });
+    await eventually(
+      'the service is ready',
+      async () => {
+        if (child.exitCode !== null) throw new Error(`the service ended: ${log}`);
+        const response = await fetch(`http://127.0.0.1:${port}/readyz`).catch(() => null);
+        return response?.ok === true;
+      },
+      { seconds: 60 },
+    );
   } catch (error) {
     await stop();
     throw new Error(`the service is not ready: ${log}`, { cause: error });
   }
-  return { port, stop };
+  return { port, pid: child.pid ?? 0, stop };
 }

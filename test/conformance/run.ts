@@ -7,7 +7,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { variants } from '../../src/format.ts';
-import { ckanOfCorpus, startCkan, type StandInCkan } from '../world/ckan.ts';
+import { ckanOfCorpus, startCkan, type FakeCkan } from '../world/fake-ckan.ts';
 import { freshDatabase, type Database } from '../world/postgres.ts';
 import { isPlainlyWhole } from './whole.ts';
 import { environmentOf, readCorpus, type Case, type Corpus } from './corpus.ts';
@@ -43,7 +43,7 @@ export async function replay(folder: string, server: string): Promise<readonly J
   }
 }
 
-function environment(database: Database, ckan: StandInCkan): Record<string, string> {
+function environment(database: Database, ckan: FakeCkan): Record<string, string> {
   return {
     CKAN_DATASTORE_READ_URL: database.readUrl,
     CKAN_DATASTORE_WRITE_URL: database.writeUrl,
@@ -56,7 +56,7 @@ function environment(database: Database, ckan: StandInCkan): Record<string, stri
 async function replayWith(
   settings: Readonly<Record<string, string>>,
   cases: readonly Case[],
-  ckan: StandInCkan,
+  ckan: FakeCkan,
 ): Promise<readonly Judged[]> {
   const folder = await mkdtemp(path.join(tmpdir(), 'conformance-'));
   const published = { ...settings, DUMPER_BLOB_STORE: `file://${folder}` };
@@ -79,7 +79,7 @@ function bySettings({ cases }: Corpus): readonly Case[][] {
   );
 }
 
-async function replayCases(port: number, cases: readonly Case[], ckan: StandInCkan): Promise<Judged[]> {
+async function replayCases(port: number, cases: readonly Case[], ckan: FakeCkan): Promise<Judged[]> {
   const judged: Judged[] = [];
   const waiting = cases.values();
   const worker = async (): Promise<void> => {
@@ -89,7 +89,7 @@ async function replayCases(port: number, cases: readonly Case[], ckan: StandInCk
   return judged;
 }
 
-async function replayCase(port: number, asked: Case, ckan: StandInCkan): Promise<Judged[]> {
+async function replayCase(port: number, asked: Case, ckan: FakeCkan): Promise<Judged[]> {
   const token = asked.auth === 'badtoken' ? 'no-such-token' : ckan.token(asked.auth);
   const ask = (target: string): Promise<Answer> => send(port, asked, token, target);
   const judged = async (source: Judged['source'], answer: Answer): Promise<Judged> => {

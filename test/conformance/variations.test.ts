@@ -1,11 +1,14 @@
 /** Promise P22: questions that nobody recorded, over the recorded tables: right in every format, never a 5xx. */
 import path from 'node:path';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { recordCount } from '../world/counts.ts';
 import { freshDatabase } from '../world/postgres.ts';
 import { readCorpus } from './corpus.ts';
 import { startService } from './program.ts';
 import { vary } from './variations.ts';
+
+// a whole corpus is loaded, published and asked for
+vi.setConfig({ testTimeout: 600_000, hookTimeout: 600_000 });
 
 const large = ['big65k', 'big-cell'];
 

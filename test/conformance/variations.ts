@@ -1,12 +1,12 @@
 /**
  * Promise P22 beyond the recorded cases: questions made at random, a seed deciding which, over a corpus's own tables and
- * values, in the spellings that CKAN takes. An answer is right in itself, the same in every format, and what an obvious
+ * values, in the spellings that CKAN takes. An answer is right in itself, the same in every format, and what a slow oracle
  * reader expects.
  */
 import { seeded, type Random } from '../hostile/requests.ts';
-import { faultOfRepair, type Asking } from './repaired.ts';
+import { faultOfDeviation, type Asking } from './deviating-answer.ts';
 import { readSeparated } from './answer-rows.ts';
-import { answerObviously } from './obvious.ts';
+import { oracleAnswer } from './oracle.ts';
 import { refusal } from './judge.ts';
 import { send, type Answer } from './request.ts';
 
@@ -64,11 +64,11 @@ async function describe(path: string, ask: (path: string) => Promise<Answer>): P
 async function faultOf(asking: Asking, { columns, values }: Asked): Promise<string | null> {
   const { answer, path, operators } = asking;
   if (answer.status === 200) {
-    return faultOfRepair(asking).catch((error: unknown) => String(error));
+    return faultOfDeviation(asking).catch((error: unknown) => String(error));
   }
   if (answer.status !== 400) return `${answer.status}`;
   const table = { names: columns.map(({ id }) => id), types: columns.map(({ type }) => type), rows: values };
-  const isKnown = values.length > 1 && answerObviously(table, path.split('?')[1] ?? '', operators) !== null;
+  const isKnown = values.length > 1 && oracleAnswer(table, path.split('?')[1] ?? '', operators) !== null;
   if (isKnown) return `refused: ${answer.body.toString()}`;
   return refusal.test(answer.body.toString()) ? null : 'a 400 without a parameter';
 }

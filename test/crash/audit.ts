@@ -3,11 +3,11 @@ import { createHash } from 'node:crypto';
 import { buffer } from 'node:stream/consumers';
 import type { BlobStore } from '../../src/blob-store/blob-store.ts';
 import { createManifestReader, takeInventory } from '../../src/change/store-inventory.ts';
-import { tablesWithOrphanedBlobs } from '../../src/change/litter.ts';
+import { tablesWithOrphanedBlobs } from '../../src/change/store-inventory.ts';
 import { readPublished, type Manifest } from '../../src/manifest.ts';
 import { formatOf, type Variant } from '../../src/format.ts';
 import { createLog } from '../../src/log.ts';
-import { readRows } from '../dump/slow-formatter.ts';
+import { readRows } from '../dump/oracle-formatter.ts';
 import { asResourceId } from '../../src/postgres/table.ts';
 
 const signal = new AbortController().signal;
@@ -36,10 +36,10 @@ export async function faultsOf(store: BlobStore, manifest: Manifest): Promise<st
   return faults;
 }
 
-/** Tables with litter as of `now`, and everything in the store that is no blob of a manifest and no manifest. */
-export async function litterIn(store: BlobStore, now: Date, retireSeconds: number): Promise<string[]> {
-  const reading = createManifestReader(store, createLog('silent'));
-  const world = { reading, now: () => now, retireSeconds };
+/** Tables with orphans as of `now`, and everything in the store that is no blob of a manifest and no manifest. */
+export async function orphansIn(store: BlobStore, now: Date, retireSeconds: number): Promise<string[]> {
+  const reader = createManifestReader(store, createLog('silent'));
+  const world = { reader, now: () => now, retireSeconds };
   return tablesWithOrphanedBlobs(world, await takeInventory(store), new Map());
 }
 

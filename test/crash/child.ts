@@ -9,7 +9,7 @@ import { createLog } from '../../src/log.ts';
 const [crashStep, times = '0'] = (process.env['CRASH_AT'] ?? '').split(':');
 let left = Number(times);
 const config = readConfig(process.env, ['read', 'publish']);
-const sidecar = await startService(process.env, config, {
+const service = await startService(process.env, config, {
   log: createLog(config.DUMPER_LOG_LEVEL),
   onStep: (id, step) => {
     process.stdout.write(`${id} ${step}\n`);
@@ -18,5 +18,5 @@ const sidecar = await startService(process.env, config, {
     left -= 1;
   },
 });
-process.stdout.write(`listening ${sidecar.port}\n`);
-process.once('SIGTERM', () => void sidecar.stop().then(() => process.exit(0)));
+process.stdout.write(`listening ${service.port}\n`);
+process.once('SIGTERM', () => void service.stop().then(() => process.exit(0)));

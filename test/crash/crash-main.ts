@@ -8,7 +8,7 @@ import { cutFormats, cutPostgres, faultS3, lastRowErrors } from './cuts.ts';
 import { oneInstant } from './instants.ts';
 import { killPublishers } from './kills.ts';
 import { linearizability } from './linearizability.ts';
-import { inOwnWorld } from './own-world.ts';
+import { withServers } from '../world/servers.ts';
 import { seeded } from './random.ts';
 import { threeReplicas } from './replicas.ts';
 
@@ -42,7 +42,7 @@ const longForms: Readonly<Record<string, (s3: S3Server | null) => Promise<void>>
         seed: randomKills,
         ...(store === null ? {} : { s3: store }),
       });
-      refuse([...killed.reads.violations, ...killed.litter]);
+      refuse([...killed.reads.violations, ...killed.orphans]);
       tell('P2', `kills at named steps, ${where}`, killed.atSteps);
       tell('P2', `kills at random times, ${where}`, killed.atRandom);
       tell('P2', `downloads meanwhile, ${where}`, killed.reads.blob + killed.reads.live);
@@ -71,7 +71,7 @@ const longForms: Readonly<Record<string, (s3: S3Server | null) => Promise<void>>
   },
 };
 
-await inOwnWorld(async (s3) => {
+await withServers(async (s3) => {
   for (const promise of values.only.split(',')) {
     const run = longForms[promise];
     if (run === undefined) throw new Error(`no long form of ${promise}`);

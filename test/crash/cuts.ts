@@ -8,7 +8,7 @@ import type { BlobStore } from '../../src/blob-store/blob-store.ts';
 import { publish, type PublishDeps } from '../../src/publish/publish.ts';
 import { formats, type Format } from '../../src/format.ts';
 import { asResourceId } from '../../src/postgres/table.ts';
-import { openPublishing, plainly, publishedVariants, type Publishing } from '../dump/publishing.ts';
+import { openPublishing, plainly, publishedVariants, type Publishing } from '../publish/publishing.ts';
 import { startFaultProxy } from '../world/fault-proxy.ts';
 import { asAdmin } from '../world/postgres.ts';
 import { startS3Faults, type S3Fault } from '../world/s3-faults.ts';
@@ -54,8 +54,8 @@ async function publishAndAudit(
   const living = new Set(await namedKeys(store, [id]));
   if (ended === 'failed') {
     const superseded = new Set(after?.superseded.map(({ revision }) => revision));
-    const litter = left.filter((key) => !living.has(key) && !superseded.has(key.split('/')[1] ?? ''));
-    if (litter.length > 0 && world.store === store) throw new Error(`left behind: ${litter.join(', ')}`);
+    const orphans = left.filter((key) => !living.has(key) && !superseded.has(key.split('/')[1] ?? ''));
+    if (orphans.length > 0 && world.store === store) throw new Error(`left behind: ${orphans.join(', ')}`);
   }
   return ended === 'published' ? 'published' : 'failed';
 }

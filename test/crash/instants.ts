@@ -8,9 +8,9 @@ import { installTriggers } from '../../src/change/journal.ts';
 import { publish } from '../../src/publish/publish.ts';
 import { formatOf, type Variant } from '../../src/format.ts';
 import { asResourceId } from '../../src/postgres/table.ts';
-import { openPublishing, plainly, type Publishing } from '../dump/publishing.ts';
+import { openPublishing, plainly, type Publishing } from '../publish/publishing.ts';
 import { asAdmin } from '../world/postgres.ts';
-import { readRows } from '../dump/slow-formatter.ts';
+import { readRows } from '../dump/oracle-formatter.ts';
 import { blobBytes, manifestOf } from './audit.ts';
 import { seeded, type Random } from './random.ts';
 

@@ -1,15 +1,15 @@
 /**
  * P2: a publishing process killed at every named step and at random instants, again and again, while readers download
- * through another process; afterwards it converges, and one sweep leaves no litter (P7).
+ * through another process; afterwards it converges, and one sweep leaves no orphaned blobs (P7).
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { PublishStep } from '../../src/publish/publish.ts';
 import type { S3Server } from '../world/s3.ts';
 import { eventually } from '../world/eventually.ts';
 import { faultsOf, manifestOf } from './audit.ts';
-import { install, type Child, type Installation } from './installation.ts';
+import { processFixture, type Child, type ProcessFixture } from './processes.ts';
 import { seeded, type Random } from './random.ts';
-import { noticeSecret, openStorm, type Storm } from './storm.ts';
+import { noticeSecret, openWorkload, type Workload } from './workload.ts';
 
 export const crashSteps: readonly PublishStep[] = [
   'fenced',
@@ -31,22 +31,22 @@ export interface KillOptions {
 export interface Killed {
   readonly atSteps: number;
   readonly atRandom: number;
-  readonly reads: Storm['reads'];
+  readonly reads: Workload['reads'];
   readonly commits: number;
-  /** Tables whose manifests were read again against their blobs after the storm. */
+  /** Tables whose manifests were read again against their blobs after the workload. */
   readonly audited: number;
   /** What one sweep left behind. */
-  readonly litter: readonly string[];
+  readonly orphans: readonly string[];
 }
 
 export async function killPublishers(options: KillOptions): Promise<Killed> {
-  const world = await install({
+  const world = await processFixture({
     settings: { DUMPER_NOTICE_SECRET: noticeSecret, DUMPER_LIVE_SLOTS: '16', DUMPER_PUBLISH_SLOTS: '4' },
     ...(options.s3 === undefined ? {} : { s3: options.s3 }),
   });
   try {
     // Killed holders keep their tables for the length of a lease: enough tables for all kills within one.
-    const storm = await openStorm(world, {
+    const workload = await openWorkload(world, {
       tables: 40,
       rows: 400,
       writers: 2,
@@ -55,24 +55,29 @@ export async function killPublishers(options: KillOptions): Promise<Killed> {
       seed: options.seed,
       restMilliseconds: 2000,
     });
-    const { base } = await world.serve({ DUMPER_ROLE: 'serve' });
+    const { base } = await world.start({ DUMPER_ROLE: 'serve' });
     let over = false;
-    const storming = storm.run([base], () => over);
+    const working = workload.run([base], () => over);
     const killing = kill(world, options).finally(() => {
       over = true;
     });
-    const [kills] = await Promise.all([killing, storming]);
+    const [kills] = await Promise.all([killing, working]);
     const last = world.spawn();
-    await storm.settle(base);
+    await workload.settle(base);
     await end(last);
-    return { ...kills, reads: storm.reads, commits: storm.commits(), ...(await audit(world, storm)) };
+    return {
+      ...kills,
+      reads: workload.reads,
+      commits: workload.commits(),
+      ...(await audit(world, workload)),
+    };
   } finally {
-    await world.close();
+    await world.end();
   }
 }
 
 async function kill(
-  world: Installation,
+  world: ProcessFixture,
   options: KillOptions,
 ): Promise<Pick<Killed, 'atSteps' | 'atRandom'>> {
   const random = seeded(options.seed);
@@ -94,7 +99,7 @@ async function kill(
 }
 
 async function killAtRandom(child: Child, random: Random): Promise<void> {
-  await eventually('it publishes', () => child.steps.length > 0);
+  await eventually('it publishes', () => child.steps.length > 0, { seconds: 60 });
   await delay(random(500));
   child.process.kill('SIGKILL');
   const { signal } = await child.ended;
@@ -107,7 +112,10 @@ async function end(child: Child): Promise<void> {
   if (code !== 0) throw new Error(`exit ${code}: ${child.errors()}`);
 }
 
-async function audit(world: Installation, { versions }: Storm): Promise<Pick<Killed, 'audited' | 'litter'>> {
+async function audit(
+  world: ProcessFixture,
+  { versions }: Workload,
+): Promise<Pick<Killed, 'audited' | 'orphans'>> {
   // by a clock at which every URL has ended, and every upload is older than the longest publication
   await world.sweep(7200);
   for (const table of versions.tables) {
@@ -116,5 +124,5 @@ async function audit(world: Installation, { versions }: Storm): Promise<Pick<Kil
     const faults = await faultsOf(world.store, manifest);
     if (faults.length > 0) throw new Error(faults.join('; '));
   }
-  return { audited: versions.tables.length, litter: await world.litter(versions.tables) };
+  return { audited: versions.tables.length, orphans: await world.orphans(versions.tables) };
 }

@@ -1,7 +1,7 @@
 /** P4: a linearizability check over HTTP, in the exact tier, on the Postgres of choice. */
 import { startPostgres } from '../world/postgres.ts';
-import { install } from './installation.ts';
-import { noticeSecret, openStorm, type Storm } from './storm.ts';
+import { processFixture } from './processes.ts';
+import { noticeSecret, openWorkload, type Workload } from './workload.ts';
 
 export interface LinearizabilityOptions {
   /** Answers to check. */
@@ -13,14 +13,14 @@ export interface LinearizabilityOptions {
 
 export async function linearizability(
   options: LinearizabilityOptions,
-): Promise<{ reads: Storm['reads']; commits: number }> {
+): Promise<{ reads: Workload['reads']; commits: number }> {
   const server = options.postgres === undefined ? null : await startPostgres({ version: options.postgres });
-  const world = await install({
+  const world = await processFixture({
     settings: { DUMPER_NOTICE_SECRET: noticeSecret, DUMPER_LIVE_SLOTS: '16', DUMPER_PUBLISH_SLOTS: '4' },
     ...(server === null ? {} : { server: server.adminUrl }),
   });
   try {
-    const storm = await openStorm(world, {
+    const workload = await openWorkload(world, {
       tables: 12,
       rows: 30,
       writers: 4,
@@ -29,12 +29,12 @@ export async function linearizability(
       seed: options.seed,
       restMilliseconds: 2500,
     });
-    const { base } = await world.serve();
-    await storm.run([base], () => storm.reads.blob + storm.reads.live >= options.reads);
-    await storm.settle(base);
-    return { reads: storm.reads, commits: storm.commits() };
+    const { base } = await world.start();
+    await workload.run([base], () => workload.reads.blob + workload.reads.live >= options.reads);
+    await workload.settle(base);
+    return { reads: workload.reads, commits: workload.commits() };
   } finally {
-    await world.close();
+    await world.end();
     await server?.stop();
   }
 }

@@ -1,9 +1,12 @@
 /** P1: a truncated or corrupt blob is never published, whichever link breaks, wherever; the short form. */
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { recordCount } from '../world/counts.ts';
 import { startS3 } from '../world/s3.ts';
 import { cutFormats, cutPostgres, faultS3, lastRowErrors } from './cuts.ts';
 import { seeded } from './random.ts';
+
+// tens of publications, each cut off
+vi.setConfig({ testTimeout: 300_000 });
 
 const s3 = await startS3();
 

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { recordCount } from '../world/counts.ts';
 import { killPublishers } from './kills.ts';
 
-test('P2 P7 a publisher killed at each step and at random: no gap, no mix, no litter', async () => {
+test('P2 P7 a publisher killed at each step and at random: no gap, no mix, no orphaned blobs', async () => {
   const killed = await killPublishers({ randomKills: 4, killsAtEachStep: 1, seed: 2 });
   const { reads } = killed;
   console.log(
@@ -12,7 +12,7 @@ test('P2 P7 a publisher killed at each step and at random: no gap, no mix, no li
   expect(reads.violations).toEqual([]);
   expect(reads.busy).toBe(0);
   expect(reads.blob).toBeGreaterThan(10);
-  expect(killed.litter).toEqual([]);
+  expect(killed.orphans).toEqual([]);
   recordCount('P2', 'kills at named steps', killed.atSteps);
   recordCount('P2', 'kills at random times', killed.atRandom);
   recordCount('P2', 'downloads meanwhile, each of one whole revision', reads.blob + reads.live);

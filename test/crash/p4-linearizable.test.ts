@@ -1,7 +1,10 @@
 /** P4: over HTTP, no answer that begins after a commit shows older data, from blob or live; the short form. */
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { recordCount } from '../world/counts.ts';
 import { linearizability } from './linearizability.ts';
+
+// hundreds of answers read while four writers commit
+vi.setConfig({ testTimeout: 300_000 });
 
 test('P4 four writers, five readers, bad messengers: no answer older than a commit before it', async () => {
   const { reads, commits } = await linearizability({ reads: 1500, seed: 4 });

@@ -3,17 +3,20 @@
  * Prometheus would read it.
  */
 import http from 'node:http';
-import { afterEach, expect, test } from 'vitest';
+import { afterEach, expect, test, vi } from 'vitest';
 import { recordCount } from '../world/counts.ts';
 import { eventually } from '../world/eventually.ts';
 import { manifestOf } from './audit.ts';
-import { install, type Installation } from './installation.ts';
+import { processFixture, type ProcessFixture } from './processes.ts';
 import { get } from './versions.ts';
 
-let world: Installation;
+// two hundred publications
+vi.setConfig({ testTimeout: 300_000 });
+
+let world: ProcessFixture;
 
 afterEach(async () => {
-  await world.close();
+  await world.end();
 });
 
 const agent = new http.Agent({ keepAlive: false });
@@ -27,7 +30,9 @@ async function metric(base: string, name: string): Promise<number | null> {
 }
 
 test('P8 a failing and a large table hold up none of 200 small ones; the reason is told; metrics are fed', async () => {
-  world = await install({ settings: { DUMPER_SWEEP_CRON: '*/2 * * * * *', DUMPER_SMALL_TABLE_MIB: '1' } });
+  world = await processFixture({
+    settings: { DUMPER_SWEEP_CRON: '*/2 * * * * *', DUMPER_SMALL_TABLE_MIB: '1' },
+  });
   const owner = await world.connect();
   const create = (name: string, rows: number): Promise<unknown> =>
     owner.query(`CREATE TABLE public."${name}" (_id serial PRIMARY KEY, _full_text tsvector, a text);
@@ -37,24 +42,32 @@ test('P8 a failing and a large table hold up none of 200 small ones; the reason 
   await create('a-large', 1_000_000);
   const small = Array.from({ length: 200 }, (_, index) => `small-${index}`);
   for (const name of small) await create(name, 20);
-  const { base } = await world.serve();
+  const { base } = await world.start();
   for (const name of small) {
-    await eventually(`${name} is published`, () => manifestOf(world.store, name), patience);
+    await eventually(`${name} is published`, () => manifestOf(world.store, name), { seconds: patience });
   }
   await eventually(
     'every small table is counted',
     async () => ((await metric(base, `publications_total{outcome="published"}`)) ?? 0) >= 200,
   );
-  const failed = await eventually('the reason is in the status', async () => {
-    const options = { headers: { authorization: 'Bearer admin' } };
-    const answer = await fetch(`${base}/status/a-broken`, options);
-    const status = (await answer.json()) as { state: string; reason: string; attempts: number };
-    return status.state === 'failed' ? status : null;
-  });
+  const failed = await eventually(
+    'the reason is in the status',
+    async () => {
+      const options = { headers: { authorization: 'Bearer admin' } };
+      const answer = await fetch(`${base}/status/a-broken`, options);
+      const status = (await answer.json()) as { state: string; reason: string; attempts: number };
+      return status.state === 'failed' ? status : null;
+    },
+    { seconds: 400 },
+  );
   expect(failed.reason).toMatch(/permission denied/);
   expect(failed.attempts).toBeLessThan(6);
-  await eventually('the large one is published too', () => manifestOf(world.store, 'a-large'), patience);
-  await eventually('a sweep has counted', async () => (await metric(base, 'tables{state="fresh"}')) === 201);
+  await eventually('the large one is published too', () => manifestOf(world.store, 'a-large'), {
+    seconds: patience,
+  });
+  await eventually('a sweep has counted', async () => (await metric(base, 'tables{state="fresh"}')) === 201, {
+    seconds: 400,
+  });
   expect(await metric(base, 'tables{state="failed"}')).toBe(1);
   expect(await metric(base, 'publications_total{outcome="failed"}')).toBeGreaterThan(0);
   expect(await metric(base, 'publications_total{outcome="published"}')).toBe(201);
@@ -68,6 +81,6 @@ test('P8 a failing and a large table hold up none of 200 small ones; the reason 
   expect(await metric(base, 'queue_jobs{state="waiting"}')).toBeGreaterThan(0);
   expect(await metric(base, 'pool_connections{pool="publish",state="busy"}')).toBe(0);
   await owner.query('GRANT SELECT ON public."a-broken" TO datastore_default');
-  await eventually('it recovers by itself', () => manifestOf(world.store, 'a-broken'), patience);
+  await eventually('it recovers by itself', () => manifestOf(world.store, 'a-broken'), { seconds: patience });
   recordCount('P8', 'small tables published beside a failing and a large one', small.length);
 }, 1_200_000);

@@ -4,9 +4,9 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { manifestOf } from './audit.ts';
-import { install, type Child, type Installation } from './installation.ts';
+import { processFixture, type Child, type ProcessFixture } from './processes.ts';
 import { seeded } from './random.ts';
-import { openStorm, noticeSecret, type Storm } from './storm.ts';
+import { openWorkload, noticeSecret, type Workload } from './workload.ts';
 
 export interface ReplicaOptions {
   /** Replicas that are killed, and those that are stopped for longer than a lease, one after the other. */
@@ -23,16 +23,16 @@ export interface Replicas {
   readonly looks: number;
   readonly kills: number;
   readonly stops: number;
-  readonly reads: Storm['reads'];
+  readonly reads: Workload['reads'];
   readonly faults: readonly string[];
 }
 
 export async function threeReplicas(options: ReplicaOptions): Promise<Replicas> {
-  const world = await install({
+  const world = await processFixture({
     settings: { DUMPER_NOTICE_SECRET: noticeSecret, DUMPER_LIVE_SLOTS: '16' },
   });
   try {
-    const storm = await openStorm(world, {
+    const workload = await openWorkload(world, {
       tables: 10,
       rows: 400,
       writers: 2,
@@ -41,24 +41,24 @@ export async function threeReplicas(options: ReplicaOptions): Promise<Replicas> 
       seed: options.seed,
       restMilliseconds: 300,
     });
-    const { base } = await world.serve({ DUMPER_ROLE: 'serve' });
+    const { base } = await world.start({ DUMPER_ROLE: 'serve' });
     const replicas = [0, 1, 2].map(() => world.spawn({ DUMPER_ROLE: 'publish' }));
     await Promise.all(replicas.map((replica) => replica.base));
     let over = false;
-    const watching = watch(world, storm, () => over);
-    const storming = storm.run([base], () => over);
+    const watching = watch(world, workload, () => over);
+    const working = workload.run([base], () => over);
     const disturbing = disturb(world, replicas, options).finally(() => {
       over = true;
     });
-    const [, , seen] = await Promise.all([disturbing, storming, watching]);
-    await storm.settle(base);
-    return { ...seen, kills: options.kills, stops: options.stops, reads: storm.reads };
+    const [, , seen] = await Promise.all([disturbing, working, watching]);
+    await workload.settle(base);
+    return { ...seen, kills: options.kills, stops: options.stops, reads: workload.reads };
   } finally {
-    await world.close();
+    await world.end();
   }
 }
 
-async function disturb(world: Installation, replicas: Child[], options: ReplicaOptions): Promise<void> {
+async function disturb(world: ProcessFixture, replicas: Child[], options: ReplicaOptions): Promise<void> {
   const random = seeded(options.seed);
   const kinds = [...Array<string>(options.stops).fill('stop'), ...Array<string>(options.kills).fill('kill')];
   for (const kind of kinds) {
@@ -82,8 +82,8 @@ async function disturb(world: Installation, replicas: Child[], options: ReplicaO
 
 /** Look at every manifest, again and again: its generation only grows, and each names a revision never seen before. */
 async function watch(
-  { store }: Installation,
-  { versions }: Storm,
+  { store }: ProcessFixture,
+  { versions }: Workload,
   over: () => boolean,
 ): Promise<Pick<Replicas, 'switches' | 'looks' | 'faults'>> {
   const last = new Map<string, { generation: number; revision: string }>();

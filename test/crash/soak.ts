@@ -1,16 +1,17 @@
 /**
  * The soak: everything at once. Writers of every kind and bad messengers, readers that check each answer, publishers
  * that are killed, stopped and started again, links to Postgres, to the state database and to the store that break; at
- * the end everything converges, is read again, and one sweep leaves no litter.
+ * the end everything converges, is read again, and one sweep leaves no orphaned blobs.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { startFaultProxy, type FaultProxy } from '../world/fault-proxy.ts';
 import { startS3Faults, type S3FaultServer } from '../world/s3-faults.ts';
 import type { S3Server } from '../world/s3.ts';
 import { faultsOf, manifestOf } from './audit.ts';
-import { install, type Child, type Installation, type Settings } from './installation.ts';
+import type { Settings } from '../world/installation.ts';
+import { processFixture, type Child, type ProcessFixture } from './processes.ts';
 import { seeded, type Random } from './random.ts';
-import { noticeSecret, openStorm, type Storm } from './storm.ts';
+import { noticeSecret, openWorkload, type Workload } from './workload.ts';
 
 export interface SoakOptions {
   readonly minutes: number;
@@ -31,17 +32,17 @@ interface Links {
 export interface Soaked {
   readonly counts: Readonly<Record<string, number>>;
   readonly violations: readonly string[];
-  readonly litter: readonly string[];
+  readonly orphans: readonly string[];
 }
 
 export async function soak(options: SoakOptions): Promise<Soaked> {
-  const world = await install({
+  const world = await processFixture({
     settings: { DUMPER_NOTICE_SECRET: noticeSecret, DUMPER_LIVE_SLOTS: '16', DUMPER_STALL_SECONDS: '5' },
     ...(options.s3 === null ? {} : { s3: options.s3 }),
   });
   const links = await openLinks(world, options.s3);
   try {
-    const storm = await openStorm(world, {
+    const workload = await openWorkload(world, {
       tables: 30,
       rows: 300,
       writers: 4,
@@ -50,26 +51,26 @@ export async function soak(options: SoakOptions): Promise<Soaked> {
       seed: options.seed,
       restMilliseconds: 1500,
     });
-    const { base } = await world.serve({ DUMPER_ROLE: 'serve' });
+    const { base } = await world.start({ DUMPER_ROLE: 'serve' });
     const ends = performance.now() + options.minutes * 60_000;
     let over = false;
     const disturbing = disturb(world, links, { ...options, ends }).finally(() => {
       over = true;
     });
-    const [disturbed] = await Promise.all([disturbing, storm.run([base], () => over)]);
-    options.say('the storm is over; waiting for everything to converge');
+    const [disturbed] = await Promise.all([disturbing, workload.run([base], () => over)]);
+    options.say('the workload is over; waiting for everything to converge');
     const last = world.spawn({ DUMPER_ROLE: 'publish' });
-    await storm.settle(base);
+    await workload.settle(base);
     last.process.kill('SIGTERM');
     if ((await last.ended).code !== 0) throw new Error(`the last publisher: ${last.errors()}`);
-    return await judge(world, storm, disturbed);
+    return await judge(world, workload, disturbed);
   } finally {
-    await world.close();
+    await world.end();
     await links.stop();
   }
 }
 
-async function openLinks(world: Installation, s3: S3Server | null): Promise<Links> {
+async function openLinks(world: ProcessFixture, s3: S3Server | null): Promise<Links> {
   const { hostname: host, port } = new URL(world.database.readUrl);
   const [datastore, state] = await Promise.all([
     startFaultProxy({ host, port: Number(port) }),
@@ -100,7 +101,7 @@ interface Disturbed {
 }
 
 async function disturb(
-  world: Installation,
+  world: ProcessFixture,
   links: Links,
   { seed, ends, say }: SoakOptions & { readonly ends: number },
 ): Promise<Disturbed> {
@@ -127,7 +128,7 @@ async function disturb(
 }
 
 async function disturbOnce(
-  world: Installation,
+  world: ProcessFixture,
   links: Links,
   publishers: Child[],
   random: Random,
@@ -174,17 +175,17 @@ async function breakLink(link: FaultProxy, random: Random): Promise<void> {
   link.pass();
 }
 
-async function judge(world: Installation, storm: Storm, disturbed: Disturbed): Promise<Soaked> {
-  const { tables } = storm.versions;
+async function judge(world: ProcessFixture, workload: Workload, disturbed: Disturbed): Promise<Soaked> {
+  const { tables } = workload.versions;
   await world.sweep(7200);
-  const violations = [...storm.reads.violations];
+  const violations = [...workload.reads.violations];
   for (const table of tables) {
     const manifest = await manifestOf(world.store, table);
     violations.push(
       ...(manifest === null ? [`${table}: no manifest`] : await faultsOf(world.store, manifest)),
     );
   }
-  const { blob, live, busy } = storm.reads;
-  const counts = { commits: storm.commits(), blob, live, busy, ...disturbed, audited: tables.length };
-  return { counts, violations, litter: await world.litter(tables) };
+  const { blob, live, busy } = workload.reads;
+  const counts = { commits: workload.commits(), blob, live, busy, ...disturbed, audited: tables.length };
+  return { counts, violations, orphans: await world.orphans(tables) };
 }

@@ -1,12 +1,15 @@
 /**
  * Any order of changes, notices, sweeps, crashes, lost records and jumps of the clock: what is called fresh is the table
- * at every moment, generations only grow, and it all ends with published = table and no litter (P2, P4, P5, P7).
+ * at every moment, generations only grow, and it all ends with published = table and no orphaned blobs (P2, P4, P5, P7).
  */
 import fc from 'fast-check';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { recordCount } from '../world/counts.ts';
 import { crashSteps } from './kills.ts';
 import { id, openTableLife, type TableLife } from './table-life.ts';
+
+// random lives of a table, each to its end
+vi.setConfig({ testTimeout: 300_000 });
 
 /** All that the model knows: whether there is a table. */
 interface Model {

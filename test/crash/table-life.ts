@@ -5,18 +5,18 @@
 import type { Pool } from 'pg';
 import { createPool } from '../../src/postgres/pool.ts';
 import { installTriggers } from '../../src/change/journal.ts';
-import { publishAndRecord, type WorkerDeps } from '../../src/change/worker.ts';
 import { sweep } from '../../src/change/sweep.ts';
 import { publish, type PublishDeps, type PublishStep } from '../../src/publish/publish.ts';
-import { pruneSuperseded, unpublish } from '../../src/publish/cleanup.ts';
+import { publishAndRecord, type Publisher } from '../../src/publish/publisher.ts';
 import { createLog } from '../../src/log.ts';
+import { createMetrics } from '../../src/metrics.ts';
 import { createStabilityTracker, revisionToken, tableState } from '../../src/postgres/revision.ts';
 import { openState, type State } from '../../src/state/state.ts';
 import type { TableChange } from '../../src/state/publications.ts';
 import { asResourceId, type ResourceId } from '../../src/postgres/table.ts';
-import { openPublishing, plainly, type Publishing } from '../dump/publishing.ts';
+import { openPublishing, plainly, type Publishing } from '../publish/publishing.ts';
 import { asAdmin } from '../world/postgres.ts';
-import { readRows } from '../dump/slow-formatter.ts';
+import { readRows } from '../dump/oracle-formatter.ts';
 import { blobBytes, keysIn, manifestOf, namedKeys } from './audit.ts';
 
 export const id = asResourceId('t-life');
@@ -124,15 +124,7 @@ async function runSweep(life: Life, listStore: boolean): Promise<void> {
 
 async function work(life: Life): Promise<void> {
   if (!life.queued.delete(id)) return;
-  await publishAndRecord(
-    attemptWorld(
-      life.publishing,
-      life.state,
-      worldOf(life, () => undefined),
-    ),
-    id,
-    plainly(),
-  );
+  await publishAndRecord(publisherOf(life), id, plainly());
 }
 
 async function crash(life: Life, at: PublishStep): Promise<void> {
@@ -187,22 +179,24 @@ async function converge(life: Life): Promise<void> {
   const manifest = await manifestOf(store, id);
   if ((manifest?.token ?? null) !== (await tokenNow(life))) throw new Error('it does not converge');
   const [left, named] = [await keysIn(store), await namedKeys(store, [id])];
-  if (left.join() !== named.join()) throw new Error(`litter: ${left.join(', ')}; named: ${named.join(', ')}`);
+  if (left.join() !== named.join())
+    throw new Error(`orphans: ${left.join(', ')}; named: ${named.join(', ')}`);
 }
 
-function attemptWorld({ store }: Publishing, state: State, world: PublishDeps): WorkerDeps {
+const metrics = createMetrics();
+
+function publisherOf(life: Life): Publisher {
+  const world = worldOf(life, () => undefined);
+  const { fence, publications } = life.state;
   return {
-    fence: state.fence,
-    publications: state.publications,
-    publish: async (table, request) => {
-      const outcome = await publish(world, table, { ...request });
-      if (outcome.kind === 'published' || outcome.kind === 'unchanged')
-        await pruneSuperseded(store, state.fence, outcome, { now: world.now(), retireSeconds });
-      return outcome;
-    },
-    unpublish: (table) => unpublish(store, state.fence, table),
-    timing,
-    smallTableBytes: 1,
-    sizeOf: async () => 0,
+    ...world,
+    fence,
+    profile: async () => world.profile(),
+    isLeader: async () => true,
+    traced: { publish: (work) => work(), unpublish: (work) => work() },
+    publications,
+    taskStatus: null,
+    metrics,
+    log: createLog('silent'),
   };
 }

@@ -6,7 +6,7 @@
 import http from 'node:http';
 import type { Client } from 'pg';
 import { formats, type Format } from '../../src/format.ts';
-import { readRows } from '../dump/slow-formatter.ts';
+import { readRows } from '../dump/oracle-formatter.ts';
 import type { Random } from './random.ts';
 
 export interface Versions {

@@ -1,5 +1,5 @@
 /** What a Postgres backend sends in a COPY, made by hand (Postgres manual, "Message Formats"). */
-import { line, type Cell } from './slow-formatter.ts';
+import { line, type Cell } from './oracle-formatter.ts';
 
 export function message(code: string, body: Uint8Array | string): Buffer {
   const bytes = Buffer.from(body);

@@ -12,7 +12,7 @@ import { wholeTable } from '../../src/dump/selection.ts';
 import { formats, formatTable, type Format } from '../../src/format.ts';
 import { asResourceId } from '../../src/postgres/table.ts';
 import { freshDatabase, startPostgres, type Database, type PostgresServer } from '../world/postgres.ts';
-import { forEachFormat, slowRows, type Cell } from './slow-formatter.ts';
+import { forEachFormat, slowRows, type Cell } from './oracle-formatter.ts';
 import { typedValues, ownTypes } from './typed-values.ts';
 
 const profile = ckanProfile('2.12');
@@ -22,7 +22,7 @@ const id = asResourceId('typed');
 async function written(pool: Pool): Promise<Record<Format, string>> {
   const client = await pool.connect();
   try {
-    const { copy, columns } = wholeTable(id, await readColumns(client, id), profile);
+    const { copy, columns } = wholeTable(id, await readColumns(client, id));
     const formatter = createFormatter({ columns, formats, profile });
     const parts = forEachFormat((): Buffer[] => []);
     await copyOut(client, copy, {

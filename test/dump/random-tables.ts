@@ -1,6 +1,6 @@
 /** Random tables for the formatter: columns of every kind, cells as Postgres prints them, hostile text first. */
 import * as fc from 'fast-check';
-import { postgresFloat, type Cell, type SlowColumn } from './slow-formatter.ts';
+import { postgresFloat, type Cell, type SlowColumn } from './oracle-formatter.ts';
 
 export interface RandomTable {
   readonly columns: readonly SlowColumn[];

@@ -27,7 +27,9 @@ beforeAll(async () => {
     size: 1,
     onIdleError: () => undefined,
   });
-  await eventually('Postgres takes TLS', async () => (await pool.query('SELECT 1')).rowCount === 1);
+  await eventually('Postgres takes TLS', async () => (await pool.query('SELECT 1')).rowCount === 1, {
+    seconds: 20,
+  });
 });
 
 afterAll(async () => {

@@ -9,7 +9,7 @@ import path from 'node:path';
 import { afterEach, expect } from 'vitest';
 import { textOf } from '../house/tree.ts';
 import { eventually } from '../world/eventually.ts';
-import { freePort } from '../world/postgres-server.ts';
+import { freePort } from '../world/free-port.ts';
 
 const installed = (...names: string[]): string | null =>
   names.find((name) => spawnSync(name, ['-v']).status === 0) ?? null;
@@ -41,18 +41,65 @@ export async function listening(
   return { port: (server.address() as AddressInfo).port, stop };
 }
 
+/** A server as the service is: it says that it is alive, and answers all else by `answer`. */
+export const dumping = (answer: RequestListener): ReturnType<typeof listening> =>
+  listening((incoming, outgoing) => {
+    if (incoming.url === '/healthz') outgoing.end('ok');
+    else answer(incoming, outgoing);
+  });
+
 /** A recipe with the addresses of this test in place of its own. */
-const recipeOf = (name: string, ckanPort: number, dumperPort: number): string =>
+const recipeOf = (name: string, ckanPort: number, ...dumperPorts: number[]): string =>
   textOf(`docs/fronts/${name}`)
     .replaceAll('ckan:5000', `127.0.0.1:${ckanPort}`)
-    .replaceAll('datastore-dumper:8000', `127.0.0.1:${dumperPort}`);
+    .replaceAll(/^( *)server datastore-dumper:8000 (.*)$/gm, (_line, indent: string, options: string) =>
+      dumperPorts.map((port) => `${indent}server 127.0.0.1:${port} ${options}`).join('\n'),
+    )
+    .replaceAll('datastore-dumper:8000', `127.0.0.1:${dumperPorts[0]}`);
 
-/** Run a recipe of nginx. */
-export async function front(recipe: string, ckanPort: number, dumperPort: number): Promise<number> {
-  const directory = mkdtempSync(path.join(tmpdir(), 'dumper-nginx-'));
+/** Run a recipe of nginx before one or several processes of the service. */
+export async function front(recipe: string, ckanPort: number, ...dumperPorts: number[]): Promise<number> {
   const port = await freePort();
-  const server = recipeOf(recipe, ckanPort, dumperPort)
-    .replaceAll('listen 80;', `listen 127.0.0.1:${port};`)
+  const site = recipeOf(recipe, ckanPort, ...dumperPorts);
+  await startNginx(port, () => site.replaceAll('listen 80;', `listen 127.0.0.1:${port};`));
+  return port;
+}
+
+/** Run a recipe of nginx beside a site that is enabled already; what nginx warns of can be read. */
+export async function frontBeside(
+  other: (port: number) => string,
+  recipe: string,
+  ckanPort: number,
+  dumperPort: number,
+): Promise<{ readonly port: number; warnings(): string[] }> {
+  const port = await freePort();
+  const site = recipeOf(recipe, ckanPort, dumperPort).replaceAll('listen 80;', `listen 127.0.0.1:${port};`);
+  const log = await startNginx(port, () => `${site}\n${other(port)}`);
+  return { port, warnings: () => log().match(/^.*\[(warn|alert|emerg)\].*$/gm) ?? [] };
+}
+
+/** Run the recipe of two files in a site that was there before. `site` gets the locations and what it writes files to. */
+export async function frontOfSite(
+  ckanPort: number,
+  dumperPort: number,
+  site: (port: number, include: string, directory: string) => string,
+): Promise<number> {
+  const port = await freePort();
+  await startNginx(port, (directory) => {
+    const locations = path.join(directory, 'nginx-locations.conf');
+    writeFileSync(locations, recipeOf('nginx-locations.conf', ckanPort, dumperPort));
+    const upstreams = recipeOf('nginx-upstreams.conf', ckanPort, dumperPort);
+    return `${upstreams}\n${site(port, `include ${locations};`, directory)}`;
+  });
+  return port;
+}
+
+/** Run nginx with what belongs into its `http` block; gives its error log. */
+async function startNginx(port: number, http: (directory: string) => string): Promise<() => string> {
+  const directory = mkdtempSync(path.join(tmpdir(), 'dumper-nginx-'));
+  const step = await freePort();
+  const server = http(directory)
+    .replaceAll('127.0.0.1:8081', `127.0.0.1:${step}`)
     .replaceAll('/var/cache/nginx', directory);
   const paths = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
     (name) => `${name}_temp_path ${directory}/${name};`,
@@ -66,16 +113,18 @@ export async function front(recipe: string, ckanPort: number, dumperPort: number
   const log = `${directory}/error.log`;
   const running = spawn(nginx ?? '', ['-c', configuration, '-p', directory, '-e', log], { stdio: 'ignore' });
   await answers(running, port, directory);
-  return port;
+  return () => readFileSync(log, 'utf8');
 }
 
 /** Run Apache's recipe in a virtual host whose own ProxyPass leads to CKAN. */
 export async function apacheFront(ckanPort: number, dumperPort: number): Promise<number> {
   const directory = mkdtempSync(path.join(tmpdir(), 'dumper-apache-'));
   const port = await freePort();
-  const modules = ['mpm_event', 'authz_core', 'proxy', 'proxy_http', 'headers', 'env'].map(
-    (name) => `LoadModule ${name}_module /usr/lib/apache2/modules/mod_${name}.so`,
-  );
+  const names =
+    'mpm_event authz_core proxy proxy_http headers env slotmem_shm proxy_balancer lbmethod_byrequests';
+  const modules = names
+    .split(' ')
+    .map((name) => `LoadModule ${name}_module /usr/lib/apache2/modules/mod_${name}.so`);
   const configuration = path.join(directory, 'apache.conf');
   writeFileSync(
     configuration,
@@ -106,10 +155,14 @@ async function answers(running: ChildProcess, port: number, directory: string): 
     await exit;
     rmSync(directory, { recursive: true, force: true });
   });
-  await eventually('the front answers or says why not', async () => {
-    if (running.exitCode !== null) return true;
-    return (await ask(port, '/up')).status > 0;
-  });
+  await eventually(
+    'the front answers or says why not',
+    async () => {
+      if (running.exitCode !== null) return true;
+      return (await ask(port, '/up')).status > 0;
+    },
+    { seconds: 25 },
+  );
   expect(running.exitCode, readFileSync(path.join(directory, 'error.log'), 'utf8')).toBeNull();
 }
 

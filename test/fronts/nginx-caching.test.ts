@@ -1,13 +1,13 @@
 /** The recipe of a caching nginx: no caller sees another's answer, and nothing is kept longer than it is true. */
 import { describe, expect, it } from 'vitest';
 import { recordCount } from '../world/counts.ts';
-import { ask, front, listening, nginx, shows } from './front.ts';
+import { ask, dumping, front, listening, nginx, shows } from './front.ts';
 
 describe.skipIf(nginx === null)('a caching nginx (skipped where there is no nginx)', () => {
   it('P9: through a caching nginx no caller ever sees the answer of another', async () => {
     const ckan = await listening(shows('ckan'));
     let asked = 0;
-    const dumper = await listening((incoming, answer) => {
+    const dumper = await dumping((incoming, answer) => {
       asked += 1;
       const caller = incoming.headers.authorization ?? incoming.headers.cookie ?? 'anonymous';
       const open = incoming.url?.includes('open') ?? false;
@@ -47,7 +47,7 @@ describe.skipIf(nginx === null)('a caching nginx (skipped where there is no ngin
     const ckan = await listening(shows('ckan'));
     let revision = 'one';
     const seen: (string | undefined)[] = [];
-    const dumper = await listening((incoming, answer) => {
+    const dumper = await dumping((incoming, answer) => {
       seen.push(incoming.headers['if-none-match']);
       answer.setHeader('ETag', `"${revision}"`);
       answer.setHeader('Cache-Control', 'public, max-age=0, must-revalidate');

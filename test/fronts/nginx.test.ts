@@ -1,6 +1,6 @@
 /** The nginx recipes of `docs/fronts`: what goes where, and what comes back when something breaks. */
 import { describe, expect, it } from 'vitest';
-import { ask, front, listening, nginx, shown, shows, type Shown } from './front.ts';
+import { ask, dumping, front, listening, nginx, shown, shows, type Shown } from './front.ts';
 
 describe.skipIf(nginx === null)('nginx before CKAN and the sidecar (skipped where there is no nginx)', () => {
   it.each(['nginx.conf', 'nginx-caching.conf'])(
@@ -46,28 +46,9 @@ describe.skipIf(nginx === null)('nginx before CKAN and the sidecar (skipped wher
     },
   );
 
-  it("a sidecar that is gone leaves CKAN's own dump; its own 503 goes to the client", async () => {
-    const ckan = await listening(shows('ckan'));
-    const dumper = await listening((_incoming, answer) => {
-      answer.writeHead(503, { 'Retry-After': '5' });
-      answer.end('busy\n');
-    });
-    const port = await front('nginx.conf', ckan.port, dumper.port);
-    expect(await ask(port, '/datastore/dump/x')).toMatchObject({
-      status: 503,
-      body: 'busy\n',
-      headers: { 'retry-after': '5' },
-    });
-    await dumper.stop();
-    expect(JSON.parse((await ask(port, '/datastore/dump/x')).body)).toMatchObject({
-      name: 'ckan',
-      url: '/datastore/dump/x',
-    });
-  });
-
   it('P19: an answer that the sidecar resets is broken for the client of nginx too', async () => {
     const ckan = await listening(shows('ckan'));
-    const dumper = await listening((_incoming, answer) => {
+    const dumper = await dumping((_incoming, answer) => {
       answer.write('a,b\r\n'.repeat(20_000), () => answer.socket?.resetAndDestroy());
     });
     const port = await front('nginx.conf', ckan.port, dumper.port);
@@ -83,7 +64,7 @@ describe.skipIf(nginx === null)('nginx before CKAN and the sidecar (skipped wher
     });
     const signed =
       '/bucket/a%20b/dump.csv?X-Amz-Signature=00ff&response-content-disposition=attachment%3B%20filename%3D%22a%22';
-    const dumper = await listening((_incoming, answer) => {
+    const dumper = await dumping((_incoming, answer) => {
       answer.setHeader('X-Accel-Redirect', '/_dump_blob');
       answer.setHeader('X-Dump-Blob-Url', `http://127.0.0.1:${store.port}${signed}`);
       answer.setHeader('X-Dump-Revision', 'r7');

@@ -26,24 +26,24 @@ export function shapeOf(statement: string, identifiers: ReadonlySet<string>): st
 const words = new Set(
   (
     'COPY SELECT FROM AS WHERE AND OR IN ANY ARRAY GROUP BY ORDER ASC DESC NULLS FIRST LAST LIMIT OFFSET TO STDOUT FORMAT csv ' +
-    'public coalesce array_to_json array_agg num_nulls ROW to_char to_json min max ts_rank to_tsvector plainto_tsquery to_tsquery query ' +
-    'text json boolean regconfig numeric float8 int4 int8 integer bigint timestamp date nested jsonb without time zone false d _id _full_text'
+    'public coalesce array_to_json ROW row_number OVER place unnest count v item IS TRUE to_char to_json min max ts_rank to_tsvector plainto_tsquery to_tsquery query s ' +
+    'text json boolean regconfig numeric float4 float8 int2 int4 int8 integer bigint timestamp date nested jsonb without time zone false d _id _full_text'
   ).split(' '),
 );
 const tokens =
-  /current_setting\('dumper\.v\d+'\)|'(?:null|YYYY-MM-DD HH24:MI:SS(?:\.MS)?)'|"\?"|s\d+\b|[A-Za-z_]\w*|\b(?:1|32)\b|[(),.[\]=<>@:]|\s/g;
+  /current_setting\('dumper\.v\d+'\)|'(?:null|YYYY-MM-DD HH24:MI:SS(?:\.MS)?)'|"\?"|query\d+\b|[A-Za-z_]\w*|\b(?:0|32)\b|[(),.[\]=<>@:*]|\s/g;
 
 /** A COPY or probe made of nothing but the planner's words, bound settings and identifiers. */
 export function isPlanned(shape: string): boolean {
   if (
     !shape.startsWith('COPY (SELECT ') &&
     !shape.startsWith('SELECT current_setting(') &&
-    !/^SELECT \w+\(current_setting\(/.test(shape)
+    !/^SELECT (?:\(SELECT )?\w+\((?:current_setting\(|v\.item::)/.test(shape)
   ) {
     return false;
   }
   const rest = shape.replaceAll(tokens, (token) =>
-    /^[A-Za-z_]\w*$/.test(token) && !/^s\d+$/.test(token) && !words.has(token) ? `?${token}` : '',
+    /^[A-Za-z_]\w*$/.test(token) && !/^query\d+$/.test(token) && !words.has(token) ? `?${token}` : '',
   );
   return rest === '';
 }

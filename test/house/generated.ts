@@ -1,13 +1,13 @@
 /**
  * The texts that are made from tables of the program, never typed: settings in `docs/` and in the chart, the list of
- * repairs, promises with their tests and counts, and what follows from the table of formats. `npm run generate` writes
+ * deviations, promises with their tests and counts, and what follows from the table of formats. `npm run generate` writes
  * them; a test holds them equal.
  */
 import path from 'node:path';
 import type { Setting } from '../../src/config/setting.ts';
 import { settings } from '../../src/config/settings.ts';
 import { recordedCounts } from '../world/counts.ts';
-import { repairs } from '../conformance/repairs.ts';
+import { deviations, deviationsOfLargeTables } from '../conformance/deviations.ts';
 import { chartSchema } from './chart-schema.ts';
 import { formatsTable, kernelRows, mediaTypes, parameterSchema } from './format-texts.ts';
 import { promises } from './promises.ts';
@@ -35,7 +35,7 @@ export async function generatedFiles({ counts }: { readonly counts: boolean }): 
   );
   return [
     page('docs/settings.md', ['settings', settingsTable()]),
-    page('docs/bytes.md', ['repairs', repairsList()]),
+    page('docs/bytes.md', ['repairs', deviationsList()]),
     page('docs/promises.md', ['promises', promisesTable(counts ? recordedNumbers() : writtenNumbers())]),
     {
       file: 'helm/datastore-dumper/values.yaml',
@@ -51,6 +51,11 @@ export async function generatedFiles({ counts }: { readonly counts: boolean }): 
       text: `${JSON.stringify(chartSchema(carriedSettings(), secrets), null, 2)}\n`,
     },
     { file: 'helm/datastore-dumper/files/secrets.txt', text: `${secrets.join('\n')}\n` },
+    // a chart reads no file outside its folder
+    ...['alerts.yaml', 'dashboard.json'].map((name) => ({
+      file: `helm/datastore-dumper/files/${name}`,
+      text: textOf(`packaging/monitoring/${name}`),
+    })),
     ...ofFormats(),
   ];
 }
@@ -113,9 +118,9 @@ function chartSettings(): string {
     .join('\n');
 }
 
-/** The places where an answer differs from CKAN's on purpose: the list that the conformance suite holds complete. */
-function repairsList(): string {
-  return Object.entries(repairs)
+/** The places where an answer differs from CKAN's on purpose: a list that the conformance suite holds complete, and more. */
+function deviationsList(): string {
+  return Object.entries({ ...deviations, ...deviationsOfLargeTables })
     .map(([why, answer]) => `- **${why}**: ${answer}`)
     .join('\n');
 }
@@ -123,7 +128,9 @@ function repairsList(): string {
 function promisesTable(numbers: ReadonlyMap<string, string>): string {
   const proofs = provingTests();
   const rows = Object.entries(promises).map(([id, promise]) => {
-    const tests = (proofs.get(id) ?? []).map((file) => `[${path.basename(file, '.test.ts')}](../${file})`);
+    const tests = (proofs.get(id) ?? []).map(
+      (file) => `[${path.basename(file).replace(/(\.unit)?\.test\.ts$/, '')}](../${file})`,
+    );
     return `| ${id} | ${promise} | ${numbers.get(id) ?? ''} | ${tests.join(', ')} |`;
   });
   return ['| | promise | counted | proof |', '|---|---|---|---|', ...rows].join('\n');

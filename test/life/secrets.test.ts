@@ -2,27 +2,29 @@
  * P18 Secrets are never printed: canaries in every secret setting and credential, the real process at its most
  * talkative, asked every route with every fault; no canary in what it writes, answers, measures or keeps as a reason.
  */
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import type { Setting } from '../../src/config/setting.ts';
 import { settings } from '../../src/config/settings.ts';
-import { startCkan, type StandInCkan } from '../world/ckan.ts';
+import { startCkan, type FakeCkan } from '../world/fake-ckan.ts';
 import { recordCount } from '../world/counts.ts';
 import { eventually } from '../world/eventually.ts';
 import { startFaultProxy } from '../world/fault-proxy.ts';
 import { asAdmin } from '../world/postgres.ts';
 import { startS3 } from '../world/s3.ts';
-import { living, type Living } from './living.ts';
-import { startProgram, type Program } from './process.ts';
+import { type Program, type ServiceFixture, serviceFixture, startProgram } from '../world/service.ts';
+
+// processes are started, which takes long on a loaded machine
+vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
 
 const s3 = await startS3();
 const canary = (what: string): string => `canary-${what}-7f3a9c`;
 const heard: string[] = [];
 
-let world: Living;
-let ckan: StandInCkan;
+let world: ServiceFixture;
+let ckan: FakeCkan;
 
 beforeAll(async () => {
-  world = await living();
+  world = await serviceFixture();
   ckan = await startCkan({ permissions: () => 200 });
   world.atEnd(() => ckan.stop());
   if (!('skipped' in s3)) world.atEnd(() => s3.stop());
@@ -154,13 +156,17 @@ describe.skipIf('skipped' in s3)('P18 secrets are never printed', () => {
       program.child.kill('SIGKILL');
       await program.exited;
     });
-    await eventually('a redirect', async () => {
-      const answer = await fetch(`${program.base}/datastore/dump/secretive`, {
-        redirect: 'manual',
-        headers: credentials,
-      });
-      return answer.status === 302;
-    });
+    await eventually(
+      'a redirect',
+      async () => {
+        const answer = await fetch(`${program.base}/datastore/dump/secretive`, {
+          redirect: 'manual',
+          headers: credentials,
+        });
+        return answer.status === 302;
+      },
+      { seconds: 25 },
+    );
     let questions = await askEverything(program.base);
     for (const strike of [
       () => store?.set({ refuse: true }),

@@ -4,11 +4,13 @@
  */
 import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { startCkan, type StandInCkan } from '../world/ckan.ts';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { startCkan, type FakeCkan } from '../world/fake-ckan.ts';
 import { eventually } from '../world/eventually.ts';
-import { living, type Living } from './living.ts';
-import { startProgram } from './process.ts';
+import { serviceFixture, type ServiceFixture, startProgram } from '../world/service.ts';
+
+// processes are started, which takes long on a loaded machine
+vi.setConfig({ testTimeout: 120_000 });
 
 interface Span {
   readonly traceId: string;
@@ -32,7 +34,7 @@ const received: { readonly path: string; readonly headers: IncomingHttpHeaders; 
 let collector: Server;
 let endpoint: string;
 let answers: boolean;
-let world: Living;
+let world: ServiceFixture;
 
 beforeEach(async () => {
   received.length = 0;
@@ -49,7 +51,7 @@ beforeEach(async () => {
     collector.listen(0, '127.0.0.1', resolve);
   });
   endpoint = `http://127.0.0.1:${(collector.address() as AddressInfo).port}`;
-  world = await living();
+  world = await serviceFixture();
   await world.createTable('traced-table', 30);
 });
 
@@ -76,17 +78,17 @@ const request = 'GET /datastore/dump/{id}';
 const trace = '0af7651916cd43dd8448eb211c80319c';
 const parent = 'b7ad6b7169203331';
 
-async function startAsking(): Promise<{ base: string; ckan: StandInCkan; stop: () => Promise<void> }> {
+async function startAsking(): Promise<{ base: string; ckan: FakeCkan; stop: () => Promise<void> }> {
   const ckan = await startCkan({ permissions: () => 200 });
   world.atEnd(() => ckan.stop());
-  const { base, sidecar } = await world.start({
+  const { base, service } = await world.start({
     OTEL_EXPORTER_OTLP_ENDPOINT: endpoint,
     CKAN_SITE_URL: ckan.url,
     DUMPER_AUTHORIZE: 'ckan',
     DUMPER_DECISION_CACHE_SECONDS: '1',
   });
-  await eventually('published', () => world.manifest('traced-table'));
-  return { base, ckan, stop: sidecar.stop };
+  await eventually('published', () => world.manifest('traced-table'), { seconds: 25 });
+  return { base, ckan, stop: service.stop };
 }
 
 describe('with a collector named', () => {
@@ -140,7 +142,7 @@ describe('with a collector named', () => {
       'switch',
     ];
     const children = childrenOf(published).filter((name) => !name.startsWith('CKAN '));
-    expect(children).toEqual([...steps, 'retire']);
+    expect(children).toEqual([...steps, 'prune']);
     expect(published?.parentSpanId).toBeUndefined();
   });
 
@@ -151,6 +153,7 @@ describe('with a collector named', () => {
     await eventually(
       'CKAN is asked again',
       async () => (await fetch(`${base}/datastore/dump/traced-table`, { headers })).status === 503,
+      { seconds: 25 },
     );
     const unsampled = `00-${'c'.repeat(32)}-${parent}-00`;
     await fetch(`${base}/datastore/dump/traced-table`, { headers: { traceparent: unsampled } });
@@ -173,11 +176,11 @@ describe('with a collector named', () => {
 
   test('a collector that never answers holds up neither answers nor the end', async () => {
     answers = false;
-    const { base, sidecar } = await world.start({
+    const { base, service } = await world.start({
       OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: `${endpoint}/own/path`,
     });
     expect((await fetch(`${base}/datastore/dump/traced-table?limit=1`)).status).toBe(200);
-    await sidecar.stop();
+    await service.stop();
     expect(received[0]?.path).toBe('/own/path');
   });
 });

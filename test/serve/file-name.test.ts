@@ -2,7 +2,7 @@
 import { validateHeaderValue } from 'node:http';
 import { parse } from 'content-disposition';
 import fc from 'fast-check';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { ckanProfile } from '../../src/ckan/profile.ts';
 import { contentDisposition } from '../../src/content-disposition.ts';
 import { fileNameOf } from '../../src/serve/file-name.ts';
@@ -10,6 +10,9 @@ import { parseQuestion } from '../../src/serve/question/parse.ts';
 import { asResourceId } from '../../src/postgres/table.ts';
 import { recordCount } from '../world/counts.ts';
 import { ask, startServing, type Serving } from './serving.ts';
+
+// thousands of requests
+vi.setConfig({ testTimeout: 60_000 });
 
 const open = 'f1100000-0000-4000-8000-00000000000a';
 const hidden = 'f1100000-0000-4000-8000-00000000000b';

@@ -5,10 +5,13 @@
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import fc from 'fast-check';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { send } from '../conformance/request.ts';
 import { recordCount } from '../world/counts.ts';
 import { startServing, type Serving } from './serving.ts';
+
+// thousands of requests
+vi.setConfig({ testTimeout: 60_000 });
 
 const id = 'f1100000-0000-4000-8000-00000000000f';
 let serving: Serving;

@@ -48,7 +48,7 @@ async function untilFree(seconds: number): Promise<void> {
   await eventually(
     'no backend is busy',
     async () => (await busyBackends()) === 0 && serving.world.slots.busy() === 0,
-    seconds,
+    { seconds },
   );
 }
 

@@ -3,7 +3,7 @@
  * (and the second to which signatures are rounded), by the dump's address or by one that was handed out before.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { TableRights } from '../world/ckan.ts';
+import type { TableRights } from '../world/fake-ckan.ts';
 import { recordCount } from '../world/counts.ts';
 import { ask, startServing, type Serving } from './serving.ts';
 

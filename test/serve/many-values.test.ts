@@ -117,6 +117,66 @@ test('a value in a list means what it means alone, whatever its type and charact
   expect(found).toBeGreaterThan(60);
 });
 
+test('numbers in a list are compared as Postgres compares constants, on a column of any number type', async () => {
+  const numbers = 'c2000000-0000-4000-8000-000000000003';
+  const types = ['int2', 'int4', 'int8', 'numeric', 'float4', 'float8'];
+  const stored = [
+    '0',
+    '1',
+    '7',
+    '0.1',
+    '0.3',
+    '2.5',
+    '16777216',
+    '16777217',
+    '9007199254740993',
+    '1e30',
+    'NaN',
+    'Infinity',
+  ];
+  const lists = [
+    ['0.1', '0.3'],
+    ['0.1', 'null'],
+    ['1', '0.1'],
+    ['7', '0.3', 'NaN'],
+    ['16777217', '1'],
+    ['16777217.0', '1'],
+    ['9007199254740993', 'Infinity'],
+    ['9007199254740993', '2.5'],
+    ['7', '3000000000', '1e30'],
+    ['2.50', '1', '0.30'],
+    ['7'],
+    ['0.1'],
+  ];
+  await serving.createTable(numbers, 0);
+  for (const type of types)
+    await serving.owner.query(`ALTER TABLE "${numbers}" ADD COLUMN "x ${type}" ${type}`);
+  for (const type of types)
+    for (const value of stored)
+      await serving.owner
+        .query(`INSERT INTO "${numbers}" ("x ${type}") VALUES ($1)`, [value])
+        .catch(() => undefined);
+  let found = 0;
+  for (const type of types) {
+    for (const list of lists) {
+      const constants = list.map((item) => (/^[NI]/.test(item) ? `'${item}'::float` : item)).join(',');
+      const { rows } = await serving.owner.query<{ id: number }>(
+        `SELECT _id AS id FROM "${numbers}" WHERE "x ${type}" IN (${constants}) ORDER BY _id`,
+      );
+      // As few values, and as more than are compared one by one.
+      for (const more of [list, [...list, ...Array.from({ length: 150 }, (_, index) => `${-9 - index}`)]]) {
+        const asked = encodeURIComponent(`{"x ${type}":[${more.join(',')}]}`);
+        const answer = await ask(`${serving.url}/datastore/dump/${numbers}?fields=_id&filters=${asked}`);
+        const ids = answer.text.trimEnd().split(/\r?\n/).slice(1).map(Number);
+        if (more === list || list.length > 1)
+          expect([type, list, answer.status, ids]).toEqual([type, list, 200, rows.map((row) => row.id)]);
+      }
+      found += rows.length;
+    }
+  }
+  expect(found).toBeGreaterThan(50);
+});
+
 test('more columns than a row can have are refused', async () => {
   const answer = await ask(`${serving.url}/datastore/dump/${id}?fields=${Array(2000).fill('n').join(',')}`);
   expect([answer.status, answer.text]).toEqual([400, 'fields: too many columns\n']);

@@ -1,6 +1,6 @@
 /** Cross-origin headers and locale prefixes by CKAN's own settings, end to end, as CKAN 2.11 and 2.12 have them. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { living, type Living } from '../life/living.ts';
+import { serviceFixture, type ServiceFixture } from '../world/service.ts';
 import { eventually } from '../world/eventually.ts';
 import { ask } from './serving.ts';
 
@@ -11,14 +11,14 @@ const names = [
   'access-control-allow-headers',
 ] as const;
 
-let world: Living;
+let world: ServiceFixture;
 
 beforeAll(async () => {
-  world = await living();
+  world = await serviceFixture();
   await world.createTable(id, 3);
   const publishing = await world.start({ DUMPER_CKAN_VERSION: '2.12' });
-  await eventually('it is published', () => world.manifest(id));
-  await publishing.sidecar.stop();
+  await eventually('it is published', () => world.manifest(id), { seconds: 25 });
+  await publishing.service.stop();
 });
 afterAll(() => world.end());
 

@@ -1,13 +1,24 @@
 /** The service's own routes: readiness, notices, status, pages, metrics (promises P9, P15, P21). */
 import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { publishedVariants } from '../dump/publishing.ts';
+import type { WebhookReceiver } from '../../src/serve/webhook.ts';
+import { publishedVariants } from '../publish/publishing.ts';
 import { ask, startServing, type Serving } from './serving.ts';
 import { openClient } from './slow-client.ts';
 
 let serving: Serving;
 const id = 'd1000000-0000-4000-8000-000000000001';
-const notices: { readonly tables: number; readonly body: string }[] = [];
+const notices: string[] = [];
+const webhook: { change: WebhookReceiver | null } = {
+  change: {
+    receiveWebhook: async ({ body }) => {
+      notices.push(Buffer.from(body).toString());
+      if (body.length === 0) return { kind: 'refused', status: 401, reason: 'no signature' };
+      if (body.length === 1) return { kind: 'refused', status: 413, reason: 'too many resources' };
+      return { kind: 'accepted', names: ['x'] };
+    },
+  },
+};
 let broken = false;
 
 beforeAll(async () => {
@@ -16,12 +27,7 @@ beforeAll(async () => {
       DUMPER_ADMIN_TOKEN: 'the-admin-token',
     },
     parts: {
-      receiveWebhook: async (_headers, body) => {
-        notices.push({ tables: 1, body: body.toString() });
-        return body.length === 0
-          ? { kind: 'refused', status: 401, reason: 'no signature' }
-          : { kind: 'queued', tables: 1 };
-      },
+      webhook,
       rebuild: async () => undefined,
       checks: [
         { name: 'postgres', needed: true, check: async () => 'answers' },
@@ -66,15 +72,32 @@ describe("the service's own routes", () => {
     await expect.poll(async () => (await ask(`${serving.url}/readyz`)).status, { timeout: 10_000 }).toBe(200);
   });
 
-  it('P15: notices have a limit; what is judged is the raw body', async () => {
+  it('P15: a notice has one limit, said in one message and counted in one place; what is verified is the raw body', async () => {
     const post = (body: string | Buffer) => ask(`${serving.url}/notices`, { method: 'POST', body } as never);
+    const counted = async (outcome: string): Promise<number> => {
+      const { values } = await serving.world.metrics.notices.get();
+      return values.find(({ labels }) => labels.outcome === outcome)?.value ?? 0;
+    };
     expect((await post('{"resource_id": "x"}')).status).toBe(202);
-    expect(notices.at(-1)?.body).toBe('{"resource_id": "x"}');
+    expect(notices.at(-1)).toBe('{"resource_id": "x"}');
     expect((await post('')).status).toBe(401);
     const before = notices.length;
-    const large = await post(Buffer.alloc(1024 * 1024 + 1, 'x'));
+    const tooLarge = await counted('too_large');
+    const large = await post(Buffer.alloc(256 * 1024 + 1, 'x'));
     expect([large.status, large.headers.get('content-type')]).toEqual([413, 'application/problem+json']);
+    expect(JSON.parse(large.text)).toMatchObject({ detail: 'A notice has at most 262144 bytes' });
     expect(notices.length).toBe(before);
+    expect((await post(Buffer.alloc(256 * 1024, 'x'))).status).toBe(202);
+    expect((await post('x')).status, 'too many resources').toBe(413);
+    expect(await counted('too_large')).toBe(tooLarge + 2);
+  });
+
+  it('P15: a notice that comes while the queue is away is to be sent again', async () => {
+    const { change } = webhook;
+    webhook.change = null;
+    const away = await ask(`${serving.url}/notices`, { method: 'POST', body: '{}' } as never);
+    webhook.change = change;
+    expect([away.status, away.headers.get('retry-after')]).toEqual([503, expect.stringMatching(/^\d+$/)]);
   });
 
   it('P15: a body that never ends is cut at the limit', async () => {

@@ -1,7 +1,7 @@
 /** Who may download what: every caller, table, method and delivery against CKAN's own answer (promises P9 to P11). */
 import type { IncomingHttpHeaders } from 'node:http';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import type { CkanFault } from '../world/ckan.ts';
+import type { CkanFault } from '../world/fake-ckan.ts';
 import { recordCount } from '../world/counts.ts';
 import { ask, startServing, type Serving } from './serving.ts';
 

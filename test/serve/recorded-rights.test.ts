@@ -3,12 +3,15 @@
  * is what this service answers, by every method and delivery, straight and through an nginx that caches all it can.
  */
 import path from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { allTables } from '../../src/postgres/revision.ts';
-import { ckanOfCorpus, type Rights } from '../world/ckan.ts';
+import { ckanOfCorpus, type Rights } from '../world/fake-ckan.ts';
 import { recordCount } from '../world/counts.ts';
 import { startNginx } from '../world/nginx.ts';
 import { ask, startServing, type Serving } from './serving.ts';
+
+// a corpus is loaded first
+vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
 
 const callers = ['anonymous', 'outsider', 'member', 'editor', 'sysadmin', 'badtoken'];
 const ways = [

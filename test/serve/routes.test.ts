@@ -64,9 +64,21 @@ describe('the dump route', () => {
     }
     for (const path of [
       `/xx/datastore/dump/${id}`,
+      `//fr/datastore/dump/${id}`,
+      `/fr//fr/datastore/dump/${id}`,
       `/fr/fr/datastore/dump/${id}`,
       `/FR/datastore/dump/${id}`,
     ]) {
+      expect([path, (await statusOf(path)).status]).toEqual([path, 404]);
+    }
+  });
+
+  it('slashes at the beginning, or behind the locale, count as one, and no others', async () => {
+    for (const front of ['//', '///', '/fr//', '/fr///', '/%2F', '/fr%2F/']) {
+      const answer = await statusOf(`${front}datastore/dump/${id}?limit=1`);
+      expect([front, answer.status]).toEqual([front, 200]);
+    }
+    for (const path of [`/datastore//dump/${id}`, `/datastore/dump//${id}`, `/fr/datastore//dump/${id}`]) {
       expect([path, (await statusOf(path)).status]).toEqual([path, 404]);
     }
   });

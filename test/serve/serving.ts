@@ -1,9 +1,8 @@
 /** A whole answering service over real parts: Postgres, a small CKAN, a directory store, HTTP on loopback. */
-import { Writable } from 'node:stream';
-import { Client } from 'pg';
+import type { Client } from 'pg';
 import { listenHttp } from '../../src/app/http-server.ts';
 import type { BlobStore } from '../../src/blob-store/blob-store.ts';
-import { attachMissing, installTriggers } from '../../src/change/journal.ts';
+import { attachMissing } from '../../src/change/journal.ts';
 import { publish } from '../../src/publish/publish.ts';
 import { createLog } from '../../src/log.ts';
 import { createMetrics } from '../../src/metrics.ts';
@@ -17,16 +16,17 @@ import type { ServeDeps } from '../../src/serve/context.ts';
 import type { State } from '../../src/state/state.ts';
 import { asResourceId } from '../../src/postgres/table.ts';
 import { noTraces } from '../../src/traces.ts';
-import { plainly, publishWorld } from '../dump/publishing.ts';
-import type { StandInCkan, TableRights } from '../world/ckan.ts';
+import { plainly, publishWorld } from '../publish/publishing.ts';
+import type { FakeCkan, TableRights } from '../world/fake-ckan.ts';
+import { linesInto } from '../world/log-lines.ts';
 import { asAdmin, type Database } from '../world/postgres.ts';
-import { closeNeighbours, openNeighbours, type Neighbours, type ServingOptions } from './neighbours.ts';
+import { openNeighbours, type Neighbours, type ServingOptions } from './neighbours.ts';
 
 export interface Serving {
   readonly url: string;
   readonly port: number;
   readonly database: Database;
-  readonly ckan: StandInCkan;
+  readonly ckan: FakeCkan;
   readonly store: BlobStore;
   readonly state: State;
   readonly world: ServeDeps;
@@ -51,10 +51,7 @@ export async function startServing(options: ServingOptions = {}): Promise<Servin
   const lines: string[] = [];
   const world: ServeDeps = { ...worldOf(around, lines, ending.signal), ...options.parts };
   const server = await listenHttp(createApp(world), { host: '127.0.0.1', port: 0 });
-  const owner = new Client({ connectionString: database.writeUrl, application_name: 'test owner' });
-  await owner.connect();
-  // The exact tier: counters would move seconds after a table was made.
-  await installTriggers(owner, { readRole: 'datastore_default', lockSeconds: 5 });
+  const owner = await around.installation.connect();
   return {
     url: `http://127.0.0.1:${server.port}`,
     port: server.port,
@@ -87,8 +84,7 @@ export async function startServing(options: ServingOptions = {}): Promise<Servin
       }),
     close: async () => {
       await server.drain(0, () => ending.abort());
-      await owner.end();
-      await closeNeighbours(around);
+      await around.installation.end();
     },
   };
 }
@@ -128,7 +124,7 @@ function worldOf(around: Neighbours, lines: string[], ending: AbortSignal): Serv
     resourceNames: createResourceNames(around.client, Date.now),
     publications: state.publications,
     rebuild: null,
-    receiveWebhook: null,
+    webhook: null,
     enqueueStale: () => undefined,
     checks: [],
     openapi: null,
@@ -152,21 +148,7 @@ async function publishTable(
   const outcome = await publish(world, asResourceId(id), plainly({ force: options.force ?? false }));
   if (outcome.kind !== 'published' && outcome.kind !== 'unchanged')
     throw new Error(`not published: ${outcome.kind}`);
-  await state.publications.recordPublished(asResourceId(id), 'switched', outcome.manifest);
-}
-
-export function linesInto(lines: string[]): Writable {
-  return new Writable({
-    write: (chunk: Buffer, _encoding, done) => {
-      lines.push(
-        ...chunk
-          .toString()
-          .split('\n')
-          .filter((line) => line !== ''),
-      );
-      done();
-    },
-  });
+  await state.publications.recordPublished(asResourceId(id), 'published', outcome.manifest);
 }
 
 /** GET without following redirects; the body as text. */

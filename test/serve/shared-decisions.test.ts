@@ -5,12 +5,13 @@ import { createLog } from '../../src/log.ts';
 import { anonymous, type Caller } from '../../src/serve/caller.ts';
 import { shareDecisions, type SharedDecisions } from '../../src/serve/decisions.ts';
 import { createPermission } from '../../src/serve/permission.ts';
-import { living } from '../life/living.ts';
-import { rightsOver, startCkan, type StandInCkan, type TableRights } from '../world/ckan.ts';
+import { serviceFixture } from '../world/service.ts';
+import { rightsOver, startCkan, type FakeCkan, type TableRights } from '../world/fake-ckan.ts';
 import { eventually } from '../world/eventually.ts';
 import { startFaultProxy } from '../world/fault-proxy.ts';
 import { noRedis, startRedis, type Redis } from '../world/redis.ts';
-import { ask, linesInto } from './serving.ts';
+import { linesInto } from '../world/log-lines.ts';
+import { ask } from './serving.ts';
 
 const prefix = 'datastore-dumper:decision:';
 const open = 'c0000000-0000-4000-8000-000000000001';
@@ -19,7 +20,7 @@ const member: Caller = { key: 'hash-of-member', credentials: { authorization: 't
 const outsider: Caller = { key: 'hash-of-outsider', credentials: { authorization: 'token-outsider' } };
 
 let redis: Redis;
-let ckan: StandInCkan;
+let ckan: FakeCkan;
 let tables: Map<string, TableRights>;
 let undo: (() => unknown)[];
 
@@ -142,7 +143,7 @@ describe.skipIf(noRedis !== null)(
     });
 
     it('P18: Redis holds no credential, and replicas know a caller by the same key', async () => {
-      const world = await living();
+      const world = await serviceFixture();
       undo.push(() => world.end());
       await world.createTable(hidden, 1);
       const settings = { DUMPER_AUTHORIZE: 'ckan', CKAN_SITE_URL: ckan.url, CKAN_REDIS_URL: redis.url };

@@ -5,19 +5,22 @@
 import * as fc from 'fast-check';
 import { Client } from 'pg';
 import { SaxesParser } from 'saxes';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { readSeparated } from '../conformance/answer-rows.ts';
 import { cells, text } from '../dump/random-tables.ts';
-import { living, type Living } from '../life/living.ts';
+import { type ServiceFixture, serviceFixture } from '../world/service.ts';
 import { recordCount } from '../world/counts.ts';
 import { ask } from './serving.ts';
 
-let world: Living;
+// hundreds of random tables
+vi.setConfig({ testTimeout: 60_000 });
+
+let world: ServiceFixture;
 let owner: Client;
 let bases: readonly string[];
 
 beforeAll(async () => {
-  world = await living();
+  world = await serviceFixture();
   const start = async (version: string): Promise<string> =>
     (await world.start({ DUMPER_CKAN_VERSION: version, DUMPER_ROLE: 'serve' })).base;
   bases = [await start('2.11'), await start('2.12')];

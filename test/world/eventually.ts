@@ -2,12 +2,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
 /**
- * Ask until `look` gives something truthy, and return it; rejects after `seconds` with the last error or `what`.
+ * Ask until `look` gives something truthy, and return it; rejects after `seconds` with the last error or `what`. A wait
+ * for what takes longer by its nature (a publication, a back-off, a process that starts) names its own `seconds`.
  */
 export async function eventually<Seen>(
   what: string,
   look: () => Seen | Promise<Seen>,
-  seconds = 120,
+  { seconds = 10 }: { readonly seconds?: number } = {},
 ): Promise<NonNullable<Seen>> {
   const deadline = performance.now() + seconds * 1000;
   for (;;) {

@@ -5,7 +5,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { eventually } from './eventually.ts';
-import { freePort } from './postgres-server.ts';
+import { freePort } from './free-port.ts';
 
 export interface Nginx {
   readonly url: string;
@@ -36,8 +36,10 @@ export async function startNginx(
     stdio: 'ignore',
   });
   const url = `http://127.0.0.1:${port}`;
-  await eventually('nginx listens', () =>
-    fetch(url).then(async (response) => (await response.body?.cancel(), true)),
+  await eventually(
+    'nginx listens',
+    () => fetch(url).then(async (response) => (await response.body?.cancel(), true)),
+    { seconds: 25 },
   );
   return {
     url,

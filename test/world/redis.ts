@@ -3,7 +3,7 @@ import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { createClient } from 'redis';
 import { eventually } from './eventually.ts';
-import { freePort } from './postgres-server.ts';
+import { freePort } from './free-port.ts';
 
 export interface Redis {
   readonly url: string;
@@ -38,7 +38,7 @@ export async function startRedis(): Promise<Redis> {
   const start = async (): Promise<void> => {
     const settings = ['--port', `${port}`, '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'];
     running = spawn('redis-server', settings, { stdio: 'ignore' });
-    await eventually('redis answers', () => asClient(url, (client) => client.ping()));
+    await eventually('redis answers', () => asClient(url, (client) => client.ping()), { seconds: 25 });
   };
   await start();
   return {

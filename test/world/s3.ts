@@ -12,7 +12,7 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
 import { eventually } from './eventually.ts';
-import { freePort } from './postgres-server.ts';
+import { freePort } from './free-port.ts';
 
 const run = promisify(execFile);
 const versitygw = 'github.com/versity/versitygw/cmd/versitygw@v1.8.0';
@@ -26,6 +26,11 @@ export interface S3Server {
   /** A new bucket; returns its name. */
   createBucket(name?: string): Promise<string>;
   stop(): Promise<void>;
+}
+
+/** Build the server's binary into the cache, unless it is there, cannot be built, or a server is given. */
+export async function buildS3(): Promise<void> {
+  if (!process.env['TEST_S3_ENDPOINT']) await cachedBinary();
 }
 
 /** Start a server of the caller's own, or say why there is none. */
@@ -71,7 +76,7 @@ async function startVersitygw(binary: string): Promise<S3Server> {
     complaint = (complaint + chunk.toString()).slice(-2000);
   });
   try {
-    await eventually('versitygw listens', () => listens(port));
+    await eventually('versitygw listens', () => listens(port), { seconds: 25 });
   } catch (error) {
     await stop();
     throw new Error(`versitygw did not start: ${complaint}`, { cause: error });
@@ -149,6 +154,7 @@ async function cachedBinary(): Promise<string | { skipped: string }> {
     return { skipped: 'no S3 server: neither TEST_S3_ENDPOINT is set nor Go there to build versitygw' };
   }
   await mkdir(folder, { recursive: true });
+  console.log('building the S3 server of the tests, once …');
   try {
     await run('go', ['install', versitygw], { env: { ...process.env, GOBIN: folder }, timeout: 600_000 });
     return binary;

@@ -1,7 +1,8 @@
 /**
  * `doctor`: tries every setting and right of this installation for real, and says what to do about what fails.
  *
- * Each examination is one function; none changes anything but the probe object in the blob store.
+ * Each check is one function; none changes anything but the probe object in the blob store. Whether a dependency can be
+ * used at all is asked as `/readyz` asks it (`app/readiness.ts`).
  */
 import { randomBytes } from 'node:crypto';
 import { Readable } from 'node:stream';
@@ -15,31 +16,32 @@ import { redact } from '../../log.ts';
 import { openState } from '../../state/state.ts';
 import { allTables } from '../../postgres/revision.ts';
 import type { AppContext } from '../../app/context.ts';
+import { checkBlobStore, checkCkan, checkDatabase } from '../../app/readiness.ts';
 
-interface Examination {
+interface Check {
   readonly subject: string;
-  /** What is true when it passes, or why it is done without; throws what is wrong. */
-  readonly look: () => Promise<string | DoneWithout>;
+  /** What is true when it passes, or why it was skipped; throws what is wrong. */
+  readonly check: () => Promise<string | Skipped>;
   /** What to do when it fails. */
   readonly advice: string;
-  /** Null: set; else why it was left out. */
-  readonly leftOut: string | null;
+  /** Why it is skipped, or null. */
+  readonly skipped: string | null;
 }
 
-interface DoneWithout {
-  readonly doneWithout: string;
+interface Skipped {
+  readonly skipped: string;
 }
 
 export async function doctorCommand(context: AppContext, run: Run): Promise<ExitCode> {
   let failed = 0;
-  for (const examination of examinations(context, run.signal)) {
+  for (const check of checks(context, run.signal)) {
     run.signal.throwIfAborted();
-    const finding = await examine(examination);
+    const finding = await runCheck(check);
     if (finding.state === 'failed') failed += 1;
     if (run.output.json) run.output.line(JSON.stringify(finding));
     else {
       run.output.line(`${marks[finding.state]} ${finding.subject}: ${finding.detail}`);
-      if (finding.state === 'failed') run.output.line(`     → ${examination.advice}`);
+      if (finding.state === 'failed') run.output.line(`     → ${check.advice}`);
     }
   }
   return failed > 0 ? 1 : 0;
@@ -53,77 +55,79 @@ interface Finding {
 
 const marks = { ok: '[ ok ]', failed: '[FAIL]', 'left out': '[ -- ]' } as const;
 
-async function examine({ subject, look, leftOut }: Examination): Promise<Finding> {
-  if (leftOut !== null) return { subject, state: 'left out', detail: leftOut };
+async function runCheck({ subject, check, skipped }: Check): Promise<Finding> {
+  if (skipped !== null) return { subject, state: 'left out', detail: skipped };
   try {
-    const told = await look();
-    return typeof told === 'string'
-      ? { subject, state: 'ok', detail: told }
-      : { subject, state: 'left out', detail: told.doneWithout };
+    const result = await check();
+    return typeof result === 'string'
+      ? { subject, state: 'ok', detail: result }
+      : { subject, state: 'left out', detail: result.skipped };
   } catch (error) {
     return { subject, state: 'failed', detail: redact(errorMessage(error)) };
   }
 }
 
-function examinations(context: AppContext, signal: AbortSignal): Examination[] {
+function checks(context: AppContext, signal: AbortSignal): Check[] {
   const { config } = context;
   const unset = (name: keyof typeof config, meaning: string): string | null =>
     config[name] === undefined ? `${name} is not set: ${meaning}` : null;
   return [
     {
       subject: 'DataStore, read role',
-      look: () => readRole(context),
+      check: () => checkReadRole(context),
       advice:
         'check CKAN_DATASTORE_READ_URL; the role needs SELECT on the tables (ckan datastore set-permissions)',
-      leftOut: null,
+      skipped: null,
     },
     {
       subject: 'change journal',
-      look: () => journal(context),
-      advice: 'check CKAN_DATASTORE_READ_URL',
-      leftOut: null,
+      check: () => checkJournal(context),
+      advice:
+        'check CKAN_DATASTORE_READ_URL; run install-triggers with it, which gives that role the right to read the journal',
+      skipped: null,
     },
     {
       subject: 'DataStore, write role',
-      look: () => writeRole(config.CKAN_DATASTORE_WRITE_URL ?? ''),
+      check: () => checkWriteRole(config.CKAN_DATASTORE_WRITE_URL ?? ''),
       advice: 'check CKAN_DATASTORE_WRITE_URL; it must be the role that owns the tables',
-      leftOut: unset('CKAN_DATASTORE_WRITE_URL', 'triggers cannot be installed or kept up'),
+      skipped: unset('CKAN_DATASTORE_WRITE_URL', 'triggers cannot be installed or kept up'),
     },
     {
       subject: 'state database',
-      look: () => stateDatabase(config.DUMPER_STATE_URL ?? ''),
+      check: () => checkState(config.DUMPER_STATE_URL ?? ''),
       advice: 'check DUMPER_STATE_URL; its role must own the database or be allowed to create schemas in it',
-      leftOut: unset('DUMPER_STATE_URL', 'nothing can be published'),
+      skipped: unset('DUMPER_STATE_URL', 'nothing can be published'),
     },
     {
       subject: 'blob store',
-      look: () => blobStore(context, signal),
+      check: () => checkObjects(context, signal),
       advice:
         'check DUMPER_BLOB_STORE, AWS_ENDPOINT_URL_S3 and the credentials: put, get, list and delete are needed, and ETags that no proxy changes',
-      leftOut: unset('DUMPER_BLOB_STORE', 'nothing can be published'),
+      skipped: unset('DUMPER_BLOB_STORE', 'nothing can be published'),
     },
     {
       subject: 'CKAN',
-      look: () => askCkan(context),
+      check: () => checkCkan(context.ckan),
       advice: 'check CKAN_SITE_URL; it must answer /api/3/action/status_show without a login page in front',
-      leftOut: config.DUMPER_AUTHORIZE === 'off' ? 'DUMPER_AUTHORIZE=off: everything is public' : null,
+      skipped: config.DUMPER_AUTHORIZE === 'off' ? 'DUMPER_AUTHORIZE=off: everything is public' : null,
     },
     {
       subject: 'clock',
-      look: () => clock(context),
+      check: () => checkClock(context),
       advice: 'synchronise the clocks (NTP): signed URLs and notices depend on them',
-      leftOut: null,
+      skipped: null,
     },
     {
       subject: 'public blob URL',
-      look: () => reachable(config.DUMPER_PUBLIC_BLOB_URL ?? '', signal),
+      check: () => checkPublicUrl(config.DUMPER_PUBLIC_BLOB_URL ?? '', signal),
       advice: 'check DUMPER_PUBLIC_BLOB_URL from here and from outside',
-      leftOut: unset('DUMPER_PUBLIC_BLOB_URL', 'every redirect is signed'),
+      skipped: unset('DUMPER_PUBLIC_BLOB_URL', 'every redirect is signed'),
     },
   ];
 }
 
-async function readRole({ readPool }: AppContext): Promise<string> {
+async function checkReadRole({ readPool }: AppContext): Promise<string> {
+  await checkDatabase(readPool);
   const { rows } = await readPool.query<{ role: string; version: string; writes: boolean }>(
     `SELECT current_user AS role, current_setting('server_version') AS version,
        EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'
@@ -151,18 +155,22 @@ async function unreadableTables(readPool: AppContext['readPool'], ids: readonly 
   return rows.map(({ id }) => id);
 }
 
-async function journal({ readPool }: AppContext): Promise<string | DoneWithout> {
+async function checkJournal({ readPool }: AppContext): Promise<string | Skipped> {
   const status = await journalStatus(readPool);
   if (!status.installed) {
     const meanwhile = 'freshness is told by statistics counters, with their lag';
-    return { doneWithout: `not installed: ${meanwhile}; install-triggers makes it exact` };
+    return { skipped: `not installed: ${meanwhile}; install-triggers makes it exact` };
+  }
+  if (!status.readable) {
+    const reason = 'it is installed, but the role of CKAN_DATASTORE_READ_URL may not read it';
+    throw new DumperError('CONFIGURATION', `${reason}: no table is exact`);
   }
   const tables = [...(await allTables(readPool)).values()];
   const exact = tables.filter((table) => table.tier === 'exact').length;
   return `covers ${exact} of ${tables.length} tables`;
 }
 
-async function writeRole(url: string): Promise<string> {
+async function checkWriteRole(url: string): Promise<string> {
   const client = new Client({ connectionString: url, connectionTimeoutMillis: 5000 });
   try {
     await client.connect();
@@ -181,15 +189,17 @@ async function writeRole(url: string): Promise<string> {
   }
 }
 
-async function stateDatabase(url: string): Promise<string> {
+async function checkState(url: string): Promise<string> {
   const state = await openState({ url, onIdleError: () => undefined });
-  const records = await state.publications.all().finally(() => state.close());
+  const records = await checkDatabase(state.pool)
+    .then(() => state.publications.all())
+    .finally(() => state.close());
   return `schema is up to date; ${records.size} tables are known`;
 }
 
-async function blobStore({ store }: AppContext, signal: AbortSignal): Promise<string> {
+async function checkObjects({ store }: AppContext, signal: AbortSignal): Promise<string> {
   if (store === null) throw new DumperError('CONFIGURATION', 'DUMPER_BLOB_STORE is not set');
-  await store.check();
+  await checkBlobStore(store);
   const key = `.doctor/${randomBytes(8).toString('hex')}`;
   const body = randomBytes(1024);
   await store.put(key, Readable.from([body]), {
@@ -213,18 +223,10 @@ async function blobStore({ store }: AppContext, signal: AbortSignal): Promise<st
   }
 }
 
-async function askCkan({ ckan }: AppContext): Promise<string> {
-  const answer = await ckan?.ask({ action: 'status_show', parameters: {}, credentials: {}, method: 'GET' });
-  if (answer === undefined) throw new DumperError('CONFIGURATION', 'CKAN_SITE_URL is not set');
-  if (answer.kind === 'unavailable') throw new DumperError('CKAN_UNAVAILABLE', answer.reason);
-  const version = (answer.result as { ckan_version?: unknown } | null)?.ckan_version;
-  return `answers as CKAN ${String(version)}`;
-}
-
 /** Farthest that two clocks may be apart, in seconds. */
 const mostSkewSeconds = 30;
 
-async function clock({ readPool }: AppContext): Promise<string> {
+async function checkClock({ readPool }: AppContext): Promise<string> {
   const { rows } = await readPool.query<{ now: Date }>('SELECT clock_timestamp() AS now');
   const skewSeconds = Math.abs(Date.now() - (rows[0]?.now.getTime() ?? 0)) / 1000;
   if (skewSeconds > mostSkewSeconds) {
@@ -233,7 +235,7 @@ async function clock({ readPool }: AppContext): Promise<string> {
   return `within ${Math.max(1, Math.ceil(skewSeconds))} s of the clock of Postgres`;
 }
 
-async function reachable(url: string, signal: AbortSignal): Promise<string> {
+async function checkPublicUrl(url: string, signal: AbortSignal): Promise<string> {
   const deadline = AbortSignal.any([signal, AbortSignal.timeout(5000)]);
   const response = await fetch(url, { method: 'HEAD', redirect: 'manual', signal: deadline });
   return `answers with ${response.status}`;

@@ -1,46 +1,37 @@
-/** `sweep`: compare every table with its manifest once, here and now; publish what changed, withdraw what is gone. */
+/** `sweep`: compare every table with its manifest once, here and now; publish what changed, delete what is gone. */
 import type { ExitCode, Run } from '../program.ts';
+import type { Publishing } from '../../app/publishing.ts';
+import { sweep, sweepSettings } from '../../change/sweep.ts';
 import { createVisibilityWatcher } from '../../change/visibility.ts';
-import { sweep } from '../../change/sweep.ts';
-import { pruneAfterSeconds } from '../../publish/publisher.ts';
 import { createStabilityTracker } from '../../postgres/revision.ts';
 import type { TableChange } from '../../state/publications.ts';
-import type { Publishing } from '../../app/publishing.ts';
 import { publishTables } from './publish.ts';
 
 export async function sweepCommand(publishing: Publishing, run: Run): Promise<ExitCode> {
-  const { context, state, store, rights } = publishing;
-  const profile = await context.profiles.known();
+  const { store, rights } = publishing;
+  const { publications } = publishing.state;
+  const { config, readPool, profiles, now, log } = publishing.context;
+  const profile = await profiles.known();
   const found: TableChange[] = [];
-  const enqueue = async (notices: readonly TableChange[]): Promise<void> => void found.push(...notices);
+  const enqueue = async (changes: readonly TableChange[]): Promise<void> => void found.push(...changes);
   await sweep(
     {
-      read: context.readPool,
+      ...sweepSettings(config),
+      read: readPool,
       write: null,
       store,
-      publications: state.publications,
+      publications,
       profile: () => profile,
-      variants: context.config.DUMPER_FORMATS,
       stability: createStabilityTracker(),
       enqueue,
-      now: context.now,
-      log: context.log,
-      lockSeconds: context.config.DUMPER_LOCK_SECONDS,
-      retireSeconds: pruneAfterSeconds(context.config),
-      maxSeconds: context.config.DUMPER_PUBLISH_MAX_SECONDS,
+      now,
+      log,
     },
     { manyGone: false },
     { listStore: true },
   );
-  if (context.config.DUMPER_PUBLIC_BLOB_URL !== undefined) {
-    await createVisibilityWatcher({
-      rights,
-      store,
-      publications: state.publications,
-      enqueue,
-      log: context.log,
-    }).check();
-  }
+  if (config.DUMPER_PUBLIC_BLOB_URL !== undefined)
+    await createVisibilityWatcher({ rights, store, publications, enqueue, log }).check();
   const tables = found.map(({ id, bytes, rebuild }) => ({ id, bytes: bytes ?? 0, force: rebuild ?? false }));
-  return publishTables(publishing, tables, { force: false, whenGone: 'withdrawn' }, run);
+  return publishTables(publishing, tables, { force: false, whenGone: 'expected' }, run);
 }

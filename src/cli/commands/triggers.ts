@@ -1,24 +1,27 @@
-/** `install-triggers` and `remove-triggers`: the change journal, by the role that owns the tables. */
+/**
+ * `install-triggers` and `remove-triggers`: the change journal, by the role that owns the tables. `--print` shows the
+ * script that would be run.
+ */
 import { Client } from 'pg';
 import { installTriggers, removeTriggers } from '../../change/journal.ts';
-import { eventObjects, eventTriggers, journalObjects } from '../../change/journal.sql.ts';
+import { installScript, printedScript, removeScript } from '../../change/journal.sql.ts';
 import type { ExitCode, TriggerOptions, Run } from '../program.ts';
 import type { Config } from '../../config/config.ts';
 import { mapPostgresErrors } from '../../postgres/pool.ts';
-import { journal } from '../../postgres/revision.ts';
-import { quoteIdentifier } from '../../postgres/table.ts';
 
 export async function installCommand(config: Config, options: TriggerOptions, run: Run): Promise<ExitCode> {
   const readRole = roleOf(config.CKAN_DATASTORE_READ_URL ?? '');
+  const lockSeconds = config.DUMPER_LOCK_SECONDS;
   if (options.print) {
-    run.output.line(installScript(readRole, options.superuserUrl !== undefined));
+    const { objects, events, cover } = installScript({ readRole, lockSeconds });
+    run.output.line(printedScript([objects, events, cover]));
     return 0;
   }
   const { attached, busy, refused } = await withClient(config.CKAN_DATASTORE_WRITE_URL ?? '', (write) =>
     withSuperuser(options.superuserUrl, (superuser) =>
       installTriggers(write, {
         readRole,
-        lockSeconds: config.DUMPER_LOCK_SECONDS,
+        lockSeconds,
         ...(superuser === null ? {} : { superuser }),
       }),
     ),
@@ -33,36 +36,14 @@ export async function installCommand(config: Config, options: TriggerOptions, ru
 }
 
 export async function removeCommand(config: Config, options: TriggerOptions, run: Run): Promise<ExitCode> {
+  const lockSeconds = config.DUMPER_LOCK_SECONDS;
   if (options.print) {
-    run.output.line('Tables lose their two triggers one by one, then: DROP SCHEMA datastore_dumper CASCADE;');
+    run.output.line(printedScript(removeScript({ lockSeconds })));
     return 0;
   }
-  await withClient(config.CKAN_DATASTORE_WRITE_URL ?? '', (write) =>
-    removeTriggers(write, config.DUMPER_LOCK_SECONDS),
-  );
+  await withClient(config.CKAN_DATASTORE_WRITE_URL ?? '', (write) => removeTriggers(write, lockSeconds));
   run.output.line('The change journal is removed; nothing of it is left.');
   return 0;
-}
-
-/** What installing runs, for those who want to read it, or to have another run it. */
-function installScript(readRole: string, withSuperuser: boolean): string {
-  const { schema } = journal;
-  const role = quoteIdentifier(readRole);
-  const steps = [
-    '-- as the role that owns the DataStore tables',
-    `CREATE SCHEMA IF NOT EXISTS ${schema};`,
-    journalObjects.trim(),
-    `GRANT USAGE ON SCHEMA ${schema} TO ${role};`,
-    `GRANT SELECT ON ${schema}.change TO ${role};`,
-    `GRANT EXECUTE ON FUNCTION ${schema}.fold() TO ${role};`,
-    `SELECT ${schema}.attach(relname::text, 5000) FROM pg_class
-WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND NOT starts_with(relname::text, '_');`,
-  ];
-  if (withSuperuser) {
-    steps.push('-- as superuser: new tables are covered from birth', eventObjects.trim());
-    steps.push(...eventTriggers.map(({ create }) => `${create};`));
-  }
-  return steps.join('\n');
 }
 
 async function withClient<Value>(url: string, work: (client: Client) => Promise<Value>): Promise<Value> {

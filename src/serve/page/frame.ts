@@ -2,6 +2,7 @@
  * What every page has: head, skip link and title; how moments, sizes and states are written; and HTML by tagged template,
  * where everything put in is escaped unless it was built here (P17, no injection).
  */
+import type { DisplayState } from '../../state/publication-state.ts';
 import { bytesText, countText } from '../../units.ts';
 
 /** A piece of a document, safe as it is. */
@@ -32,8 +33,6 @@ function written(part: Part): string {
   if (typeof part === 'string') return part.replaceAll(/[&<>"']/g, (character) => escapes[character] ?? '');
   return 'html' in part ? part.html : part.map((piece) => piece.html).join('');
 }
-
-export type DisplayState = 'fresh' | 'pending' | 'building' | 'failed' | 'absent';
 
 /** Mark and word of a state: never told by colour alone. */
 const stateMarks: Readonly<Record<DisplayState, string>> = {

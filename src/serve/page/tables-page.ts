@@ -3,16 +3,8 @@
  * one form, so that it works without scripts; the caller of `renderStatusPage` gives only what the reader may see
  * (P9, nothing that CKAN would refuse).
  */
-import {
-  ageOf,
-  renderDocument,
-  html,
-  numberText,
-  sizeText,
-  stateBadge,
-  type DisplayState,
-  type Html,
-} from './frame.ts';
+import type { DisplayState } from '../../state/publication-state.ts';
+import { ageOf, renderDocument, html, numberText, sizeText, stateBadge, type Html } from './frame.ts';
 
 /** One table's line. */
 export interface TableSummary {

@@ -95,11 +95,7 @@ function parseNumber(
 /** Commas always split; white space and double quotes around a name are removed. Empty: a list of none. */
 function parseFields(text: string | undefined): readonly string[] | undefined {
   if (text === undefined) return undefined;
-  return text === '' ? [] : splitList(text).map(unquote);
-}
-
-export function splitList(text: string): string[] {
-  return text.split(',').map(strip);
+  return text === '' ? [] : text.split(',').map((name) => unquote(strip(name)));
 }
 
 function unquote(name: string): string {

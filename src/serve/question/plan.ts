@@ -21,11 +21,11 @@ import {
 import type { OutputColumn } from '../../dump/formatter.ts';
 import { sql, type Sql } from '../../postgres/table.ts';
 import type { AskedTable, CatalogueColumn, LivePlan, Question, Refusal } from './question.ts';
-import { distinctCell, isSortable } from './distinct.ts';
+import { distinctCell } from './distinct.ts';
 import { readFilters, type Columns } from './filters.ts';
-import { orRefusal, Refused } from './refusal.ts';
+import { orderBy, readOrder, type Order } from './order.ts';
+import { orRefusal, Refused, type Parameter } from './refusal.ts';
 import { readSearch, type Search } from './search.ts';
-import { readSort, type SortKey } from './sorting.ts';
 import { bind, conditionSql, type Binding } from './values.ts';
 
 export interface PlanOptions {
@@ -58,22 +58,31 @@ function plan(question: Question, table: AskedTable, profile: CkanProfile, optio
   const shown = shownColumns(table.columns);
   const columns: Columns = new Map(shown.map((column) => [column.name, column]));
   const search = readSearch(question, table, columns, { profile, ...options }, binding);
-  const every = [
-    ...shown.map((column) => selectedColumn(column, question, profile)),
-    ...search.ranks.map(selectedRank),
-  ];
+  const every = everyColumn(shown, search, question, profile);
   const asked = question.fields === undefined ? every : selectNamed(question.fields, every);
   const { names } = formatTable[question.format];
   const rowsHold = asked.length === 0 ? every : asked;
   const selected = names === 'keys' ? firstOfEachName(rowsHold) : rowsHold;
-  const conditions = [...search.where, ...filterSql(question, columns, profile, binding)];
+  const filters = filterSql(question, columns, profile, binding);
+  const order = readOrder({ question, all: table.columns, columns, search, selected });
+  const cells = cellsOf(selected);
+  if (cells.length > mostColumns)
+    throw new Refused(question.fields === undefined ? 'q' : 'fields', 'too many columns');
+  const groups = question.distinct ? [...new Set(selected.map((column) => column.key))] : [];
+  refuseTooLong({
+    q: [...search.from, ...search.where],
+    filters,
+    fields: cells,
+    distinct: groups,
+    sort: [...order.by, ...(order.place?.by ?? [])],
+  });
+  const limit = limitSql(question, binding);
   const body = [
-    sql`SELECT ${commaList(cellsOf(selected))}`,
-    sql`FROM ${commaList([sql`${tableName(table.id)} AS d`, ...search.from])}`,
-    ...(conditions.length > 0 ? [sql`WHERE ${conditions.join(' AND ') as Sql}`] : []),
-    ...(question.distinct ? [sql`GROUP BY ${commaList(selected.map((column) => column.key))}`] : []),
-    ...orderSql(readSort(question.sort), { question, columns, search, selected }),
-    ...limitSql(question, binding),
+    sql`SELECT ${commaList(cells)}`,
+    ...scannedRows(table, search, [...search.where, ...filters], order),
+    ...(groups.length > 0 ? [sql`GROUP BY ${commaList(groups)}`] : []),
+    ...(order.by.length > 0 ? [orderBy(order.by)] : []),
+    ...limit,
   ];
   return {
     kind: 'plan',
@@ -86,7 +95,40 @@ function plan(question: Question, table: AskedTable, profile: CkanProfile, optio
   };
 }
 
-/** Postgres selects at most 1,664 columns (manual, appendix K), so more values are tried as rows of them. */
+/** Each part grows with the columns of the table only; all together may still be more than Postgres should plan. */
+const longestStatement = 512 * 1024;
+
+/** Before anything is joined; names the parameter that takes the most. */
+function refuseTooLong(parts: Partial<Record<Parameter, readonly Sql[]>>): void {
+  const lengths = (Object.entries(parts) as [Parameter, readonly Sql[]][])
+    .map(([parameter, texts]) => ({ parameter, length: texts.reduce((sum, text) => sum + text.length, 0) }))
+    .toSorted((one, other) => other.length - one.length);
+  const [longest] = lengths;
+  if (longest !== undefined && lengths.reduce((sum, { length }) => sum + length, 0) > longestStatement)
+    throw new Refused(longest.parameter, 'too much for one question');
+}
+
+/** The rows that are asked for, as `d` with the queries beside them; with the place of each where the order needs it. */
+function scannedRows(
+  table: AskedTable,
+  search: Search,
+  conditions: readonly Sql[],
+  { place }: Order,
+): readonly Sql[] {
+  const rows = [
+    sql`FROM ${commaList([sql`${tableName(table.id)} AS d`, ...search.from])}`,
+    ...(conditions.length > 0 ? [sql`WHERE ${conditions.join(' AND ') as Sql}`] : []),
+  ];
+  if (place === null) return rows;
+  const placed = sql`row_number() OVER (${orderBy(place.by)}) AS ${place.name}`;
+  return [
+    sql`FROM ${commaList([sql`(SELECT d.*, ${placed} ${rows.join(' ') as Sql}) AS d`, ...search.from])}`,
+  ];
+}
+
+/** Postgres selects no more (manual, appendix K). */
+const mostColumns = 1664;
+/** So more values are tried as rows of them. */
 const probesInRow = 1000;
 
 function probeSql(probes: readonly Sql[]): Sql | null {
@@ -112,14 +154,36 @@ function selectedColumn(column: CatalogueColumn, question: Question, profile: Ck
   return { ...named, expression: cell(column), key: rowColumn(column) };
 }
 
-function selectedRank({ expression, output }: Search['ranks'][number]): Selected {
-  return { expression, key: expression, json: null, name: output.name, output };
+/**
+ * The table's columns, then the ranks. One that is called like a column takes its place, and keeps its data dictionary:
+ * so it is in CKAN's own mapping of names to types.
+ */
+function everyColumn(
+  shown: readonly CatalogueColumn[],
+  search: Search,
+  question: Question,
+  profile: CkanProfile,
+): readonly Selected[] {
+  const every = new Map(shown.map((column) => [column.name, selectedColumn(column, question, profile)]));
+  for (const { expression, output } of search.ranks) {
+    const { name } = output;
+    const info = every.get(name)?.output.field['info'];
+    const field = info === undefined ? output.field : { ...output.field, info };
+    every.set(name, { expression, key: expression, json: null, name, output: { ...output, field } });
+  }
+  return [...every.values()];
 }
 
-/** A table's own column goes before a rank of the same name. */
+/** Each repeated name is a whole column of the answer again, at no cost to who asks. */
+const mostRepeated = 100;
+
 function selectNamed(names: readonly string[], every: readonly Selected[]): Selected[] {
+  if (names.length > mostColumns) throw new Refused('fields', 'too many columns');
+  if (names.length - new Set(names).size > mostRepeated)
+    throw new Refused('fields', 'columns are named again too often');
+  const known = new Map(every.map((column) => [column.name, column]));
   return names.map((name) => {
-    const selected = every.find((column) => column.name === name);
+    const selected = known.get(name);
     if (selected === undefined) throw new Refused('fields', 'no such column in this table');
     return selected;
   });
@@ -134,78 +198,6 @@ function firstOfEachName(selected: readonly Selected[]): Selected[] {
 function filterSql(question: Question, columns: Columns, profile: CkanProfile, binding: Binding): Sql[] {
   const condition = readFilters(question.filters, columns, profile);
   return condition === null ? [] : [conditionSql(condition, binding)];
-}
-
-interface Ordering {
-  readonly question: Question;
-  readonly columns: Columns;
-  readonly search: Search;
-  readonly selected: readonly Selected[];
-}
-
-/** Equal keys come in `_id` order, so that an answer is the same twice. A table without `_id` comes as it is stored. */
-function orderSql(keys: readonly SortKey[], ordering: Ordering): Sql[] {
-  const hasId = ordering.columns.has('_id');
-  const asked = hasId ? keys : keys.filter((key) => key.name !== '_id');
-  const isTied = hasId && !asked.some((key) => key.name === '_id');
-  const plain = asked.map((key) => sql`${sortedBy(key, ordering)}${direction(key)}`);
-  const ofRows = commaList([...plain, ...(isTied ? [sql`d._id`] : [])]);
-  if (plain.length === 0 && !isTied) return [];
-  if (!ordering.question.distinct) return [sql`ORDER BY ${ofRows}`];
-  return [sql`ORDER BY ${commaList(distinctOrder(asked, ofRows, ordering))}`];
-}
-
-/**
- * Of the rows that became one, the one that comes first decides; while only what they share tells, its `_id` is the
- * least, or last. Timestamps that are shown alike need not be the same.
- */
-function distinctOrder(keys: readonly SortKey[], ofRows: Sql, ordering: Ordering): Sql[] {
-  const ofFirst = (expression: Sql): Sql => sql`(array_agg(${expression} ORDER BY ${ofRows}))[1]`;
-  const parts: Sql[] = [];
-  let isTold = true;
-  for (const key of keys) {
-    const chosen = ordering.selected.find(
-      ({ name, output }) => name === key.name && output.type !== 'timestamp',
-    );
-    if (chosen === undefined && isTold && key.name === '_id')
-      return [...parts, sql`${key.descending ? sql`max` : sql`min`}(d._id)${direction(key)}`];
-    isTold &&= chosen !== undefined;
-    if (chosen !== undefined) parts.push(sql`${chosen.key}${direction(key)}`);
-    else parts.push(...firstKey(sortedBy(key, ordering), key, ordering, ofFirst));
-  }
-  if (!ordering.columns.has('_id') || keys.some((key) => key.name === '_id')) return parts;
-  return [...parts, isTold ? sql`min(d._id)` : ofFirst(sql`d._id`)];
-}
-
-/** An aggregate of arrays would be one array of all their items: each goes in a row of its own, behind whether it is there. */
-function firstKey(
-  expression: Sql,
-  key: SortKey,
-  { columns }: Ordering,
-  ofFirst: (expression: Sql) => Sql,
-): Sql[] {
-  const isPlain = (columns.get(key.name)?.json ?? 'plain') === 'plain';
-  if (isPlain) return [sql`${ofFirst(expression)}${direction(key)}`];
-  const isNull = ofFirst(sql`num_nulls(${expression})`);
-  return [
-    sql`${isNull} ${key.nulls === 'first' ? sql`DESC` : sql`ASC`}`,
-    sql`${ofFirst(sql`ROW(${expression})`)}${direction(key)}`,
-  ];
-}
-
-function direction({ descending, nulls }: SortKey): Sql {
-  return sql` ${descending ? sql`DESC` : sql`ASC`} ${nulls === 'first' ? sql`NULLS FIRST` : sql`NULLS LAST`}`;
-}
-
-/** What a row is sorted by: a column that has an order, or a rank. */
-function sortedBy(key: SortKey, { columns, search }: Ordering): Sql {
-  const column = columns.get(key.name);
-  if (column !== undefined && !isSortable(column))
-    throw new Refused('sort', 'values of this column have no order');
-  const rank = search.ranks.find(({ output }) => output.name === key.name);
-  const expression = column === undefined ? rank?.expression : rowColumn(column);
-  if (expression === undefined) throw new Refused('sort', 'no such column in this table');
-  return expression;
 }
 
 /** CKAN looks at the sign only when it searches, so behind existence and permission. */

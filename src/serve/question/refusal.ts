@@ -53,6 +53,9 @@ export function refusalOfPostgresError(error: unknown, question: Question): Refu
   if (code === '54011') return refuse(question.fields === undefined ? 'q' : 'fields', 'too many columns');
   if (code === '54000' && question.q !== undefined)
     return refuse('q', 'too long a word for full-text search');
+  // Also how deep an array may nest.
+  if (code === '54000' && question.filters !== null)
+    return refuse('filters', 'a value does not fit its column');
   if (typeFaults.has(code)) return refuse(comparing(question), 'this column cannot be compared that way');
   if (code.startsWith('22')) {
     if (question.filters !== null) return refuse('filters', 'a value does not fit its column');

@@ -4,7 +4,7 @@
  */
 import type { CkanProfile } from '../../ckan/profile.ts';
 import type { OutputColumn } from '../../dump/formatter.ts';
-import { rowColumn } from '../../dump/selection.ts';
+import { commaList, rowColumn } from '../../dump/selection.ts';
 import { sql, type Sql } from '../../postgres/table.ts';
 import type { AskedTable, Question } from './question.ts';
 import type { Columns } from './filters.ts';
@@ -35,14 +35,21 @@ export function readSearch(
   const wordsAreNull =
     options.profile.searchWordsAfterColonAreNull === 'always' || !isByIdAlone(readSort(question.sort));
   const language = readLanguage(question.language ?? options.ftsLanguage, binding);
+  const ranked = new Set(asked.map(([name]) => rankName(name)));
   const parts = asked.map(([name, value], index) => {
     if (typeof value !== 'string') throw new Refused('q', 'what to look for must be a text');
-    const query = sql`s${index}.query`;
+    const query = sql`s.query${index}`;
     const text = name === null ? null : searchedText(name, columns, language);
-    const alsoWholeRow = name !== null && asksWholeRow(name, columns, options.profile);
+    const alsoWholeRow = name !== null && (ranked.has(name) || asksWholeRow(name, columns, options.profile));
     const vector = text ?? wholeRow(table);
+    const search = tsquery(
+      question.plain,
+      language,
+      bind(binding, 'q', searchText(value, wordsAreNull)),
+      binding,
+    );
     return {
-      from: sql`${tsquery(question.plain, language, bind(binding, 'q', searchText(value, wordsAreNull)), binding)} AS s${index}(query)`,
+      query: sql`${search} AS query${index}`,
       where: [...(alsoWholeRow ? [wholeRow(table)] : []), vector].map(
         (searched) => sql`${searched} @@ ${query}`,
       ),
@@ -50,7 +57,8 @@ export function readSearch(
     };
   });
   return {
-    from: parts.map((part) => part.from),
+    // One row, so that the planner has one join; without OFFSET it would compute each query anew for each row.
+    from: [sql`(SELECT ${commaList(parts.map((part) => part.query))} OFFSET 0) AS s`],
     where: parts.flatMap((part) => part.where),
     ranks: parts.map((part) => part.rank),
   };
@@ -99,6 +107,10 @@ function asksWholeRow(name: string, columns: Columns, profile: CkanProfile): boo
 
 /** CKAN calls the type of a rank `float`; Postgres' is `float4`. */
 function rankColumn(name: string | null): OutputColumn {
-  const id = name === null ? 'rank' : `rank ${name}`;
+  const id = rankName(name);
   return { name: id, type: 'float4', field: { id, type: 'float' } };
+}
+
+function rankName(name: string | null): string {
+  return name === null ? 'rank' : `rank ${name}`;
 }

@@ -1,7 +1,7 @@
 /**
  * Which columns are asked for, and in which order rows come: `fields` and `sort`, by CKAN's rules.
  */
-import { splitList } from './parse.ts';
+import { strip } from './python-text.ts';
 import { Refused } from './refusal.ts';
 
 export interface SortKey {
@@ -16,19 +16,26 @@ const clause = /^(.+?)(?:(?<! ) +(asc|desc))?(?: nulls +(first|last) *)?$/is;
 
 /** `column [asc|desc] [nulls first|last]`, separated by commas, names quoted or not; throws `Refused`. */
 export function readSort(sort: string): readonly SortKey[] {
-  return splitList(sort).map((text) => {
-    const parts = clause.exec(text);
-    if (parts === null) throw new Refused('sort', 'an empty name');
-    const [, written = '', direction, nulls] = parts;
-    const descending = direction?.toLowerCase() === 'desc';
-    const isQuoted = written.startsWith('"') && written.endsWith('"');
-    return {
-      name: isQuoted ? written.slice(1, -1) : written,
-      descending,
-      nulls:
-        nulls === undefined ? (descending ? 'first' : 'last') : (nulls.toLowerCase() as 'first' | 'last'),
-    };
+  // The same text is read once, however often it is written.
+  const read = new Map<string, SortKey>();
+  return sort.split(',').map((text) => {
+    const key = read.get(text) ?? readKey(strip(text));
+    read.set(text, key);
+    return key;
   });
+}
+
+function readKey(text: string): SortKey {
+  const parts = clause.exec(text);
+  if (parts === null) throw new Refused('sort', 'an empty name');
+  const [, written = '', direction, nulls] = parts;
+  const descending = direction?.toLowerCase() === 'desc';
+  const isQuoted = written.startsWith('"') && written.endsWith('"');
+  return {
+    name: isQuoted ? written.slice(1, -1) : written,
+    descending,
+    nulls: nulls === undefined ? (descending ? 'first' : 'last') : (nulls.toLowerCase() as 'first' | 'last'),
+  };
 }
 
 /** The one order in which CKAN 2.12 pages by `_id`, up or down. */
