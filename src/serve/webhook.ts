@@ -7,7 +7,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Context } from 'koa';
 import { DumperError } from '../errors.ts';
 import type { Metrics } from '../metrics.ts';
-import { answerProblem } from './problem.ts';
+import { answerProblem } from './errors.ts';
 
 /** Longest body of a notice. */
 const webhookMaxBytes = 256 * 1024;

@@ -1,4 +1,4 @@
-/** The redirect that goes past Koa is the redirect that Koa gives; and what is passed on to Koa is judged once (P4, P9). */
+/** The redirect that goes past Koa is the redirect that Koa gives; and what is passed on to Koa is resolved once (P4, P9). */
 import { afterEach, describe, expect, it } from 'vitest';
 import { ask, startServing, type Serving } from './serving.ts';
 
@@ -61,7 +61,7 @@ describe.each(Object.entries(settings))('a service %s', (_, environment) => {
   });
 });
 
-it('P4: what is no redirect after all is judged once, and every answer is told once', async () => {
+it('P4: what is no redirect after all is resolved once, and every answer is logged once', async () => {
   const serving = await serve();
   await ask(`${serving.url}/datastore/dump/${open}`);
   const lookUps = async (): Promise<number> => {

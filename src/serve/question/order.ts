@@ -7,7 +7,7 @@
  */
 import { commaList, rowColumn } from '../../dump/selection.ts';
 import { sql, type Sql } from '../../postgres/table.ts';
-import type { CatalogueColumn, Question } from '../question.ts';
+import type { CatalogueColumn, Question } from './question.ts';
 import { isSortable } from './distinct.ts';
 import type { Columns } from './filters.ts';
 import { Refused } from './refusal.ts';
