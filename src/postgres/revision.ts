@@ -149,7 +149,7 @@ export function settledState(before: TableState | null, inside: TableState): Tab
   return { ...inside, token: `unsettled.${randomUUID()}` };
 }
 
-export type Freshness = 'fresh' | 'stale' | 'unsettled';
+type Freshness = 'fresh' | 'stale' | 'unsettled';
 
 /**
  * Whether a published dump is the table as it is. In the read-only tier, equal counters prove that the table has not changed

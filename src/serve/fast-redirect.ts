@@ -25,7 +25,7 @@ export interface PreResolved {
  * Null: the request is none for this path, and nothing was done. The promise resolves with null when the redirect is
  * sent, else with what Koa need not find out again.
  */
-export type FastRedirect = (
+type FastRedirect = (
   request: IncomingMessage,
   response: ServerResponse,
 ) => Promise<PreResolved | null> | null;

@@ -26,7 +26,7 @@ export function answerHealth(ctx: ServeContext): void {
   ctx.body = { status: 'ok' };
 }
 
-export interface Readiness {
+interface Readiness {
   answer(ctx: ServeContext): Promise<void>;
   /** Check now, so that the gauges of dependencies are of this moment. */
   refresh(): Promise<CheckResults>;

@@ -23,7 +23,7 @@ export type StatusDeps = Pick<
   'config' | 'readPool' | 'permission' | 'manifests' | 'profile' | 'publications'
 >;
 
-export interface TableStatus {
+interface TableStatus {
   readonly id: string;
   readonly state: DisplayState;
   readonly tier: 'exact' | 'read-only' | null;

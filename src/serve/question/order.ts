@@ -14,7 +14,7 @@ import { Refused } from './refusal.ts';
 import type { Search } from './search.ts';
 import { readSort, type SortKey } from './sorting.ts';
 
-export interface Ordering {
+interface Ordering {
   readonly question: Question;
   /** Every column of the table, internal ones included. */
   readonly all: readonly CatalogueColumn[];

@@ -28,7 +28,7 @@ import { orRefusal, Refused, type Parameter } from './refusal.ts';
 import { readSearch, type Search } from './search.ts';
 import { bind, conditionSql, type Binding } from './values.ts';
 
-export interface PlanOptions {
+interface PlanOptions {
   /** The configuration of a search that names none (`ckan.datastore.default_fts_lang`). */
   readonly ftsLanguage: string;
 }

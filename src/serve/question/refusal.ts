@@ -7,7 +7,7 @@ import type { Question, Refusal } from './question.ts';
 export type Parameter =
   'fields' | 'filters' | 'format' | 'language' | 'limit' | 'offset' | 'q' | 'sort' | 'distinct';
 
-export function refuse(parameter: Parameter, reason: string): Refusal {
+function refuse(parameter: Parameter, reason: string): Refusal {
   return { kind: 'refused', status: 400, message: `${parameter}: ${reason}` };
 }
 
