@@ -9,8 +9,6 @@ import { redact } from '../log.ts';
 import type { Manifest } from '../manifest.ts';
 import { mapPostgresErrors } from '../postgres/pool.ts';
 import { lookUpTable } from '../postgres/revision.ts';
-import { publicationState } from '../state/publication-state.ts';
-import type { PublicationRecord } from '../state/publications.ts';
 import { anonymous, callerFrom, isAdmin, isAdminToken } from './caller.ts';
 import type { ServeDeps } from './context.ts';
 import { answerText } from './errors.ts';
@@ -23,6 +21,8 @@ import {
   renderStatusPage,
   type TableSummary,
 } from './page/tables-page.ts';
+import { publicationState } from '../state/publication-state.ts';
+import type { PublicationRecord } from '../state/publications.ts';
 import type { ServeContext } from './request-state.ts';
 import {
   readRecords,

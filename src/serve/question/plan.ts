@@ -20,8 +20,8 @@ import {
 } from '../../dump/selection.ts';
 import type { OutputColumn } from '../../dump/formatter.ts';
 import { sql, type Sql } from '../../postgres/table.ts';
-import type { AskedTable, CatalogueColumn, LivePlan, Question, Refusal } from './question.ts';
 import { distinctCell } from './distinct.ts';
+import type { AskedTable, CatalogueColumn, LivePlan, Question, Refusal } from './question.ts';
 import { readFilters, type Columns } from './filters.ts';
 import { orderBy, readOrder, type Order } from './order.ts';
 import { orRefusal, Refused, type Parameter } from './refusal.ts';
