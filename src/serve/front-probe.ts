@@ -1,27 +1,27 @@
 /** Answers the signed question of `doctor --front`: what of a request reached the service through the web server. */
 import { randomBytes } from 'node:crypto';
 import { Readable } from 'node:stream';
-import type { Context } from 'koa';
 import { probeHeader, probeSeenHeader, longBytes, verifyFrontProbe } from '../front-probe.ts';
-import { answerPlain } from './errors.ts';
+import { answerText } from './errors.ts';
 import type { ServeDeps } from './context.ts';
+import type { ServeContext } from './request-state.ts';
 
 const partBytes = 64 * 1024;
 
 /** False for every request that is no such question. */
-export async function answerFrontProbe(
+export function answerFrontProbe(
   { config, now }: Pick<ServeDeps, 'config' | 'now'>,
-  ctx: Context,
-): Promise<boolean> {
+  ctx: ServeContext,
+): boolean {
   const header = ctx.get(probeHeader);
   const probe = header === '' ? null : verifyFrontProbe(config, header, now());
   if (probe === null) return false;
   if (probe === 'fallback') {
-    answerPlain(ctx, config, 503, 'CKAN is to answer this question of doctor');
+    answerText(ctx, config, 503, 'CKAN is to answer this question of doctor');
     ctx.set('X-Dump-Fallback', 'yes');
     return true;
   }
-  answerPlain(ctx, config, 200, 'The service answers this question of doctor');
+  answerText(ctx, config, 200, 'The service answers this question of doctor');
   ctx.set(probeSeenHeader, seenOf(ctx));
   if (probe === 'long') {
     ctx.type = 'application/octet-stream';
@@ -31,7 +31,7 @@ export async function answerFrontProbe(
 }
 
 /** The request as it came, in the spelling of a query string. */
-function seenOf(ctx: Context): string {
+function seenOf(ctx: ServeContext): string {
   const cookies = ctx.get('Cookie').split(/;\s*/);
   return new URLSearchParams({
     http: ctx.req.httpVersion,

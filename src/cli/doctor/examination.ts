@@ -22,7 +22,7 @@ export interface LeftOut {
   readonly leftOut: string;
 }
 
-export interface Diagnosis {
+interface Diagnosis {
   readonly subject: string;
   readonly state: 'ok' | 'failed' | 'left out';
   readonly detail: string;
