@@ -20,6 +20,7 @@ import type { State } from '../state/state.ts';
 import { createEnqueue, type Enqueue } from './enqueue.ts';
 import { listenForChanges } from './listener.ts';
 import { openQueue, type Queue, type QueueOptions } from './queue.ts';
+import { createRecheck } from './recheck.ts';
 import { startScheduler, type ScheduledTask } from './scheduler.ts';
 import { sweep, sweepSettings, withAbort } from './sweep.ts';
 import type { SweepDeps, SweepMemory, SweepReport } from './sweep.ts';
@@ -92,6 +93,7 @@ export async function startChange(deps: ChangeDeps): Promise<Change> {
   let stopHearing = async (): Promise<void> => undefined;
   if (publisher !== null) {
     const worker = {
+      recheck: createRecheck({ ...published, read, profile, signal: stopping.signal }),
       publisher,
       publications,
       read,
@@ -150,7 +152,7 @@ function createSweep(
   return async () => {
     const listStore = deps.now().getTime() - listedAt > listEverySeconds * 1000;
     const report = await sweep(deps, memory, { listStore });
-    if (listStore) listedAt = deps.now().getTime();
+    if (listStore && !report.restoring) listedAt = deps.now().getTime();
     onSweep?.(report);
     await checkVisibility();
     return report;
@@ -182,7 +184,7 @@ function startHearing(
     url: config.CKAN_DATASTORE_READ_URL ?? '',
     log,
     signal,
-    onChange: (name) => inBackground(enqueueByName([name])),
+    onChange: (names) => inBackground(enqueueByName(names)),
     onListening: () => inBackground(scheduleLocks.run('sweep', now(), sweepTask)),
   });
   const { DUMPER_SWEEP_CRON, DUMPER_REBUILD_CRON } = config;
