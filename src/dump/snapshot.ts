@@ -88,7 +88,7 @@ export async function withRevisionSnapshot<Result>(
 export async function setLocal(client: Queryable, settings: typeof scanSettings): Promise<void> {
   await client.query(
     `SELECT pg_catalog.set_config(name, value, true)
-     FROM pg_catalog.unnest($1::text[], $2::text[]) AS given(name, value)
+     FROM ROWS FROM (pg_catalog.unnest($1::text[]), pg_catalog.unnest($2::text[])) AS given(name, value)
      WHERE name <> '${connectionCheck}'
        OR pg_catalog.current_setting(name, true) IS NOT NULL AND pg_catalog.version() ~ 'linux'`,
     [settings.map(({ name }) => name), settings.map(({ value }) => value)],
