@@ -13,7 +13,6 @@ import {
   coveringTrigger,
   installScript,
   removeScript,
-  restoreName,
   type InstallScriptOptions,
   type ScriptPart,
 } from './journal.sql.ts';
@@ -131,22 +130,6 @@ const canFold = `SELECT NOT pg_catalog.pg_is_in_recovery() AND EXISTS (SELECT FR
     JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
     WHERE n.nspname = $1 AND p.proname = 'fold' AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')
       AND pg_catalog.has_function_privilege(p.oid, 'EXECUTE')) AS allowed`;
-
-/**
- * Does pg_restore write into this database now? Its tables come first, their triggers last: until then a table with no
- * trigger is not for the sweep, and nothing is as it will be. Every role may see the names of others' sessions, and
- * choose its own: so only a role that may create tables counts.
- */
-export async function isRestoreUnderWay(db: Queryable): Promise<boolean> {
-  const { rows } = await db.query<{ under_way: boolean }>(
-    `SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_activity
-       WHERE datname = pg_catalog.current_database() AND application_name = $1
-         AND coalesce(pg_catalog.has_schema_privilege(usesysid, pg_catalog.to_regnamespace('public')::oid, 'CREATE'), true)
-       ) AS under_way`,
-    [restoreName],
-  );
-  return rows[0]?.under_way === true;
-}
 
 interface JournalStatus {
   /** The journal is in this database. */

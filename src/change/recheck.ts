@@ -47,7 +47,7 @@ export function createRecheck(deps: RecheckDeps): Recheck {
     try {
       const change = await changeOf(deps, id);
       // Published once more meanwhile, which began anew.
-      if (timers.get(id) !== timer) return;
+      if (timers.get(id) !== timer || deps.signal.aborted) return;
       if (change === null) return lookAfter(id, step + 1);
       timers.delete(id);
       enqueued.add(id);

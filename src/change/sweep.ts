@@ -19,7 +19,8 @@ import { pruneAfterSeconds } from '../publish/publisher.ts';
 import { publicationState, type DisplayState } from '../state/publication-state.ts';
 import type { TableChange, Publications, PublicationRecord } from '../state/publications.ts';
 import type { ResourceId } from '../postgres/table.ts';
-import { attachMissing, fold, isRestoreUnderWay, uncoveredTables } from './journal.ts';
+import { attachMissing, fold, uncoveredTables } from './journal.ts';
+import type { RestoreWatch } from './restore.ts';
 import {
   createManifestReader,
   rebuildRecords,
@@ -40,6 +41,7 @@ export interface SweepDeps {
   /** What must be published of each table: one with a variant missing is published again. */
   readonly variants: readonly Variant[];
   readonly stability: StabilityTracker;
+  readonly isRestoring: RestoreWatch;
   /** Put tables into the queue. */
   readonly enqueue: (changes: readonly TableChange[]) => Promise<void>;
   readonly now: () => Date;
@@ -100,7 +102,7 @@ export async function sweep(
   options: { readonly listStore: boolean },
 ): Promise<SweepReport> {
   const started = performance.now();
-  if (await isRestoreUnderWay(deps.read)) return lookOnly(deps, started);
+  if (await deps.isRestoring()) return lookOnly(deps, started);
   const attached = await orNextSweep(deps, 'new tables are not covered', () => coverNewTables(deps), 0);
   const tables = await allTables(deps.read);
   const inventory = options.listStore ? await takeInventory(deps.store) : null;
@@ -117,7 +119,7 @@ export async function sweep(
   const incomplete = await findMissingBlobs({ ...deps, reader }, inventory, records, tables);
   const unfinished = inventory === null ? 0 : await abortUnfinished(deps);
   // It may have begun meanwhile, and then what was read is not the whole.
-  if (await isRestoreUnderWay(deps.read)) return lookOnly(deps, started);
+  if (await deps.isRestoring()) return lookOnly(deps, started);
   await deps.enqueue([...incomplete, ...orphaned, ...missing, ...changed, ...(withheld ? [] : gone)]);
   await orNextSweep(deps, 'the journal is not folded', () => fold(deps.write ?? deps.read), false);
   const report: SweepReport = {

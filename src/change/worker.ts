@@ -10,9 +10,9 @@ import { tableState } from '../postgres/revision.ts';
 import type { ResourceId } from '../postgres/table.ts';
 import { publishAndRecord, type Publisher } from '../publish/publisher.ts';
 import type { JobRequest, JobTiming, Publications } from '../state/publications.ts';
-import { isRestoreUnderWay } from './journal.ts';
 import type { HandleJob, JobResult } from './queue.ts';
 import type { Recheck } from './recheck.ts';
+import type { RestoreWatch } from './restore.ts';
 
 interface WorkerDeps {
   readonly publisher: Publisher;
@@ -23,6 +23,7 @@ interface WorkerDeps {
   /** Aborts the publications that run, when the process ends and their grace is over. */
   readonly draining: AbortSignal;
   readonly recheck: Recheck;
+  readonly isRestoring: RestoreWatch;
   /** A change was published so many seconds after it was first noticed. */
   readonly onLag?: ((seconds: number) => void) | undefined;
 }
@@ -40,7 +41,7 @@ export function createJobHandler(deps: WorkerDeps): HandleJob {
     const nextRun = await deps.publications.nextRun(id, deps.timing, attempts > 0);
     if (nextRun.delaySeconds > 0.5) return { kind: 'reschedule', request: nextRun };
     if (running.has(id)) return whenFree(nextRun);
-    if (await isRestoreUnderWay(deps.read)) return whenFree(nextRun, restoringSeconds);
+    if (await deps.isRestoring()) return whenFree(nextRun, restoringSeconds);
     running.add(id);
     try {
       const rerouted = await rerouteBySize(deps, nextRun);

@@ -63,7 +63,9 @@ function openRequest({ host, port, ssl, processID, secretKey }: DriverClient): {
   connection.on('connect', () => (ssl ? connection.requestSsl() : send()));
   connection.on('sslconnect', send);
   connection.on('end', resolve);
-  connection.on('error', () => reject(new DumperError('POSTGRES_UNAVAILABLE', 'the cancellation was not sent')));
+  connection.on('error', () =>
+    reject(new DumperError('POSTGRES_UNAVAILABLE', 'the cancellation was not sent')),
+  );
   if (host.startsWith('/')) connection.connect(`${host}/.s.PGSQL.${port}`);
   else connection.connect(port, host);
   return { sent, close: () => connection.stream.destroy() };

@@ -53,7 +53,8 @@ export function jsonCell(column: CatalogueColumn): Sql {
 /** The text of a column's cell, as it is in the answer's CSV. */
 export function cell(column: CatalogueColumn): Sql {
   if (column.baseType === 'nested') return sql`coalesce((${rowColumn(column)}).json::text, 'null')`;
-  if (column.json === 'array') return sql`coalesce(pg_catalog.array_to_json(${rowColumn(column)})::text, 'null')`;
+  if (column.json === 'array')
+    return sql`coalesce(pg_catalog.array_to_json(${rowColumn(column)})::text, 'null')`;
   return rowColumn(column);
 }
 

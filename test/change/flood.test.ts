@@ -40,10 +40,10 @@ async function listening(
 
 async function notify(count: number, prefix = 'made-up-'): Promise<void> {
   const reader = await installation.connect(installation.database.readUrl);
-  await reader.query(`SELECT pg_notify('datastore_dumper', $1::text || n) FROM generate_series(1, $2::int) n`, [
-    prefix,
-    count,
-  ]);
+  await reader.query(
+    `SELECT pg_notify('datastore_dumper', $1::text || n) FROM generate_series(1, $2::int) n`,
+    [prefix, count],
+  );
 }
 
 test('P15: of 20,000 made-up notifications at most 1,000 a second are looked up, with one line of the log', async () => {

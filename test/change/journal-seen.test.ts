@@ -7,7 +7,9 @@ const world = exactWorld();
 const change = `UPDATE "${id}" SET a = a || 'x' WHERE _id = 1`;
 
 async function journalRows(): Promise<number> {
-  const { rows } = await world.write.query<{ n: number }>(`SELECT count(*)::int AS n FROM datastore_dumper.change`);
+  const { rows } = await world.write.query<{ n: number }>(
+    `SELECT count(*)::int AS n FROM datastore_dumper.change`,
+  );
   return rows[0]?.n ?? 0;
 }
 
@@ -15,7 +17,9 @@ test('P4: what was seen, set again after its savepoint was rolled back, hides no
   const before = await tokenOf(world);
   const { write } = world;
   await write.query(`BEGIN; SAVEPOINT s; ${change}`);
-  const { rows } = await write.query<{ seen: string }>(`SELECT current_setting('datastore_dumper.seen') AS seen`);
+  const { rows } = await write.query<{ seen: string }>(
+    `SELECT current_setting('datastore_dumper.seen') AS seen`,
+  );
   await write.query('ROLLBACK TO s');
   await write.query(`SELECT set_config('datastore_dumper.seen', $1, true)`, [rows[0]?.seen]);
   await write.query(`${change}; COMMIT`);
@@ -46,7 +50,8 @@ test('P4: one row of the journal for a transaction, however many statements and 
 });
 
 test('P4: nobody but the owner may write the journal, whatever rights new tables come with', async () => {
-  const { rows } = await world.read.query(`SELECT has_table_privilege('datastore_dumper.change', right_name) AS may
+  const { rows } = await world.read
+    .query(`SELECT has_table_privilege('datastore_dumper.change', right_name) AS may
     FROM unnest(ARRAY['INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER']) right_name`);
   expect(rows.every(({ may }) => may === false)).toBe(true);
 });

@@ -16,7 +16,9 @@ test('P4: a table is published although nobody asks again after a notice that ca
   await world.write.query(`INSERT INTO a (a) VALUES ('x')`);
   await world.write.query(`INSERT INTO a (a) VALUES ('y')`);
   await change.enqueueByName(['a']);
-  await eventually('all rows are published', async () => (await world.manifest(id))?.rows === 3, { seconds: 25 });
+  await eventually('all rows are published', async () => (await world.manifest(id))?.rows === 3, {
+    seconds: 25,
+  });
   await eventually(
     'fresh, and recorded so',
     async () => (await world.isFresh(id)) && (await world.state.publications.get(id))?.state === 'published',

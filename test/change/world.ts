@@ -34,9 +34,7 @@ export interface ActWorld {
   stop(): Promise<void>;
 }
 
-export async function actWorld(
-  options: Pick<InstallationOptions, 'journal' | 'server'>,
-): Promise<ActWorld> {
+export async function actWorld(options: Pick<InstallationOptions, 'journal' | 'server'>): Promise<ActWorld> {
   const installation = await installationFixture({ ...options, settings });
   const { database, store } = installation;
   const write = await installation.connect();

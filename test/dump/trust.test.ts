@@ -27,7 +27,8 @@ beforeAll(async () => {
   pool = installation.openPool({ applicationName: 'test trust' });
 });
 afterAll(async () => {
-  await asAdmin(installation.database.adminUrl, (admin) => admin.query('DROP OWNED BY hostile_owner CASCADE; DROP ROLE hostile_owner'),
+  await asAdmin(installation.database.adminUrl, (admin) =>
+    admin.query('DROP OWNED BY hostile_owner CASCADE; DROP ROLE hostile_owner'),
   );
   await installation.end();
 });
@@ -143,9 +144,7 @@ describe('a table with row security', () => {
     await serving.owner.query(`ALTER TABLE secured ENABLE ROW LEVEL SECURITY`);
     const response = await fetch(`${serving.url}/datastore/dump/secured`);
     expect(response.status).toBe(503);
-    expect(await response.text()).toBe(
-      'This table cannot be dumped here: its rows depend on who reads it\n',
-    );
+    expect(await response.text()).toBe('This table cannot be dumped here: its rows depend on who reads it\n');
     await expect(serving.publish('secured')).rejects.toThrow('row security filters the table');
     await serving.owner.query(`ALTER TABLE secured DISABLE ROW LEVEL SECURITY`);
     expect((await fetch(`${serving.url}/datastore/dump/secured`)).status).toBe(200);
