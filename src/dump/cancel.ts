@@ -17,7 +17,8 @@ interface DriverClient {
   readonly host: string;
   readonly port: number;
   readonly ssl: pg.ConnectionConfig['ssl'];
-  _getActiveQuery(): object | null;
+  /** What runs now; its public name is deprecated, and warns. */
+  readonly ['_activeQuery']: object | null;
 }
 
 /** A connection that asks for a cancellation and nothing else (pg 8, `lib/connection.js`). */
@@ -39,7 +40,7 @@ const mostSeconds = 2;
 export async function cancelQuery(client: PoolClient): Promise<void> {
   const driver = client as unknown as DriverClient;
   const { stream } = driver.connection;
-  if (stream.destroyed || driver.processID === null || driver._getActiveQuery() === null) return;
+  if (stream.destroyed || driver.processID === null || driver['_activeQuery'] === null) return;
   const idle = untilIdle(stream);
   const request = openRequest(driver);
   const onTimeout = (): Error => new DumperError('POSTGRES_UNAVAILABLE', 'Postgres did not cancel in time');

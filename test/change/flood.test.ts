@@ -86,13 +86,13 @@ test('P15: a batch of names is looked up by one question each, and the loop turn
     taskStatus: null,
   });
   let turns = 0;
-  let ended = false;
+  const ended = new AbortController();
   const pings = (async () => {
-    for (; !ended; turns += 1) await nextTurn();
+    for (; !ended.signal.aborted; turns += 1) await nextTurn();
   })();
   const names = Array.from({ length: flood }, (_, index) => `made-up-${index}`);
   await enqueueByName([...names, 'by alias', 'real', 'nul\0', 'x'.repeat(64)]);
-  ended = true;
+  ended.abort();
   await pings;
   expect(jobs.map(({ id }) => id)).toEqual(['real']);
   expect(questions).toBe(1);

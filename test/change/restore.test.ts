@@ -92,9 +92,9 @@ describe.skipIf(folder === undefined)('a restore (skipped where there is no pg_r
   async function restoreBeside(options: readonly string[]): Promise<void> {
     const change = await world.start();
     const names = Array.from({ length: tables }, (_, n) => asResourceId(`t${n}`));
-    let ended = false;
+    const ended = new AbortController();
     const meanwhile = (async () => {
-      while (!ended) {
+      while (!ended.signal.aborted) {
         await change.sweep();
         await change.enqueueByName(names);
       }
@@ -102,7 +102,7 @@ describe.skipIf(folder === undefined)('a restore (skipped where there is no pg_r
     const file = path.join(directory, 'datastore.dump');
     const restored = await run('pg_restore', [...options, '-d', world.database.adminUrl, file]);
     const attempts = [...world.attempts];
-    ended = true;
+    ended.abort();
     await meanwhile;
     expect(restored).toEqual({ code: 0, errors: '' });
     if (options.includes('-j')) expect(attempts, 'published in the middle of the restore').toEqual([]);
