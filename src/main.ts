@@ -16,29 +16,27 @@ import { statusCommand } from './cli/commands/status.ts';
 import { sweepCommand } from './cli/commands/sweep.ts';
 import { installCommand, removeCommand } from './cli/commands/triggers.ts';
 import { verifyCommand } from './cli/commands/verify.ts';
-import { readConfig, type Config, type Need } from './config/config.ts';
-import { runDemo, type Environment } from './demo/demo.ts';
+import { readConfig, type Config, type Environment, type Need } from './config/config.ts';
+import { runDemo } from './demo/demo.ts';
 import { createLog } from './log.ts';
 import { openState } from './state/state.ts';
 import { openTraces } from './traces.ts';
-
-type Variables = Readonly<Record<string, string | undefined>>;
 
 /** How long a command waits for CKAN to tell its version. */
 const patienceSeconds = 15;
 
 /** People read what a command prints: it logs warnings alone, unless a level is set. */
-const quietly = (variables: Variables): Variables => ({ DUMPER_LOG_LEVEL: 'warn', ...variables });
+const quietly = (environment: Environment): Environment => ({ DUMPER_LOG_LEVEL: 'warn', ...environment });
 
 async function withContext(
-  variables: Variables,
+  environment: Environment,
   needs: readonly Need[],
   work: (context: AppContext, config: Config) => Promise<ExitCode>,
 ): Promise<ExitCode> {
-  const config = readConfig(variables, needs);
+  const config = readConfig(environment, needs);
   const log = createLog(config.DUMPER_LOG_LEVEL);
-  const traces = await openTraces(variables, log);
-  const context = openContext({ config, log, environment: variables, traces, patienceSeconds });
+  const traces = await openTraces(environment, log);
+  const context = openContext({ config, log, environment, traces, patienceSeconds });
   try {
     return await work(context, config);
   } finally {
@@ -47,10 +45,10 @@ async function withContext(
 }
 
 async function withPublishing(
-  variables: Variables,
+  environment: Environment,
   work: (publishing: Publishing) => Promise<ExitCode>,
 ): Promise<ExitCode> {
-  return withContext(quietly(variables), ['read', 'site', 'publish'], async (context) => {
+  return withContext(quietly(environment), ['read', 'site', 'publish'], async (context) => {
     await context.profiles.known();
     const permission = await openPermission(context);
     const publishing = await openPublishing(context, { permission });
@@ -64,22 +62,24 @@ async function withPublishing(
 }
 
 /** There are as many connections as publications at once. */
-function withSlots(variables: Variables, concurrency: number | undefined): Variables {
-  return concurrency === undefined ? variables : { ...variables, DUMPER_PUBLISH_SLOTS: String(concurrency) };
+function withSlots(environment: Environment, concurrency: number | undefined): Environment {
+  return concurrency === undefined
+    ? environment
+    : { ...environment, DUMPER_PUBLISH_SLOTS: String(concurrency) };
 }
 
 /** What `serve` needs: a role that publishes cannot do without state and store, and half of the two is an error. */
-function serveNeeds(variables: Variables): Need[] {
-  const { DUMPER_ROLE: role, DUMPER_STATE_URL: state, DUMPER_BLOB_STORE: store } = variables;
+function serveNeeds(environment: Environment): Need[] {
+  const { DUMPER_ROLE: role, DUMPER_STATE_URL: state, DUMPER_BLOB_STORE: store } = environment;
   const isPartlySet = state !== undefined || store !== undefined;
   const publishes = role === 'publish' || (role !== 'serve' && isPartlySet);
   return ['read', 'site', ...(publishes ? (['publish'] as const) : [])];
 }
 
 /** Needs the blob store alone, so that a copy of it can be verified anywhere. */
-async function verify(variables: Variables, { id }: TableOptions, run: Run): Promise<ExitCode> {
-  const { DUMPER_BLOB_STORE: address = '' } = readConfig(variables, ['store']);
-  const store = openBlobStore(address, { environment: variables, signingSecret: 'nothing is signed' });
+async function verify(environment: Environment, { id }: TableOptions, run: Run): Promise<ExitCode> {
+  const { DUMPER_BLOB_STORE: address = '' } = readConfig(environment, ['store']);
+  const store = openBlobStore(address, { environment, signingSecret: 'nothing is signed' });
   try {
     return await verifyCommand(store, id, run);
   } finally {
@@ -87,9 +87,9 @@ async function verify(variables: Variables, { id }: TableOptions, run: Run): Pro
   }
 }
 
-function createActions(variables: Variables): Actions {
+function createActions(environment: Environment): Actions {
   const serve = async (run: Run): Promise<ExitCode> => {
-    const service = await startService(variables, readConfig(variables, serveNeeds(variables)));
+    const service = await startService(environment, readConfig(environment, serveNeeds(environment)));
     await untilAborted(run.signal);
     await service.stop();
     return 0;
@@ -97,26 +97,26 @@ function createActions(variables: Variables): Actions {
   return {
     serve,
     publish: (options, run) =>
-      withPublishing(withSlots(variables, options.concurrency), (publishing) =>
+      withPublishing(withSlots(environment, options.concurrency), (publishing) =>
         publishCommand(publishing, options, run),
       ),
-    sweep: (run) => withPublishing(variables, (publishing) => sweepCommand(publishing, run)),
-    status: ({ id }, run) => withPublishing(variables, (publishing) => statusCommand(publishing, id, run)),
-    verify: (options, run) => verify(quietly(variables), options, run),
+    sweep: (run) => withPublishing(environment, (publishing) => sweepCommand(publishing, run)),
+    status: ({ id }, run) => withPublishing(environment, (publishing) => statusCommand(publishing, id, run)),
+    verify: (options, run) => verify(quietly(environment), options, run),
     migrate: async (run) => {
-      const config = readConfig(variables, ['publish']);
+      const config = readConfig(environment, ['publish']);
       const state = await openState({ url: config.DUMPER_STATE_URL ?? '', onIdleError: () => undefined });
       await state.close();
       run.output.line('The state database is up to date.');
       return 0;
     },
     installTriggers: (options, run) =>
-      installCommand(readConfig(variables, options.print ? ['read'] : ['read', 'write']), options, run),
+      installCommand(readConfig(environment, options.print ? ['read'] : ['read', 'write']), options, run),
     removeTriggers: (options, run) =>
-      removeCommand(readConfig(variables, options.print ? ['read'] : ['read', 'write']), options, run),
+      removeCommand(readConfig(environment, options.print ? ['read'] : ['read', 'write']), options, run),
     demo: (options, run) => runDemo(options, run, demoParts()),
     doctor: (run) =>
-      withContext(quietly(variables), ['read', 'site'], (context) => doctorCommand(context, run)),
+      withContext(quietly(environment), ['read', 'site'], (context) => doctorCommand(context, run)),
   };
 }
 
