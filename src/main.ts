@@ -89,7 +89,9 @@ async function verify(environment: Environment, { id }: TableOptions, run: Run):
 
 function createActions(environment: Environment): Actions {
   const serve = async (run: Run): Promise<ExitCode> => {
-    const service = await startService(environment, readConfig(environment, serveNeeds(environment)));
+    const service = await startService(environment, readConfig(environment, serveNeeds(environment)), {
+      watch: true,
+    });
     await untilAborted(run.signal);
     await service.stop();
     return 0;

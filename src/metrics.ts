@@ -79,6 +79,12 @@ function serveMetrics(registers: Registry[]) {
       labelNames: ['cause'] as const,
       registers,
     }),
+    refusedConnections: new Counter({
+      name: `${prefix}refused_connections_total`,
+      help: 'Connections closed without an answer, by cause (pipelining: too many requests waited on one; too_many: more than DUMPER_MAX_CONNECTIONS).',
+      labelNames: ['cause'] as const,
+      registers,
+    }),
     liveSlotsBusy: new Gauge({
       name: `${prefix}live_slots_busy`,
       help: 'Live answers under way.',

@@ -2,25 +2,32 @@
  * Ends a process whose event loop stands still: a process that hangs answers nothing, not even its health check, and a
  * front waits for it in vain (promise P21, the rest goes on). Whoever supervises the process starts it again.
  *
- * This file is two things: `startWatchdog` in the main thread, which counts up while the loop runs, and the thread that
- * watches the count. The thread counts its own looks and not a clock, so that a machine that slept, or a process that
- * was stopped and goes on, is not taken for one that hangs.
+ * The main thread raises a count while its loop runs; a thread looks at the count. It counts its own looks and not a
+ * clock, so that a machine that slept, or a process that was stopped and goes on, is not taken for one that hangs.
  */
-import { writeSync } from 'node:fs';
-import { Worker, isMainThread, workerData } from 'node:worker_threads';
+import { Worker } from 'node:worker_threads';
 
-export interface Watchdog {
+interface Watchdog {
   stop(): Promise<void>;
 }
 
-interface WatchdogData {
-  readonly watchdog: true;
-  /** One 32-bit count, raised by the main thread. */
-  readonly beats: SharedArrayBuffer;
-  readonly looks: number;
-}
-
 const lookMilliseconds = 1000;
+
+/** Plain text, since a thread that loads a module of its own costs 2 MiB more. */
+const watchText = `
+  const { workerData: { beats, looks, pause, line } } = require('node:worker_threads');
+  const count = new Int32Array(beats);
+  const never = new Int32Array(new SharedArrayBuffer(4));
+  let last = -1;
+  for (let idle = 0; idle < looks;) {
+    Atomics.wait(never, 0, 0, pause);
+    const now = Atomics.load(count, 0);
+    idle = now === last ? idle + 1 : 0;
+    last = now;
+  }
+  require('node:fs').writeSync(2, line);
+  process.kill(process.pid, 'SIGKILL');
+`;
 
 /** End the process (SIGKILL, after one line on standard error) when its loop stands for about `seconds`; 0: never. */
 export function startWatchdog(seconds: number, onFault: (error: unknown) => void): Watchdog {
@@ -28,15 +35,24 @@ export function startWatchdog(seconds: number, onFault: (error: unknown) => void
   const beats = new SharedArrayBuffer(4);
   const count = new Int32Array(beats);
   const timer = setInterval(() => Atomics.add(count, 0, 1), lookMilliseconds / 2).unref();
-  const data: WatchdogData = { watchdog: true, beats, looks: seconds };
-  const worker = new Worker(new URL(import.meta.url), {
-    workerData: data,
-    resourceLimits: { maxOldGenerationSizeMb: 32, maxYoungGenerationSizeMb: 4 },
+  const msg = `the event loop stood still for ${seconds} seconds; the process ends`;
+  const worker = new Worker(watchText, {
+    eval: true,
+    workerData: {
+      beats,
+      looks: seconds,
+      pause: lookMilliseconds,
+      line: `${JSON.stringify({ level: 'fatal', msg })}\n`,
+    },
+    // Its own memory is about 11 MiB, most of it Node's.
+    resourceLimits: { maxOldGenerationSizeMb: 8, maxYoungGenerationSizeMb: 1, stackSizeMb: 1 },
     execArgv: [],
+    env: {},
+    trackUnmanagedFds: false,
   });
   worker.unref();
   // A watchdog that fails must not end what it watches.
-  worker.on('error', (error) => onFault(error));
+  worker.on('error', onFault);
   return {
     stop: async () => {
       clearInterval(timer);
@@ -44,21 +60,3 @@ export function startWatchdog(seconds: number, onFault: (error: unknown) => void
     },
   };
 }
-
-function watch({ beats, looks }: WatchdogData): void {
-  const count = new Int32Array(beats);
-  const never = new Int32Array(new SharedArrayBuffer(4));
-  let last = -1;
-  for (let idle = 0; idle < looks;) {
-    Atomics.wait(never, 0, 0, lookMilliseconds);
-    const now = Atomics.load(count, 0);
-    idle = now === last ? idle + 1 : 0;
-    last = now;
-  }
-  const line = { level: 'fatal', msg: `the event loop stood for ${looks} seconds; the process ends` };
-  writeSync(2, `${JSON.stringify(line)}\n`);
-  process.kill(process.pid, 'SIGKILL');
-}
-
-const given = workerData as Partial<WatchdogData> | null;
-if (!isMainThread && given?.watchdog === true) watch(given as WatchdogData);
