@@ -44,6 +44,7 @@ const steps: readonly string[] = [
      ended_at timestamptz
    )`,
   'ALTER TABLE dumper.publication ADD COLUMN stale_since timestamptz',
+  'CREATE INDEX publication_by_id ON dumper.publication (id COLLATE "C")',
 ];
 
 /** Any fixed number: one migration at a time in this database. */

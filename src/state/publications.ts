@@ -147,11 +147,11 @@ export function createPublications(pool: pg.Pool, leaseSeconds: number): Publica
         `SELECT ${columns} FROM dumper.publication WHERE id = $1`,
         [id],
       );
-      return rows[0] === undefined ? null : record(rows[0]);
+      return rows[0] === undefined ? null : recordOf(rows[0]);
     },
     all: async () => {
       const { rows } = await pool.query<RecordRow>(`SELECT ${columns} FROM dumper.publication`);
-      return new Map(rows.map((row) => [asResourceId(row.id), record(row)]));
+      return new Map(rows.map((row) => [asResourceId(row.id), recordOf(row)]));
     },
   };
 }
@@ -167,7 +167,7 @@ function jobRequest(row: JobRequestRow): JobRequest {
   return { id: asResourceId(row.id), delaySeconds: row.wait, tableBytes: Number(row.bytes) };
 }
 
-interface RecordRow {
+export interface RecordRow {
   id: string;
   life: PublicationState;
   generation: string;
@@ -192,7 +192,7 @@ interface RecordRow {
   public: boolean | null;
 }
 
-function record(row: RecordRow): PublicationRecord {
+export function recordOf(row: RecordRow): PublicationRecord {
   const number = (text: string | null): number | null => (text === null ? null : Number(text));
   return {
     id: asResourceId(row.id),
