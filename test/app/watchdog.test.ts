@@ -39,9 +39,12 @@ function waitsOf(pid: number): number {
 test('P21 one that hangs is killed, with one line that says why', async () => {
   child.stdin.write('hang\n');
   expect(await exited).toEqual([null, 'SIGKILL']);
-  expect(errors.trim().split('\n').map((line) => JSON.parse(line) as unknown)).toEqual([
-    { level: 'fatal', msg: 'the event loop stood still for 1 seconds; the process ends' },
-  ]);
+  expect(
+    errors
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as unknown),
+  ).toEqual([{ level: 'fatal', msg: 'the event loop stood still for 1 seconds; the process ends' }]);
 });
 
 test('one whose loop runs goes on, and ends by itself when its watchdog is stopped', async () => {

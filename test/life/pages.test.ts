@@ -28,7 +28,7 @@ beforeAll(async () => {
     'all are published',
     async () =>
       (await tables('?state=fresh', { authorization: 'Bearer the-admin' })).counted === names.length,
-    { seconds: 25 },
+    { seconds: 100 },
   );
 });
 afterAll(() => world?.end());
