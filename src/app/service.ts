@@ -56,7 +56,10 @@ export async function startService(
       throw error;
     });
   const watchdog = startWatchdog(options.watch === true ? config.DUMPER_WATCHDOG_SECONDS : 0, (error) =>
-    log.warn({ reason: errorMessage(error) }, 'the watchdog ended: a process that hangs is not ended by itself'),
+    log.warn(
+      { reason: errorMessage(error) },
+      'the watchdog ended: a process that hangs is not ended by itself',
+    ),
   );
   background.start();
   log.info({ port: listening.port, role: config.DUMPER_ROLE }, 'listening');
