@@ -36,7 +36,7 @@ interface TableStatus {
 }
 
 /** One table as a caller may see it. */
-export type TableView =
+type TableView =
   | {
       readonly kind: 'table';
       readonly status: TableStatus;
