@@ -102,7 +102,7 @@ async function verify(environment: Environment, { id }: TableOptions, run: Run):
 function createActions(environment: Environment): Actions {
   const serve = async (run: Run): Promise<ExitCode> => {
     const config = readConfig(environment, serveNeeds(environment));
-    const service = await startService(environment, config);
+    const service = await startService(environment, config, { watch: true });
     await untilAborted(run.signal);
     const seconds = config.DUMPER_DRAIN_SECONDS + overtimeSeconds;
     const onTimeout = (): Error => new Error(`it did not end within ${seconds} s, so it was ended`);

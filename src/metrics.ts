@@ -177,6 +177,12 @@ function processMetrics(registers: Registry[], sources: ScrapeSources) {
   const [register] = registers;
   if (register) collectDefaultMetrics({ register });
   return {
+    refusedConnections: new Counter({
+      name: `${prefix}refused_connections_total`,
+      help: 'Connections closed without an answer, by cause (pipelining: too many requests waited on one; too_many: more than DUMPER_MAX_CONNECTIONS).',
+      labelNames: ['cause'] as const,
+      registers,
+    }),
     poolConnections: new Gauge({
       name: `${prefix}pool_connections`,
       help: 'Connections to Postgres by pool and state (busy, idle, waiting).',

@@ -74,7 +74,12 @@ function throughBackground(background: Background): Pick<ServeDeps, 'publication
     throw new DumperError('STATE_UNAVAILABLE', 'the state database cannot be reached yet');
   };
   return {
-    publications: { get: async (id) => publications().get(id), all: async () => publications().all() },
+    publications: {
+      get: async (id) => publications().get(id),
+      list: async (filter, options) => publications().list(filter, options),
+      countByState: async (filter) => publications().countByState(filter),
+      positionKey: async () => publications().positionKey(),
+    },
     rebuild: async (id) => {
       if (background.change === null)
         throw new DumperError('STATE_UNAVAILABLE', 'the queue cannot be reached yet');

@@ -106,6 +106,16 @@ export const settings = {
   ),
   DUMPER_HOST: setting(z.string().min(1), '0.0.0.0', 'Address to listen on.'),
   DUMPER_PORT: setting(count(0, 65_535), '8000', 'Port to listen on.'),
+  DUMPER_MAX_CONNECTIONS: setting(
+    count(1, 1_000_000),
+    '4096',
+    'Connections of clients at once; one more is closed at once.',
+  ),
+  DUMPER_WATCHDOG_SECONDS: setting(
+    count(0, 3600),
+    '60',
+    'A `serve` whose event loop stands still this long ends itself, so that it is started again; 0: never.',
+  ),
   DUMPER_ROLE: setting(
     z.enum(['all', 'serve', 'publish']),
     'all',

@@ -30,7 +30,7 @@ import {
 } from './errors.ts';
 import { createFastRedirect, type PreResolved } from './fast-redirect.ts';
 import { answerFrontProbe } from './front-probe.ts';
-import { answerHealth, createReadiness } from './health.ts';
+import { answerHealth, createFastHealth, createMetricsText, createReadiness } from './health.ts';
 import { respondWithLive } from './live-response.ts';
 import { answerRebuildForm, answerStyle, answerTablePage, answerTablesPage, readForm } from './pages.ts';
 import { createRequestLog, recordAnswer, traceDump, type RequestLog } from './request-log.ts';
@@ -73,12 +73,13 @@ export function createApp(serveDeps: ServeDeps): RequestListener {
   return listen(deps, app.callback());
 }
 
-/** The fast redirect where it applies, else Koa with what was found out. */
+/** The fast ways where they apply, else Koa with what was found out. */
 function listen(deps: AppDeps, koa: RequestListener): RequestListener {
+  const health = createFastHealth(deps);
   const redirect = createFastRedirect(deps);
-  if (redirect === null) return koa;
   return (request, response) => {
-    const redirected = redirect(request, response);
+    if (health(request, response)) return undefined;
+    const redirected = redirect?.(request, response) ?? null;
     if (redirected === null) return koa(request, response);
     redirected.then(
       (preResolved) => {
@@ -88,6 +89,7 @@ function listen(deps: AppDeps, koa: RequestListener): RequestListener {
       },
       () => koa(request, response),
     );
+    return undefined;
   };
 }
 
@@ -157,13 +159,13 @@ async function answerAllowed(
 function createRouter(deps: ServeDeps): Router<RequestState> {
   const router = new Router<RequestState>();
   const readiness = createReadiness(deps);
+  const metricsText = createMetricsText(deps.metrics, readiness);
   const idOf = (ctx: { params: Record<string, string> }): string => ctx.params['id'] ?? '';
   router.get('/healthz', (ctx) => answerHealth(ctx));
   router.get('/readyz', (ctx) => readiness.answer(ctx));
   router.get('/metrics', async (ctx) => {
-    await readiness.refresh();
     ctx.set('Content-Type', deps.metrics.registry.contentType);
-    ctx.body = await deps.metrics.registry.metrics();
+    ctx.body = await metricsText();
   });
   router.get('/openapi.yaml', (ctx) => {
     if (deps.openapi === null) return answerProblem(ctx, 404, 'There is nothing at this address');

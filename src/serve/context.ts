@@ -10,6 +10,7 @@ import type { Config } from '../config/config.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import type { ResourceId } from '../postgres/table.ts';
+import type { PublicationList } from '../state/publication-list.ts';
 import type { Publications } from '../state/publications.ts';
 import type { Traces } from '../traces.ts';
 import type { ManifestCache } from './manifest-cache.ts';
@@ -42,7 +43,7 @@ export interface ServeDeps {
   /** For the names of files. */
   readonly resourceNames: ResourceNames;
   /** The records of publications; null without a state database. */
-  readonly publications: Pick<Publications, 'get' | 'all'> | null;
+  readonly publications: (Pick<Publications, 'get'> & PublicationList) | null;
   /** Queue a publication, whether the table changed or not; null where nothing publishes. */
   readonly rebuild: ((id: ResourceId) => Promise<void>) | null;
   /** An answer found the published dump stale or missing: a hint for the queue, dropped where nothing publishes. */

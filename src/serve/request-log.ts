@@ -10,7 +10,7 @@ import type { ServeDeps } from './context.ts';
 import { setCrossOrigin } from './cors.ts';
 import { dumpNameFrom, parseRequestTarget } from './dump-url.ts';
 import { respondWithError } from './errors.ts';
-import type { RequestState, ServeContext } from './request-state.ts';
+import { healthPath, type RequestState, type ServeContext } from './request-state.ts';
 
 /** An answer that has ended. */
 interface RequestOutcome extends Pick<RequestState, 'format' | 'bytes' | 'broken' | 'reason'> {
@@ -43,7 +43,11 @@ export function createRequestLog({ metrics, log }: Pick<ServeDeps, 'metrics' | '
     },
     log: (outcome, fault) => {
       if (fault !== undefined) requestLog.error({ ...lineOf(outcome), err: fault }, 'request failed');
-      else if (requestLog.isLevelEnabled('info')) requestLog.info(lineOf(outcome), 'request');
+      else {
+        // A front asks for health before each dump.
+        const level = outcome.path === healthPath ? 'debug' : 'info';
+        if (requestLog.isLevelEnabled(level)) requestLog[level](lineOf(outcome), 'request');
+      }
     },
   };
 }

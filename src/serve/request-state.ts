@@ -2,6 +2,9 @@
 import type { ParameterizedContext } from 'koa';
 import type { Format } from '../format.ts';
 
+/** Asked so often that its log lines are of level debug. */
+export const healthPath = '/healthz';
+
 export interface RequestState {
   /** Set for the dump route alone, which has metrics and error texts of its own. */
   route?: 'dump';

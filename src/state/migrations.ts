@@ -44,6 +44,8 @@ const steps: readonly string[] = [
      ended_at timestamptz
    )`,
   'ALTER TABLE dumper.publication ADD COLUMN stale_since timestamptz',
+  'CREATE INDEX publication_by_id ON dumper.publication (id COLLATE "C")',
+  'CREATE TABLE dumper.secret (name text PRIMARY KEY, value text NOT NULL)',
 ];
 
 /** Any fixed number: one migration at a time in this database. */

@@ -149,7 +149,7 @@ export function createPublications(pool: pg.Pool, leaseSeconds: number): Publica
         `SELECT ${columns} FROM dumper.publication WHERE id = $1`,
         [id],
       );
-      return rows[0] === undefined ? null : record(rows[0]);
+      return rows[0] === undefined ? null : recordOf(rows[0]);
     },
     known: async (ids) => {
       const { rows } = await pool.query<{ id: string }>(
@@ -160,7 +160,7 @@ export function createPublications(pool: pg.Pool, leaseSeconds: number): Publica
     },
     all: async () => {
       const { rows } = await pool.query<RecordRow>(`SELECT ${columns} FROM dumper.publication`);
-      return new Map(rows.map((row) => [asResourceId(row.id), record(row)]));
+      return new Map(rows.map((row) => [asResourceId(row.id), recordOf(row)]));
     },
   };
 }
@@ -176,7 +176,7 @@ function jobRequest(row: JobRequestRow): JobRequest {
   return { id: asResourceId(row.id), delaySeconds: row.wait, tableBytes: Number(row.bytes) };
 }
 
-interface RecordRow {
+export interface RecordRow {
   id: string;
   life: PublicationState;
   generation: string;
@@ -201,7 +201,7 @@ interface RecordRow {
   public: boolean | null;
 }
 
-function record(row: RecordRow): PublicationRecord {
+export function recordOf(row: RecordRow): PublicationRecord {
   const number = (text: string | null): number | null => (text === null ? null : Number(text));
   return {
     id: asResourceId(row.id),

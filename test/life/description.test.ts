@@ -122,6 +122,7 @@ const rows: readonly Row[] = [
   ['/notices', 'POST', '/notices', { headers: { 'content-length': '2000000' }, body: '' }, 413],
   ['/status', 'GET', '/status', {}, 200],
   ['/status', 'GET', '/status?limit=1', { headers: admin }, 200],
+  ['/status', 'GET', '/status?after=nowhere', {}, 400],
   ['/status/{id}', 'GET', '/status/described', {}, 200],
   ['/status/{id}', 'GET', '/status/nothing', {}, 404],
   ['/status/{id}/rebuild', 'POST', '/status/described/rebuild', { headers: admin }, 202],

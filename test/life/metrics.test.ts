@@ -40,7 +40,15 @@ beforeAll(async () => {
 });
 afterAll(() => world?.end());
 
-const scrape = async (): Promise<string> => (await fetch(`${base}/metrics`)).text();
+let lastScrape = '';
+/** A text made after the last one, which is kept for a second; each text counts the time of the processor. */
+const scrape = async (): Promise<string> => {
+  const later = await eventually('metrics of this moment', async () => {
+    const text = await (await fetch(`${base}/metrics`)).text();
+    return text === lastScrape ? undefined : text;
+  });
+  return (lastScrape = later);
+};
 const lines = (): Record<string, unknown>[] =>
   written
     .split('\n')

@@ -28,7 +28,7 @@ beforeAll(async () => {
     'all are published',
     async () =>
       (await tables('?state=fresh', { authorization: 'Bearer the-admin' })).counted === names.length,
-    { seconds: 25 },
+    { seconds: 100 },
   );
 });
 afterAll(() => world?.end());
@@ -38,7 +38,8 @@ interface Seen {
   readonly text: string;
   /** The number at "all", or null. */
   readonly counted: number | null;
-  readonly hasNext: boolean;
+  /** The query of the next page, or null. */
+  readonly next: string | null;
 }
 
 async function tables(query: string, headers: Record<string, string> = {}): Promise<Seen> {
@@ -49,15 +50,15 @@ async function tables(query: string, headers: Record<string, string> = {}): Prom
     ids: [...text.matchAll(/href="tables\/([^"]+)"/g)].map((match) => match[1] ?? ''),
     text,
     counted: Number(/✓<\/span>\s*fresh<\/span\s*>\s*<b>(\d+)<\/b>/.exec(text)?.[1] ?? Number.NaN) || null,
-    hasNext: text.includes('rel="next"'),
+    next: /rel="next" href="([^"]+)"/.exec(text)?.[1]?.replaceAll('&amp;', '&') ?? null,
   };
 }
 
 test('P9 anonymous readers page through all that is public, and nothing counts the rest', async () => {
   const first = await tables('');
-  const second = await tables('?page=2');
-  expect(first.hasNext).toBe(true);
-  expect(second.hasNext).toBe(false);
+  const second = await tables(first.next ?? '');
+  expect(first.ids).toHaveLength(50);
+  expect(second.next).toBeNull();
   expect([...first.ids, ...second.ids].sort()).toEqual(names.filter((name) => name !== secret).sort());
   for (const { text, counted } of [first, second, await tables(`?q=${secret}`)]) {
     expect(text.replaceAll(`value="${secret}"`, '').replaceAll(`q=${secret}`, '')).not.toContain(secret);
@@ -68,7 +69,8 @@ test('P9 anonymous readers page through all that is public, and nothing counts t
 test('P9 a member finds the private table, by search and by page', async () => {
   const headers = { authorization: ckan.token('member') ?? '' };
   expect((await tables(`?q=${secret}`, headers)).ids).toEqual([secret]);
-  expect((await tables('?page=2', headers)).ids).toContain(secret);
+  const first = await tables('', headers);
+  expect((await tables(first.next ?? '', headers)).ids).toContain(secret);
 });
 
 test('the admin sees all, counted', async () => {

@@ -50,7 +50,12 @@ export async function startServing(options: ServingOptions = {}): Promise<Servin
   const ending = new AbortController();
   const lines: string[] = [];
   const world: ServeDeps = { ...worldOf(around, lines, ending.signal), ...options.parts };
-  const server = await listenHttp(createApp(world), { host: '127.0.0.1', port: 0 });
+  const server = await listenHttp(createApp(world), {
+    host: '127.0.0.1',
+    port: 0,
+    maxConnections: world.config.DUMPER_MAX_CONNECTIONS,
+    metrics: world.metrics,
+  });
   const owner = await around.installation.connect();
   return {
     url: `http://127.0.0.1:${server.port}`,

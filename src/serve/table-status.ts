@@ -1,0 +1,101 @@
+/**
+ * One table as a caller may see it (P9, nothing that CKAN would refuse): the admin token sees every table, everybody
+ * else those that CKAN lets them read.
+ *
+ * The state of a table comes from its manifest against its token of this moment, then from the record of its
+ * publication: `fresh`, `building` with the rows done, `failed` with the reason, `pending`, `absent`.
+ */
+import type { IncomingHttpHeaders } from 'node:http';
+import { redact } from '../log.ts';
+import type { Manifest } from '../manifest.ts';
+import { mapPostgresErrors } from '../postgres/pool.ts';
+import { lookUpTable, type TableState } from '../postgres/revision.ts';
+import { publicationState, type DisplayState } from '../state/publication-state.ts';
+import type { PublicationRecord } from '../state/publications.ts';
+import { callerFrom, isAdmin } from './caller.ts';
+import type { ServeDeps } from './context.ts';
+
+export type StatusDeps = Pick<
+  ServeDeps,
+  'config' | 'readPool' | 'permission' | 'manifests' | 'profile' | 'publications'
+>;
+
+interface TableStatus {
+  readonly id: string;
+  readonly state: DisplayState;
+  readonly tier: 'exact' | 'read-only' | null;
+  readonly revision: string | null;
+  readonly published_at: string | null;
+  readonly rows: number | null;
+  /** While building. */
+  readonly rows_done?: number;
+  /** While failed. */
+  readonly reason?: string;
+  readonly attempts?: number;
+  readonly blobs: Readonly<Record<string, { readonly bytes: number; readonly sha256: string }>>;
+}
+
+/** One table as a caller may see it. */
+type TableView =
+  | {
+      readonly kind: 'table';
+      readonly status: TableStatus;
+      readonly manifest: Manifest | null;
+      readonly record: PublicationRecord | null;
+    }
+  | { readonly kind: 'hidden' }
+  | { readonly kind: 'unavailable'; readonly reason: string };
+
+export type VisibleTable = Extract<TableView, { kind: 'table' }>;
+
+export async function readTableStatus(
+  deps: StatusDeps,
+  headers: IncomingHttpHeaders,
+  name: string,
+): Promise<TableView> {
+  const state = await mapPostgresErrors('POSTGRES_UNAVAILABLE', () => lookUpTable(deps.readPool, name));
+  if (state === null) return { kind: 'hidden' };
+  if (!isAdmin(deps.config, headers)) {
+    const permit = await deps.permission.mayRead(state.id, callerFrom(deps.config, headers));
+    if (permit.kind === 'unavailable') return { kind: 'unavailable', reason: permit.reason };
+    if (permit.kind === 'refused') return { kind: 'hidden' };
+  }
+  return describeTable(deps, state);
+}
+
+async function describeTable(deps: StatusDeps, state: TableState): Promise<VisibleTable> {
+  const [cached, record] = await Promise.all([freshManifestOf(deps, state), recordOf(deps, state)]);
+  // A rebuild leaves the token as it was, so a cached manifest may be the one before.
+  const isOld = cached !== null && (record?.publishedAt ?? 0) > new Date(cached.published_at);
+  if (isOld) deps.manifests.forget(state.id);
+  const fresh = isOld ? await freshManifestOf(deps, state) : cached;
+  const manifest = fresh ?? (await deps.manifests.published(state.id));
+  const now = publicationState(record, fresh !== null);
+  const status: TableStatus = {
+    id: state.id,
+    state: now,
+    tier: state.tier,
+    revision: manifest?.revision ?? null,
+    published_at: manifest?.published_at ?? null,
+    rows: manifest?.rows ?? null,
+    ...(now === 'building' ? { rows_done: record?.rowsDone ?? 0 } : {}),
+    ...(now === 'failed' ? { reason: redact(record?.lastError ?? ''), attempts: record?.attempts ?? 0 } : {}),
+    blobs: Object.fromEntries(
+      Object.entries(manifest?.blobs ?? {}).map(([variant, { bytes, sha256 }]) => [
+        variant,
+        { bytes, sha256 },
+      ]),
+    ),
+  };
+  return { kind: 'table', status, manifest, record };
+}
+
+function freshManifestOf(deps: StatusDeps, state: TableState): Promise<Manifest | null> {
+  const profile = deps.profile();
+  return profile === null ? Promise.resolve(null) : deps.manifests.fresh(state, profile);
+}
+
+/** Null while the state database is down: what is published can be told without it. */
+async function recordOf(deps: StatusDeps, state: TableState): Promise<PublicationRecord | null> {
+  return (await deps.publications?.get(state.id).catch(() => null)) ?? null;
+}
