@@ -121,6 +121,7 @@ async function answerDump(deps: AppDeps, ctx: ServeContext, name: string, query:
   const { config, traces, resolve, preResolved } = deps;
   const known = preResolved.get(ctx.req);
   const dumpRequest = known?.dumpRequest ?? readDumpRequest(config, ctx.headers, name, query);
+  ctx.state.query = query;
   if (dumpRequest.question.kind === 'question') ctx.state.format = dumpRequest.question.format;
   const resolution = await traces.span(
     'resolve',

@@ -38,6 +38,14 @@ export function callerFrom(config: Config, headers: IncomingHttpHeaders): Caller
   };
 }
 
+/**
+ * Whether the request carries an API token, or anything else, in a header that a client may send on to wherever it is
+ * redirected. Cookies stay with their own site.
+ */
+export function hasCredentialHeader(config: Config, headers: IncomingHttpHeaders): boolean {
+  return Boolean(headers.authorization || headers[config.CKAN__APITOKEN_HEADER_NAME.toLowerCase()]);
+}
+
 function sessionCookiesOf(header: string, names: readonly string[]): string {
   return header
     .split(';')
