@@ -17,6 +17,7 @@ import { Router } from '@koa/router';
 import Koa, { type Next } from 'koa';
 import { blobsRoute } from '../signed-path.ts';
 import { noTraces } from '../traces.ts';
+import { createAdminThrottle } from './admin-throttle.ts';
 import { createBlobUrls, respondWithBlob, type BlobResponseDeps } from './blob-response.ts';
 import type { ServeDeps } from './context.ts';
 import { answerBlobPath } from './directory-blobs.ts';
@@ -31,7 +32,7 @@ import {
 import { createFastRedirect, type PreResolved } from './fast-redirect.ts';
 import { answerHealth, createReadiness } from './health.ts';
 import { respondWithLive } from './live-response.ts';
-import { answerRebuildForm, answerStyle, answerTablePage, answerTablesPage, readForm } from './pages.ts';
+import { answerRebuildForm, answerStyle, formToken, answerTablePage, answerTablesPage, readForm } from './pages.ts';
 import { createRequestLog, recordAnswer, traceDump, type RequestLog } from './request-log.ts';
 import type { RequestState, ServeContext } from './request-state.ts';
 import { createDumpResolver, readDumpRequest, type ResolveDump, type Resolution } from './resolve.ts';
@@ -156,6 +157,7 @@ async function answerAllowed(
 function createRouter(deps: ServeDeps): Router<RequestState> {
   const router = new Router<RequestState>();
   const readiness = createReadiness(deps);
+  const throttle = createAdminThrottle(deps);
   const idOf = (ctx: { params: Record<string, string> }): string => ctx.params['id'] ?? '';
   router.get('/healthz', (ctx) => answerHealth(ctx));
   router.get('/readyz', (ctx) => readiness.answer(ctx));
@@ -170,12 +172,14 @@ function createRouter(deps: ServeDeps): Router<RequestState> {
     ctx.body = deps.openapi;
   });
   router.post('/notices', (ctx) => answerWebhook(deps, ctx));
-  router.get('/status', (ctx) => answerStatusList(deps, ctx));
-  router.get('/status/:id', (ctx) => answerStatus(deps, ctx, idOf(ctx)));
-  router.post('/status/:id/rebuild', (ctx) => answerRebuild(deps, ctx, idOf(ctx)));
-  router.get('/', (ctx) => answerTablesPage(deps, ctx));
+  router.get('/status', throttle.forBearer, (ctx) => answerStatusList(deps, ctx));
+  router.get('/status/:id', throttle.forBearer, (ctx) => answerStatus(deps, ctx, idOf(ctx)));
+  router.post('/status/:id/rebuild', throttle.forBearer, (ctx) => answerRebuild(deps, ctx, idOf(ctx)));
+  router.get('/', throttle.forBearer, (ctx) => answerTablesPage(deps, ctx));
   router.get('/page.css', (ctx) => answerStyle(ctx));
-  router.get('/tables/:id', (ctx) => answerTablePage(deps, ctx, idOf(ctx)));
-  router.post('/tables/:id/rebuild', readForm, (ctx) => answerRebuildForm(deps, ctx, idOf(ctx)));
+  router.get('/tables/:id', throttle.forBearer, (ctx) => answerTablePage(deps, ctx, idOf(ctx)));
+  router.post('/tables/:id/rebuild', readForm, (ctx) =>
+    throttle.around(ctx, formToken(ctx), () => answerRebuildForm(deps, ctx, idOf(ctx))),
+  );
   return router;
 }

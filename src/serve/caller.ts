@@ -54,10 +54,14 @@ function sessionCookiesOf(header: string, names: readonly string[]): string {
     .join('; ');
 }
 
+/** Of `Authorization: Bearer <token>`. */
+export function bearerToken({ authorization = '' }: IncomingHttpHeaders): string | undefined {
+  return /^Bearer\s+(\S+)\s*$/i.exec(authorization)?.[1];
+}
+
 /** Whether the request says `Authorization: Bearer <DUMPER_ADMIN_TOKEN>`. */
 export function isAdmin(config: Config, headers: IncomingHttpHeaders): boolean {
-  const [, token] = /^Bearer\s+(\S+)\s*$/i.exec(headers.authorization ?? '') ?? [];
-  return isAdminToken(config, token);
+  return isAdminToken(config, bearerToken(headers));
 }
 
 /** Compared in constant time; false where none is given or none is set. */
