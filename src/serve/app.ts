@@ -21,7 +21,7 @@ import { createAdminThrottle } from './admin-throttle.ts';
 import { createBlobUrls, respondWithBlob, type BlobResponseDeps } from './blob-response.ts';
 import type { ServeDeps } from './context.ts';
 import { answerBlobPath } from './directory-blobs.ts';
-import { dumpNameFrom, parseRequestTarget } from './dump-url.ts';
+import { dumpNameFrom, isReadableTarget, parseRequestTarget } from './dump-url.ts';
 import {
   answerProblem,
   answerText,
@@ -32,7 +32,14 @@ import {
 import { createFastRedirect, type PreResolved } from './fast-redirect.ts';
 import { answerHealth, createReadiness } from './health.ts';
 import { respondWithLive } from './live-response.ts';
-import { answerRebuildForm, answerStyle, formToken, answerTablePage, answerTablesPage, readForm } from './pages.ts';
+import {
+  answerRebuildForm,
+  answerStyle,
+  formToken,
+  answerTablePage,
+  answerTablesPage,
+  readForm,
+} from './pages.ts';
 import { createRequestLog, recordAnswer, traceDump, type RequestLog } from './request-log.ts';
 import type { RequestState, ServeContext } from './request-state.ts';
 import { createDumpResolver, readDumpRequest, type ResolveDump, type Resolution } from './resolve.ts';
@@ -102,6 +109,7 @@ async function answerByPath(deps: AppDeps, ctx: ServeContext, next: Next): Promi
   const name = dumpNameFrom(path, config.CKAN__LOCALE_DEFAULT);
   if (name === null) {
     if (path.includes('/datastore/')) return answerText(ctx, config, 404, 'There is nothing at this address');
+    if (!isReadableTarget(url)) return answerProblem(ctx, 400, 'The target of the request is no URL');
     return next();
   }
   ctx.state.route = 'dump';

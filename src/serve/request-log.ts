@@ -50,7 +50,8 @@ export function createRequestLog({ metrics, log }: Pick<ServeDeps, 'metrics' | '
     },
     log: (outcome, fault) => {
       const isDebug = requestLog.isLevelEnabled('debug');
-      if (fault !== undefined) requestLog.error({ ...lineOf(outcome, isDebug), err: fault }, 'request failed');
+      if (fault !== undefined)
+        requestLog.error({ ...lineOf(outcome, isDebug), err: fault }, 'request failed');
       else if (requestLog.isLevelEnabled('info')) requestLog.info(lineOf(outcome, isDebug), 'request');
     },
   };

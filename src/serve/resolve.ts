@@ -17,7 +17,6 @@
  * The token is read within this very request (P4, no stale blob); nothing is given that CKAN would refuse (P9), and
  * without CKAN's word nothing at all (P11, never guess). Only CKAN's order of checks differs by version.
  */
-import { createHash } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import type { CkanProfile } from '../ckan/profile.ts';
 import type { Config } from '../config/config.ts';
@@ -37,6 +36,7 @@ import type { LiveRequest } from './live-response.ts';
 import { parseQuestion } from './question/parse.ts';
 import type { Question, Refusal } from './question/question.ts';
 import { isWholeTable } from './question/whole-table.ts';
+import { standInFor } from './stand-in.ts';
 import { staleDump } from './stale-dump.ts';
 
 /** A request for a dump, read from its path and headers. */
@@ -164,6 +164,7 @@ async function resolve(
 ): Promise<Resolution> {
   const { caller, question, name } = request;
   const found = await mapPostgresErrors('POSTGRES_UNAVAILABLE', () => lookup);
+  // CKAN is asked about what is not there, too: else time and outages would tell what is absent from what is private.
   if (found === null && !canNameTable(name, profile)) return { kind: 'not found' };
   const permit = await deps.permission.mayRead(found?.id ?? standInFor(name), caller);
   if (permit.kind === 'unavailable') {
@@ -185,18 +186,6 @@ async function resolve(
 /** Postgres cuts longer names off, and CKAN 2.12 gives internal ones to nobody. */
 function canNameTable(name: string, profile: CkanProfile): boolean {
   return parseResourceId(name) !== null && !(name.startsWith('_') && profile.version === '2.12');
-}
-
-/**
- * What CKAN is asked about where there is no such table: without a question, time and CKAN's outages would tell what is
- * absent from what is private. Not the name itself, since the table may be made in the next moment, and nothing that was
- * said of it before may be remembered then.
- */
-function standInFor(name: string): ResourceId {
-  const hex = createHash('sha256').update(`no table ${name}`).digest('hex');
-  const [, ...groups] = /^(.{8})(.{4})(.{3})(.{3})(.{12})/.exec(hex) ?? [];
-  const [first = '', second = '', third = '', fourth = '', fifth = ''] = groups;
-  return asResourceId(`${first}-${second}-4${third}-8${fourth}-${fifth}`);
 }
 
 type BlobDeps = Pick<ResolveDeps, 'config' | 'manifests' | 'publications' | 'enqueueStale' | 'now'>;
@@ -255,9 +244,7 @@ function describeBlob(
   if (blob === undefined || !isWholeTable(question, manifest)) return null;
   // Clients that send a header on to the store would be refused by it, and leave their token in its log.
   const keepsToken =
-    hasHeader &&
-    config.DUMPER_DELIVERY === 'redirect' &&
-    config.DUMPER_CREDENTIALED_DELIVERY === 'stream';
+    hasHeader && config.DUMPER_DELIVERY === 'redirect' && config.DUMPER_CREDENTIALED_DELIVERY === 'stream';
   return {
     key: blob.key,
     bytes: blob.bytes,

@@ -16,7 +16,9 @@ const callers = ['anonymous', 'outsider', 'member', 'sysadmin', 'badtoken'] as c
 let serving: Serving;
 
 beforeAll(async () => {
-  serving = await startServing({ environment: { DUMPER_ADMIN_TOKEN: 'the-admin-token-of-tests' } });
+  serving = await startServing({
+    environment: { DUMPER_ADMIN_TOKEN: 'the-admin-token-of-tests', DUMPER_CREDENTIALED_DELIVERY: 'redirect' },
+  });
   await serving.createTable(tables.open, 3);
   await serving.createTable(tables.private, 3, { private: true });
   await serving.createTable(tables.deleted, 3, { state: 'deleted' });

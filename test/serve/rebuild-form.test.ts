@@ -8,7 +8,10 @@ const id = '5f1d3a52-1111-4222-8333-944444444444';
 
 beforeAll(async () => {
   const rebuild = async (table: string): Promise<void> => void queued.push(table);
-  serving = await startServing({ environment: { DUMPER_ADMIN_TOKEN: 'the-right-admin-token' }, parts: { rebuild } });
+  serving = await startServing({
+    environment: { DUMPER_ADMIN_TOKEN: 'the-right-admin-token' },
+    parts: { rebuild },
+  });
   await serving.createTable(id, 3);
 });
 afterAll(() => serving.close());

@@ -38,7 +38,11 @@ async function lineOf(
 
 describe('the line of a dump', () => {
   it('says format and question, by names and lengths', async () => {
-    const line = await lineOf(serving, lines, '?format=json&q=secret-word&filters={"n":1}&limit=3&nonsense=1');
+    const line = await lineOf(
+      serving,
+      lines,
+      '?format=json&q=secret-word&filters={"n":1}&limit=3&nonsense=1',
+    );
     expect(line).toMatchObject({
       status: 200,
       format: 'json',
