@@ -23,7 +23,10 @@ let base: string;
 beforeAll(async () => {
   world = await serviceFixture();
   await world.createTable('described', 30);
-  ({ base } = await world.start({ DUMPER_NOTICE_SECRET: secret, DUMPER_ADMIN_TOKEN: 'the-admin-token-of-tests' }));
+  ({ base } = await world.start({
+    DUMPER_NOTICE_SECRET: secret,
+    DUMPER_ADMIN_TOKEN: 'the-admin-token-of-tests',
+  }));
   await eventually('published', async () => (await call('GET', '/datastore/dump/described')).status === 302, {
     seconds: 25,
   });
@@ -189,7 +192,7 @@ test('what a caller can bring about was brought about: every operation, and ever
     ),
   ]);
   // need an outage, a client that dawdles, no secret, or a blob that vanished
-  const apart = /^(?:.* 503|POST \/notices (?:404|408)|\w+ \/blobs\/\{key\} 404)$/;
+  const apart = /^(?:.* (?:429|503)|POST \/notices (?:404|408)|\w+ \/blobs\/\{key\} 404)$/;
   const described = Object.entries(paths).flatMap(([path, item]) =>
     Object.entries(item)
       .filter(([method]) => /^(get|head|post|options)$/.test(method))

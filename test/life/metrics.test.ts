@@ -28,7 +28,10 @@ beforeAll(async () => {
     },
   });
   ({ base } = await world.start(
-    { CKAN_DATASTORE_READ_URL: link.through(world.database.readUrl), DUMPER_ADMIN_TOKEN: 'the-admin-token-of-tests' },
+    {
+      CKAN_DATASTORE_READ_URL: link.through(world.database.readUrl),
+      DUMPER_ADMIN_TOKEN: 'the-admin-token-of-tests',
+    },
     { log: createLog('info', destination) },
   ));
   for (const name of ['metered-1', 'metered-2'])

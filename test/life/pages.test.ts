@@ -27,7 +27,8 @@ beforeAll(async () => {
   await eventually(
     'all are published',
     async () =>
-      (await tables('?state=fresh', { authorization: 'Bearer the-admin-token-of-tests' })).counted === names.length,
+      (await tables('?state=fresh', { authorization: 'Bearer the-admin-token-of-tests' })).counted ===
+      names.length,
     { seconds: 25 },
   );
 });
