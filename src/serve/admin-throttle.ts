@@ -18,7 +18,7 @@ export const wrongTokensOfClient = 10;
 const wrongTokensOfAll = 100;
 const clientsKept = 10_000;
 
-export interface AdminThrottle {
+interface AdminThrottle {
   /** Around what a bearer token may ask for. */
   forBearer(ctx: ServeContext, next: Next): Promise<void>;
   /** Around a form with this token in it. */
