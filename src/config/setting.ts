@@ -2,6 +2,7 @@
  * The kinds of settings: which text they may have in the environment, and what it becomes. A fault names what is
  * expected. The `meta` of a kind is what JSON Schema can express of it; the chart's schema is made from it.
  */
+import { isIP } from 'node:net';
 import { validate } from 'node-cron';
 import { z } from 'zod';
 import { variants, type Variant } from '../format.ts';
@@ -49,6 +50,10 @@ export const cron = z.string().superRefine((text, context) => {
   context.addIssue({ code: 'custom', message: `expected a cron expression, got "${text}"` });
 });
 export const words = z.string().transform((text) => text.split(/[\s,]+/).filter((word) => word !== ''));
+export const networks = words.refine(
+  (list) => list.every(isNetwork),
+  'expected addresses and networks such as 10.0.0.0/8',
+);
 const oneVariant = `(${variants.map((variant) => variant.replace('+', '[+]')).join('|')})`;
 export const publishedVariants = z
   .string()
@@ -64,6 +69,12 @@ export interface Setting {
   readonly default: string | null;
   readonly meaning: string;
   readonly secret?: true;
+}
+
+function isNetwork(text: string): boolean {
+  const [address = '', bits = '0', ...rest] = text.split('/');
+  const most = { 0: -1, 4: 32, 6: 128 }[isIP(address)] ?? -1;
+  return rest.length === 0 && /^\d{1,3}$/.test(bits) && Number(bits) <= most;
 }
 
 /** One row of the table of settings. */

@@ -8,6 +8,7 @@ import {
   cron,
   flag,
   httpUrl,
+  networks,
   postgresUrl,
   publishedVariants,
   redisUrl,
@@ -85,6 +86,16 @@ export const settings = {
     'redirect',
     '`redirect`: 302 to the blob; `stream`: its bytes through the service; `x-accel`: nginx is told to fetch it.',
   ),
+  DUMPER_CREDENTIALED_DELIVERY: setting(
+    z.enum(['stream', 'redirect']),
+    'stream',
+    'A request with an API token in a header, where others are redirected: `stream`: the bytes, since some clients would send the token on to the blob store; `redirect`: 302.',
+  ),
+  DUMPER_SERVE_STALE_SECONDS: setting(
+    count(0, 86_400),
+    '0',
+    'While a table is being loaded, give its last whole dump, marked `X-Dump-Stale-Since`, for at most this long after the first change; `0`: never.',
+  ),
   DUMPER_COMPRESS: setting(
     z.enum(['off', 'on']),
     'off',
@@ -99,9 +110,9 @@ export const settings = {
     true,
   ),
   DUMPER_ADMIN_TOKEN: setting(
-    z.string().min(1),
+    z.string().min(16, 'expected at least 16 characters'),
     null,
-    'Bearer token of the status and control API; without it only anonymous-safe answers.',
+    'Bearer token of the status and control API, at least 16 characters; without it only anonymous-safe answers.',
     true,
   ),
   DUMPER_HOST: setting(z.string().min(1), '0.0.0.0', 'Address to listen on.'),
@@ -125,6 +136,16 @@ export const settings = {
     z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']),
     'info',
     'Least level that is logged.',
+  ),
+  DUMPER_LOG_ADDRESS: setting(
+    z.enum(['off', 'truncated', 'full']),
+    'truncated',
+    "The client's address in the log: `truncated` to its network (IPv4 /24, IPv6 /48), `full`, or `off`.",
+  ),
+  DUMPER_TRUSTED_PROXIES: setting(
+    networks,
+    '127.0.0.0/8,::1',
+    'Addresses and networks of proxies whose `X-Forwarded-For` names the client.',
   ),
   DUMPER_FILENAME: setting(
     z.string().min(1),

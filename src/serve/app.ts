@@ -17,10 +17,11 @@ import { Router } from '@koa/router';
 import Koa, { type Next } from 'koa';
 import { blobsRoute } from '../signed-path.ts';
 import { noTraces } from '../traces.ts';
+import { createAdminThrottle } from './admin-throttle.ts';
 import { createBlobUrls, respondWithBlob, type BlobResponseDeps } from './blob-response.ts';
 import type { ServeDeps } from './context.ts';
 import { answerBlobPath } from './directory-blobs.ts';
-import { dumpNameFrom, parseRequestTarget } from './dump-url.ts';
+import { dumpNameFrom, isReadableTarget, parseRequestTarget } from './dump-url.ts';
 import {
   answerProblem,
   answerText,
@@ -32,7 +33,14 @@ import { createFastRedirect, type PreResolved } from './fast-redirect.ts';
 import { answerFrontProbe } from './front-probe.ts';
 import { answerHealth, createFastHealth, createMetricsText, createReadiness } from './health.ts';
 import { respondWithLive } from './live-response.ts';
-import { answerRebuildForm, answerStyle, answerTablePage, answerTablesPage, readForm } from './pages.ts';
+import {
+  answerRebuildForm,
+  answerStyle,
+  formToken,
+  answerTablePage,
+  answerTablesPage,
+  readForm,
+} from './pages.ts';
 import { createRequestLog, recordAnswer, traceDump, type RequestLog } from './request-log.ts';
 import type { RequestState, ServeContext } from './request-state.ts';
 import { createDumpResolver, readDumpRequest, type ResolveDump, type Resolution } from './resolve.ts';
@@ -104,6 +112,7 @@ async function answerByPath(deps: AppDeps, ctx: ServeContext, next: Next): Promi
   const name = dumpNameFrom(path, config.CKAN__LOCALE_DEFAULT);
   if (name === null) {
     if (path.includes('/datastore/')) return answerText(ctx, config, 404, 'There is nothing at this address');
+    if (!isReadableTarget(url)) return answerProblem(ctx, 400, 'The target of the request is no URL');
     return next();
   }
   ctx.state.route = 'dump';
@@ -125,6 +134,7 @@ async function answerDump(deps: AppDeps, ctx: ServeContext, name: string, query:
   const { config, traces, resolve, preResolved } = deps;
   const known = preResolved.get(ctx.req);
   const dumpRequest = known?.dumpRequest ?? readDumpRequest(config, ctx.headers, name, query);
+  ctx.state.query = query;
   if (dumpRequest.question.kind === 'question') ctx.state.format = dumpRequest.question.format;
   const resolution = await traces.span(
     'resolve',
@@ -160,6 +170,7 @@ function createRouter(deps: ServeDeps): Router<RequestState> {
   const router = new Router<RequestState>();
   const readiness = createReadiness(deps);
   const metricsText = createMetricsText(deps.metrics, readiness);
+  const throttle = createAdminThrottle(deps);
   const idOf = (ctx: { params: Record<string, string> }): string => ctx.params['id'] ?? '';
   router.get('/healthz', (ctx) => answerHealth(ctx));
   router.get('/readyz', (ctx) => readiness.answer(ctx));
@@ -173,12 +184,14 @@ function createRouter(deps: ServeDeps): Router<RequestState> {
     ctx.body = deps.openapi;
   });
   router.post('/notices', (ctx) => answerWebhook(deps, ctx));
-  router.get('/status', (ctx) => answerStatusList(deps, ctx));
-  router.get('/status/:id', (ctx) => answerStatus(deps, ctx, idOf(ctx)));
-  router.post('/status/:id/rebuild', (ctx) => answerRebuild(deps, ctx, idOf(ctx)));
-  router.get('/', (ctx) => answerTablesPage(deps, ctx));
+  router.get('/status', throttle.forBearer, (ctx) => answerStatusList(deps, ctx));
+  router.get('/status/:id', throttle.forBearer, (ctx) => answerStatus(deps, ctx, idOf(ctx)));
+  router.post('/status/:id/rebuild', throttle.forBearer, (ctx) => answerRebuild(deps, ctx, idOf(ctx)));
+  router.get('/', throttle.forBearer, (ctx) => answerTablesPage(deps, ctx));
   router.get('/page.css', (ctx) => answerStyle(ctx));
-  router.get('/tables/:id', (ctx) => answerTablePage(deps, ctx, idOf(ctx)));
-  router.post('/tables/:id/rebuild', readForm, (ctx) => answerRebuildForm(deps, ctx, idOf(ctx)));
+  router.get('/tables/:id', throttle.forBearer, (ctx) => answerTablePage(deps, ctx, idOf(ctx)));
+  router.post('/tables/:id/rebuild', readForm, (ctx) =>
+    throttle.around(ctx, formToken(ctx), () => answerRebuildForm(deps, ctx, idOf(ctx))),
+  );
   return router;
 }

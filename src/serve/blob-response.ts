@@ -6,7 +6,7 @@
  * |---|---|
  * | `If-None-Match` names it | 304 |
  * | HEAD | 200 with length, entity tag, digest; never a redirect (a presigned GET refuses HEAD) |
- * | `stream`, or `redirect=false` | 200, 206 or 416 with the bytes |
+ * | `stream`, or `redirect=false`, or a token in a header | 200, 206 or 416 with the bytes |
  * | `x-accel` | `X-Accel-Redirect`; nginx fetches and sends |
  * | `redirect` | 302 |
  *
@@ -48,12 +48,14 @@ export interface BlobResponse {
   readonly revision: string;
   /** Anonymous users may read the table, as CKAN says now. */
   readonly public: boolean;
-  /** The caller asked for the bytes through the service. */
+  /** The bytes are to come through the service: the caller asked for that, or a redirect could carry its token on. */
   readonly withoutRedirect: boolean;
+  /** Since when it has not been the table as it is: it is being loaded, and the operator wants the last whole dump. */
+  readonly staleSince: Date | null;
 }
 
 /** The part of it that a store knows too. */
-type StoredBlob = Omit<BlobResponse, 'isRenamed' | 'revision' | 'public' | 'withoutRedirect'>;
+type StoredBlob = Omit<BlobResponse, 'isRenamed' | 'revision' | 'public' | 'withoutRedirect' | 'staleSince'>;
 
 export interface BlobResponseDeps extends Pick<ServeDeps, 'config' | 'store' | 'log' | 'ending'> {
   readonly blobUrls: BlobUrls;
@@ -72,6 +74,7 @@ export async function respondWithBlob(
   setCaching(ctx, config, blob.public);
   ctx.set('X-Dump-Source', 'blob');
   ctx.set('X-Dump-Revision', blob.revision);
+  if (blob.staleSince !== null) ctx.set('X-Dump-Stale-Since', blob.staleSince.toISOString());
   if (respondUnchanged(ctx, blob) || respondToHead(ctx, blob)) return true;
   if (delivery === 'stream') return streamBlob(deps, ctx, blob);
   if (delivery === 'redirect') {
@@ -116,6 +119,7 @@ export async function redirectHeaders(
     Vary: variesByOrigin(config) ? `Origin, ${varyHeaders(config)}` : varyHeaders(config),
     'X-Dump-Source': 'blob',
     'X-Dump-Revision': blob.revision,
+    ...(blob.staleSince === null ? {} : { 'X-Dump-Stale-Since': blob.staleSince.toISOString() }),
     Location: url,
     'Content-Type': 'text/plain; charset=utf-8',
     // Without a length Node would send it in chunks.
@@ -189,6 +193,7 @@ export function reuseSignatures(signUrl: SignUrl, now: () => number = Date.now):
 const blobHeaders = [
   'X-Accel-Expires',
   'X-Dump-Revision',
+  'X-Dump-Stale-Since',
   'Accept-Ranges',
   'ETag',
   'Repr-Digest',

@@ -38,6 +38,14 @@ export function callerFrom(config: Config, headers: IncomingHttpHeaders): Caller
   };
 }
 
+/**
+ * Whether the request carries an API token, or anything else, in a header that a client may send on to wherever it is
+ * redirected. Cookies stay with their own site.
+ */
+export function hasCredentialHeader(config: Config, headers: IncomingHttpHeaders): boolean {
+  return Boolean(headers.authorization || headers[config.CKAN__APITOKEN_HEADER_NAME.toLowerCase()]);
+}
+
 function sessionCookiesOf(header: string, names: readonly string[]): string {
   return header
     .split(';')
@@ -46,10 +54,14 @@ function sessionCookiesOf(header: string, names: readonly string[]): string {
     .join('; ');
 }
 
+/** Of `Authorization: Bearer <token>`. */
+export function bearerToken({ authorization = '' }: IncomingHttpHeaders): string | undefined {
+  return /^Bearer\s+(\S+)\s*$/i.exec(authorization)?.[1];
+}
+
 /** Whether the request says `Authorization: Bearer <DUMPER_ADMIN_TOKEN>`. */
 export function isAdmin(config: Config, headers: IncomingHttpHeaders): boolean {
-  const [, token] = /^Bearer\s+(\S+)\s*$/i.exec(headers.authorization ?? '') ?? [];
-  return isAdminToken(config, token);
+  return isAdminToken(config, bearerToken(headers));
 }
 
 /** Compared in constant time; false where none is given or none is set. */

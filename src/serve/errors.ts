@@ -5,6 +5,7 @@
 import { STATUS_CODES } from 'node:http';
 import type { Config } from '../config/config.ts';
 import { errorMessage, isDumperError, type DumperError } from '../errors.ts';
+import { refusedParameters } from './question-size.ts';
 import type { ServeContext } from './request-state.ts';
 import { resetSocket } from './response-writer.ts';
 
@@ -41,6 +42,8 @@ export function answerText(ctx: ServeContext, config: Config, status: number, me
   ctx.status = status;
   ctx.type = 'text/plain; charset=utf-8';
   ctx.body = `${message}\n`;
+  if (status === 400) ctx.state.reason ??= refusedParameters(message);
+  if (status === 503) ctx.state.reason ??= message;
 }
 
 /** 503 with `Retry-After`. */
@@ -94,6 +97,7 @@ export function respondWithError(
 function answerError(ctx: ServeContext, config: Config, error: unknown): 'expected' | 'unexpected' {
   const message = isDumperError(error) ? errorMessages[error.code] : undefined;
   if (isDumperError(error) && error.status === 503) {
+    ctx.state.reason ??= errorMessage(error);
     answerUnavailable(ctx, config, message ?? 'Not available at the moment', unavailableRetrySeconds);
     return 'expected';
   }

@@ -51,7 +51,15 @@ export function createFastHealth({ requestLog }: { readonly requestLog: RequestL
     const id = requestIdOf(headers['x-request-id']);
     response.writeHead(200, { ...kept, 'x-request-id': id }).end(text);
     const seconds = (performance.now() - startedAt) / 1000;
-    requestLog.log({ request: id, method, path: healthPath, status: 200, source: undefined, seconds });
+    requestLog.log({
+      request: id,
+      address: undefined,
+      method,
+      path: healthPath,
+      status: 200,
+      source: undefined,
+      seconds,
+    });
     return true;
   };
 }

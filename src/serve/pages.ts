@@ -112,7 +112,7 @@ export const readForm = bodyParser({ enableTypes: ['form'], formLimit: '4kb', on
  */
 export async function answerRebuildForm(deps: PagesDeps, ctx: ServeContext, name: string): Promise<void> {
   ctx.set('Cache-Control', 'private, no-store');
-  if (!isAdminToken(deps.config, tokenOf(ctx.request.body))) {
+  if (!isAdminToken(deps.config, formToken(ctx))) {
     ctx.status = 403;
     return sendPage(ctx, renderWrongToken(name));
   }
@@ -125,7 +125,9 @@ export async function answerRebuildForm(deps: PagesDeps, ctx: ServeContext, name
   ctx.body = '';
 }
 
-function tokenOf(body: unknown): string | undefined {
+/** The admin token in the form. */
+export function formToken({ request }: ServeContext): string | undefined {
+  const body: unknown = request.body;
   if (typeof body !== 'object' || body === null || !('token' in body)) return undefined;
   return typeof body.token === 'string' ? body.token : undefined;
 }

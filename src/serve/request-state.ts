@@ -13,7 +13,9 @@ export interface RequestState {
   bytes?: number | undefined;
   /** What broke the body off. */
   broken?: 'client' | 'stall' | 'postgres' | 'store' | undefined;
-  /** Of a failure, for the log. */
+  /** What was asked, as it stands in the address. */
+  query?: string | undefined;
+  /** Of a refusal or failure, for the log. */
   reason?: string | undefined;
 }
 

@@ -57,7 +57,7 @@ const patient: Settings = {
   DUMPER_DRAIN_SECONDS: '2',
   DUMPER_PUBLISH_MAX_SECONDS: '600',
   DUMPER_LOG_LEVEL: 'silent',
-  DUMPER_ADMIN_TOKEN: 'admin',
+  DUMPER_ADMIN_TOKEN: 'the-admin-token-of-tests',
 };
 
 async function orphansIn(store: BlobStore, tables: readonly string[]): Promise<string[]> {

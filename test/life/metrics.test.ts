@@ -28,7 +28,10 @@ beforeAll(async () => {
     },
   });
   ({ base } = await world.start(
-    { CKAN_DATASTORE_READ_URL: link.through(world.database.readUrl), DUMPER_ADMIN_TOKEN: 'the-admin' },
+    {
+      CKAN_DATASTORE_READ_URL: link.through(world.database.readUrl),
+      DUMPER_ADMIN_TOKEN: 'the-admin-token-of-tests',
+    },
     { log: createLog('info', destination) },
   ));
   for (const name of ['metered-1', 'metered-2'])
@@ -164,7 +167,7 @@ describe('the log', () => {
   test('one line a publication, with revision, rows, bytes and seconds', async () => {
     await fetch(`${base}/status/metered-2/rebuild`, {
       method: 'POST',
-      headers: { authorization: 'Bearer the-admin' },
+      headers: { authorization: 'Bearer the-admin-token-of-tests' },
     });
     const published = (): Record<string, unknown>[] =>
       lines().filter(

@@ -22,12 +22,13 @@ beforeAll(async () => {
   ({ base } = await world.start({
     DUMPER_AUTHORIZE: 'ckan',
     CKAN_SITE_URL: ckan.url,
-    DUMPER_ADMIN_TOKEN: 'the-admin',
+    DUMPER_ADMIN_TOKEN: 'the-admin-token-of-tests',
   }));
   await eventually(
     'all are published',
     async () =>
-      (await tables('?state=fresh', { authorization: 'Bearer the-admin' })).counted === names.length,
+      (await tables('?state=fresh', { authorization: 'Bearer the-admin-token-of-tests' })).counted ===
+      names.length,
     { seconds: 100 },
   );
 });
@@ -74,7 +75,7 @@ test('P9 a member finds the private table, by search and by page', async () => {
 });
 
 test('the admin sees all, counted', async () => {
-  const seen = await tables('', { authorization: 'Bearer the-admin' });
+  const seen = await tables('', { authorization: 'Bearer the-admin-token-of-tests' });
   expect(seen.counted).toBe(names.length);
 });
 
@@ -87,7 +88,7 @@ test('a publication that the form asked for is told of at once, and shown as soo
   const before = await revision();
   const answer = await fetch(`${base}/tables/${name}/rebuild`, {
     method: 'POST',
-    body: new URLSearchParams({ token: 'the-admin' }),
+    body: new URLSearchParams({ token: 'the-admin-token-of-tests' }),
   });
   expect([answer.status, await answer.text()]).toEqual([
     200,

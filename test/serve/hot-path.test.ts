@@ -13,7 +13,9 @@ afterEach(async () => {
 });
 
 async function serve(environment: Readonly<Record<string, string>> = {}): Promise<Serving> {
-  const serving = await startServing({ environment });
+  const serving = await startServing({
+    environment: { DUMPER_CREDENTIALED_DELIVERY: 'redirect', ...environment },
+  });
   running.push(serving);
   await serving.createTable(open, 3);
   await serving.createTable(hidden, 3, { private: true });

@@ -24,7 +24,7 @@ let broken = false;
 beforeAll(async () => {
   serving = await startServing({
     environment: {
-      DUMPER_ADMIN_TOKEN: 'the-admin-token',
+      DUMPER_ADMIN_TOKEN: 'the-admin-token-of-tests',
     },
     parts: {
       webhook,
@@ -151,7 +151,10 @@ describe("the service's own routes", () => {
     const url = `${serving.url}/status/${id}/rebuild`;
     expect((await ask(url, { method: 'POST' })).status).toBe(401);
     expect((await ask(url, { method: 'POST', headers: { authorization: 'Bearer wrong' } })).status).toBe(401);
-    const admin = await ask(url, { method: 'POST', headers: { authorization: 'Bearer the-admin-token' } });
+    const admin = await ask(url, {
+      method: 'POST',
+      headers: { authorization: 'Bearer the-admin-token-of-tests' },
+    });
     expect([admin.status, JSON.parse(admin.text)]).toEqual([202, { queued: id }]);
     const unknown = await ask(`${serving.url}/status/nope`);
     expect([unknown.status, unknown.headers.get('content-type')]).toEqual([404, 'application/problem+json']);

@@ -16,7 +16,9 @@ const callers = ['anonymous', 'outsider', 'member', 'sysadmin', 'badtoken'] as c
 let serving: Serving;
 
 beforeAll(async () => {
-  serving = await startServing({ environment: { DUMPER_ADMIN_TOKEN: 'the-admin-token' } });
+  serving = await startServing({
+    environment: { DUMPER_ADMIN_TOKEN: 'the-admin-token-of-tests', DUMPER_CREDENTIALED_DELIVERY: 'redirect' },
+  });
   await serving.createTable(tables.open, 3);
   await serving.createTable(tables.private, 3, { private: true });
   await serving.createTable(tables.deleted, 3, { state: 'deleted' });
@@ -112,7 +114,7 @@ describe('P9: what CKAN would refuse is never given', () => {
       }
     }
     const admin = await ask(`${serving.url}/status`, {
-      headers: { authorization: 'Bearer the-admin-token' },
+      headers: { authorization: 'Bearer the-admin-token-of-tests' },
     });
     for (const id of Object.values(tables)) expect(admin.text).toContain(id);
   });

@@ -11,7 +11,9 @@ afterEach(async () => {
 });
 
 async function serve(environment: Readonly<Record<string, string>>): Promise<Serving> {
-  const serving = await startServing({ environment });
+  const serving = await startServing({
+    environment: { DUMPER_CREDENTIALED_DELIVERY: 'redirect', ...environment },
+  });
   running.push(serving);
   await serving.createTable(open, 2000);
   await serving.createTable(hidden, 2, { private: true });

@@ -11,7 +11,7 @@ beforeAll(async () => {
   serving = await startServing({
     version: '2.11',
     environment: {
-      DUMPER_ADMIN_TOKEN: 'the-admin-token',
+      DUMPER_ADMIN_TOKEN: 'the-admin-token-of-tests',
       CKAN__CORS__ORIGIN_WHITELIST: 'https://one.example https://two.example',
     },
   });
