@@ -43,14 +43,16 @@ export function answerText(ctx: ServeContext, config: Config, status: number, me
   ctx.body = `${message}\n`;
 }
 
-/** 503 with `Retry-After`. */
+/** 503 with `Retry-After`; `fallback` tells the web server in front that CKAN itself may well answer. */
 export function answerUnavailable(
   ctx: ServeContext,
   config: Config,
   message: string,
   retrySeconds: number,
+  fallback: 'to CKAN' | 'none' = 'none',
 ): void {
   answerText(ctx, config, 503, message);
+  if (fallback === 'to CKAN') ctx.set('X-Dump-Fallback', 'yes');
   ctx.set('Retry-After', String(retrySeconds));
 }
 
@@ -93,7 +95,9 @@ export function respondWithError(
 function answerError(ctx: ServeContext, config: Config, error: unknown): 'expected' | 'unexpected' {
   const message = isDumperError(error) ? errorMessages[error.code] : undefined;
   if (isDumperError(error) && error.status === 503) {
-    answerUnavailable(ctx, config, message ?? 'Not available at the moment', unavailableRetrySeconds);
+    const fallback = isDumperError(error, 'CKAN_UNAVAILABLE') ? 'to CKAN' : 'none';
+    const text = message ?? 'Not available at the moment';
+    answerUnavailable(ctx, config, text, unavailableRetrySeconds, fallback);
     return 'expected';
   }
   if (isDumperError(error, 'NOT_FOUND')) {
