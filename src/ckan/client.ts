@@ -59,7 +59,7 @@ interface CkanOptions {
 const bodyLimitBytes = 8 * 1024 * 1024;
 
 /** 30 s with the default deadline: longer than a web server in front of CKAN waits for it. */
-export const backgroundFactor = 6;
+const backgroundFactor = 6;
 
 /** Anonymous questions have most places: each is asked for all callers. */
 const lines = {

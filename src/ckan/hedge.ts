@@ -5,7 +5,7 @@
 import { createLatency } from './latency.ts';
 
 /** Sends once, and once more where the answer is late; the first that `isGood` counts, and the other is cancelled. */
-export type Hedge<Sent> = (
+type Hedge<Sent> = (
   send: (isSecond: boolean, cancel: AbortSignal) => Promise<Sent>,
   isGood: (sent: Sent) => boolean,
 ) => Promise<Sent>;

@@ -2,7 +2,7 @@
 
 const samplesKept = 8;
 
-export interface Latency {
+interface Latency {
   record(milliseconds: number): void;
   /** Null before the first answer. */
   median(): number | null;

@@ -20,7 +20,7 @@ export type PermissionAnswer =
       /** CKAN said nothing at all, or that it failed; else what it said is no decision. */ readonly isOutage: boolean;
     };
 
-export interface Authorizer {
+interface Authorizer {
   ask(id: string, caller: Caller): Promise<PermissionAnswer>;
   how(): string;
 }

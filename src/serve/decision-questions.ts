@@ -12,12 +12,12 @@ import { keyOf, type DecisionMemory } from './decision-memory.ts';
 import type { SharedDecisions } from './decisions.ts';
 import { callerWait, renewalPause } from './renewal.ts';
 
-export interface PendingQuestion {
+interface PendingQuestion {
   readonly askedAt: number;
   readonly answer: Promise<PermissionAnswer>;
 }
 
-export interface DecisionQuestions {
+interface DecisionQuestions {
   /** A question whose answer counts for who asks now; null: CKAN is late, and is not asked once more yet. */
   join(id: string, caller: Caller): PendingQuestion | null;
   /** Asks anew about anonymous users, in the background, where it is time to. */

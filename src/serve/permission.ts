@@ -117,10 +117,15 @@ export function createPermission(options: PermissionOptions): Permission {
       const everybody = await decideForAll(id);
       if (everybody === 'allowed') return { kind: 'allowed', public: true };
       const answer = caller.key === anonymous.key ? everybody : await decide(id, caller);
-      if (typeof answer !== 'string') return { kind: 'unavailable', reason: answer.unavailable };
-      return answer === 'refused' ? { kind: 'refused' } : { kind: 'allowed', public: false };
+      return permitOf(answer);
     },
   };
+}
+
+/** Of an answer that is about one caller. */
+function permitOf(answer: PermissionAnswer): Permit {
+  if (typeof answer !== 'string') return { kind: 'unavailable', reason: answer.unavailable };
+  return answer === 'refused' ? { kind: 'refused' } : { kind: 'allowed', public: false };
 }
 
 async function answerWithin(
