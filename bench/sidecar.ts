@@ -55,7 +55,9 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   });
   closeSync(log);
   const url = `http://127.0.0.1:${port}`;
-  await eventually('the service is ready', async () => (await statusOf(`${url}/readyz`)) === 200);
+  await eventually('the service is ready', async () => (await statusOf(`${url}/readyz`)) === 200, {
+    seconds: 60,
+  });
   return {
     url,
     pid: child.pid ?? 0,
