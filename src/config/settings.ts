@@ -103,6 +103,11 @@ export const settings = {
   ),
   DUMPER_URL_LIFE_SECONDS: setting(count(1, 604_800), '300', 'Life of a signed URL.'),
   DUMPER_DECISION_CACHE_SECONDS: setting(count(0, 3600), '10', 'Life of a permission decision.'),
+  DUMPER_PUBLIC_GRACE_SECONDS: setting(
+    count(0, 3600),
+    '0',
+    'For so long more anonymous users may read what they could, while CKAN cannot be asked; `0` never.',
+  ),
   DUMPER_NOTICE_SECRET: setting(
     z.string().min(1),
     null,
@@ -206,7 +211,11 @@ export const settings = {
     'ckan,auth_tkt,remember_token',
     'Cookies by which CKAN knows a session; no others are forwarded to it.',
   ),
-  DUMPER_CKAN_TIMEOUT_SECONDS: setting(count(1, 120), '5', 'Deadline of one question to CKAN.'),
+  DUMPER_CKAN_TIMEOUT_SECONDS: setting(
+    count(1, 120),
+    '5',
+    'How long a caller waits for CKAN, and the deadline of a question that is asked for one caller; those for all have six times as long.',
+  ),
   DUMPER_DRAIN_SECONDS: setting(count(0, 3600), '30', 'Grace of live answers after SIGTERM.'),
   CKAN__DATASTORE__MS_IN_TIMESTAMP: setting(flag, null, "CKAN's `ckan.datastore.ms_in_timestamp`."),
   CKAN__DATASTORE__DEFAULT_FTS_LANG: setting(

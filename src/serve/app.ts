@@ -144,7 +144,7 @@ async function answerDump(deps: AppDeps, ctx: ServeContext, name: string, query:
   switch (resolution.kind) {
     case 'unavailable':
       ctx.state.reason = resolution.reason;
-      return answerUnavailable(ctx, config, resolution.message, unavailableRetrySeconds);
+      return answerUnavailable(ctx, config, resolution.message, unavailableRetrySeconds, 'to CKAN');
     case 'not found':
       return answerText(ctx, config, 404, notFoundMessage);
     case 'bad question':

@@ -18,6 +18,12 @@ export interface Caller {
 
 export const anonymous: Caller = { key: 'anonymous', credentials: {} };
 
+/**
+ * uWSGI, CKAN's usual server, drops a request whose headers are over its buffer (4096 bytes unless set), so longer
+ * credentials are nobody's: CKAN would not accept them either, and the drop looks like a CKAN that is down.
+ */
+const mostCredentialBytes = 4096;
+
 export function callerFrom(config: Config, headers: IncomingHttpHeaders): Caller {
   const tokenHeader = config.CKAN__APITOKEN_HEADER_NAME.toLowerCase();
   if (!headers.authorization && !headers.cookie && !headers[tokenHeader]) return anonymous;
@@ -28,6 +34,8 @@ export function callerFrom(config: Config, headers: IncomingHttpHeaders): Caller
   }
   const cookies = sessionCookiesOf(headers.cookie ?? '', config.DUMPER_SESSION_COOKIES);
   if (cookies !== '') credentials['cookie'] = cookies;
+  const bytes = Object.values(credentials).reduce((sum, value) => sum + Buffer.byteLength(value), 0);
+  if (bytes > mostCredentialBytes) return anonymous;
   const parts = Object.entries(credentials).sort(([one], [other]) => (one < other ? -1 : 1));
   if (parts.length === 0) return anonymous;
   // The same on every replica, so that they can share decisions.

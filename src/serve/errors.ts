@@ -46,14 +46,16 @@ export function answerText(ctx: ServeContext, config: Config, status: number, me
   if (status === 503) ctx.state.reason ??= message;
 }
 
-/** 503 with `Retry-After`. */
+/** 503 with `Retry-After`; `fallback` tells the web server in front that CKAN itself may well answer. */
 export function answerUnavailable(
   ctx: ServeContext,
   config: Config,
   message: string,
   retrySeconds: number,
+  fallback: 'to CKAN' | 'none' = 'none',
 ): void {
   answerText(ctx, config, 503, message);
+  if (fallback === 'to CKAN') ctx.set('X-Dump-Fallback', 'yes');
   ctx.set('Retry-After', String(retrySeconds));
 }
 
@@ -98,7 +100,10 @@ function answerError(ctx: ServeContext, config: Config, error: unknown): 'expect
   const message = isDumperError(error) ? errorMessages[error.code] : undefined;
   if (isDumperError(error) && error.status === 503) {
     ctx.state.reason ??= errorMessage(error);
-    answerUnavailable(ctx, config, message ?? 'Not available at the moment', unavailableRetrySeconds);
+    // What CKAN itself may well answer.
+    const isCkanAsked = isDumperError(error, 'CKAN_UNAVAILABLE') || isDumperError(error, 'TABLE_UNSAFE');
+    const text = message ?? 'Not available at the moment';
+    answerUnavailable(ctx, config, text, unavailableRetrySeconds, isCkanAsked ? 'to CKAN' : 'none');
     return 'expected';
   }
   if (isDumperError(error, 'NOT_FOUND')) {

@@ -45,7 +45,7 @@ export async function respondWithLive(deps: LiveDeps, ctx: ServeContext, live: L
   const release = await deps.slots.acquire();
   if (release === null) {
     const message = 'Too many live dumps at once; try again in a moment';
-    answerUnavailable(ctx, deps.config, message, busyRetrySeconds);
+    answerUnavailable(ctx, deps.config, message, busyRetrySeconds, 'to CKAN');
     ctx.state.bytes = 0;
     return;
   }

@@ -121,6 +121,8 @@ function worldOf(around: Neighbours, lines: string[], ending: AbortSignal): Serv
     permission: createPermission({
       ckan: around.client,
       decisionSeconds: config.DUMPER_DECISION_CACHE_SECONDS,
+      waitSeconds: config.DUMPER_CKAN_TIMEOUT_SECONDS,
+      graceSeconds: config.DUMPER_PUBLIC_GRACE_SECONDS,
       publicTables: ['_table_metadata'],
       shared: null,
       now: Date.now,
