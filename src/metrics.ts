@@ -75,7 +75,7 @@ function serveMetrics(registers: Registry[]) {
     }),
     brokenAnswers: new Counter({
       name: `${prefix}broken_answers_total`,
-      help: 'Answers reset after their first byte, by cause (client, stall, postgres, store).',
+      help: 'Answers reset after their first byte, by cause (client: it left, stall: too slow, drain, postgres, store).',
       labelNames: ['cause'] as const,
       registers,
     }),
@@ -85,6 +85,11 @@ function serveMetrics(registers: Registry[]) {
       registers,
     }),
     liveSlots: new Gauge({ name: `${prefix}live_slots`, help: 'Live answers allowed at once.', registers }),
+    liveWaiting: new Gauge({
+      name: `${prefix}live_waiting`,
+      help: 'Requests in line for a live slot.',
+      registers,
+    }),
     permissionDecisions: new Counter({
       name: `${prefix}permission_decisions_total`,
       help: 'Permission decisions, by where they came from (cache, ckan) and outcome (allowed, restricted, refused, unavailable).',

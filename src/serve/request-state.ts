@@ -2,6 +2,9 @@
 import type { ParameterizedContext } from 'koa';
 import type { Format } from '../format.ts';
 
+/** `client`: it left, which is no fault; `stall`: its reader was too slow; `drain`: the process ends. */
+export type BreakCause = 'client' | 'stall' | 'drain' | 'postgres' | 'store';
+
 export interface RequestState {
   /** Set for the dump route alone, which has metrics and error texts of its own. */
   route?: 'dump';
@@ -9,7 +12,7 @@ export interface RequestState {
   /** Of the body, where the dump and blob routes sent one. */
   bytes?: number | undefined;
   /** What broke the body off. */
-  broken?: 'client' | 'stall' | 'postgres' | 'store' | undefined;
+  broken?: BreakCause | undefined;
   /** Of a failure, for the log. */
   reason?: string | undefined;
 }
