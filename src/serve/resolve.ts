@@ -156,7 +156,8 @@ async function resolve(
     : null;
   const named = { requestedName: name, resourceName, id: found.id, question, profile, now: deps.now() };
   const disposition = contentDisposition(fileNameOf(template, named));
-  const tableBytes = found.token === null ? null : found.bytes;
+  // None of a view, and 0 of a table that was never analysed.
+  const tableBytes = found.token === null || found.bytes === 0 ? null : found.bytes;
   const live = { id: found.id, tableBytes, question, profile, public: permit.public, disposition };
   return { kind: 'allowed', live, blob: await freshBlob(deps, found, live) };
 }
