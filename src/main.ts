@@ -36,7 +36,7 @@ async function withContext(
   const config = readConfig(environment, needs);
   const log = createLog(config.DUMPER_LOG_LEVEL);
   const traces = await openTraces(environment, log);
-  const context = openContext({ config, log, environment: environment, traces, patienceSeconds });
+  const context = openContext({ config, log, environment, traces, patienceSeconds });
   try {
     return await work(context, config);
   } finally {
@@ -79,7 +79,7 @@ function serveNeeds(environment: Environment): Need[] {
 /** Needs the blob store alone, so that a copy of it can be verified anywhere. */
 async function verify(environment: Environment, { id }: TableOptions, run: Run): Promise<ExitCode> {
   const { DUMPER_BLOB_STORE: address = '' } = readConfig(environment, ['store']);
-  const store = openBlobStore(address, { environment: environment, signingSecret: 'nothing is signed' });
+  const store = openBlobStore(address, { environment, signingSecret: 'nothing is signed' });
   try {
     return await verifyCommand(store, id, run);
   } finally {

@@ -14,7 +14,6 @@
  * their place.
  */
 import { createHash, randomUUID } from 'node:crypto';
-import { profileFingerprint, type CkanProfile } from '../ckan/profile.ts';
 import type { Queryable } from './pool.ts';
 import {
   exactSelect,
@@ -26,6 +25,11 @@ import {
   type TableStateRow,
 } from './revision.sql.ts';
 import { asResourceId, type ResourceId } from './table.ts';
+
+/** What besides the table shapes the bytes of its dump: CKAN's version and settings, as one text. */
+interface DumpProfile {
+  readonly fingerprint: string;
+}
 
 export type Tier = 'exact' | 'read-only';
 
@@ -126,17 +130,17 @@ function stateOf(row: TableStateRow): TableState {
 }
 
 /** The token of a manifest: tier, token and everything else that shapes the bytes, as 32 hex digits. */
-export function revisionToken(state: TableState, profile: CkanProfile): string {
+export function revisionToken(state: TableState, profile: DumpProfile): string {
   const known = tokens.get(state);
   if (known?.profile === profile) return known.token;
-  const text = JSON.stringify([state.tier, state.token, profileFingerprint(profile)]);
+  const text = JSON.stringify([state.tier, state.token, profile.fingerprint]);
   const token = createHash('sha256').update(text).digest('hex').slice(0, 32);
   tokens.set(state, { profile, token });
   return token;
 }
 
 /** Computed once for a state that several requests share. */
-const tokens = new WeakMap<TableState, { readonly profile: CkanProfile; readonly token: string }>();
+const tokens = new WeakMap<TableState, { readonly profile: DumpProfile; readonly token: string }>();
 
 /**
  * The state that a publication may put in its manifest. Counters are not part of a snapshot: they may already count a
@@ -159,7 +163,7 @@ type Freshness = 'fresh' | 'stale' | 'unsettled';
 export function freshness(
   state: TableState,
   published: PublishedRevision | null,
-  profile: CkanProfile,
+  profile: DumpProfile,
   now: Date,
   marginSeconds: number,
   stableSince?: Date,

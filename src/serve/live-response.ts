@@ -188,12 +188,12 @@ async function scan(
 
 /** Set the caller's values and let Postgres check them before the first byte. */
 async function prepare(
-  deps: LiveDeps,
+  { config }: LiveDeps,
   { client, columns, answered }: Snapshot,
-  live: LiveRequest,
+  { id, question, profile }: LiveRequest,
 ): Promise<LivePlan | Refusal> {
-  const plan = planLive(live.question, { id: live.id, columns }, live.profile, {
-    ftsLanguage: deps.config.CKAN__DATASTORE__DEFAULT_FTS_LANG,
+  const plan = planLive(question, { id, columns }, profile, {
+    ftsLanguage: config.CKAN__DATASTORE__DEFAULT_FTS_LANG,
   });
   if (plan.kind === 'refused') return plan;
   if (plan.settings.length > 0) await answered(setLocal(client, plan.settings));

@@ -1,6 +1,9 @@
 /** The redirect that goes past Koa is the redirect that Koa gives; and what is passed on to Koa is resolved once (P4, P9). */
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { ask, startServing, type Serving } from './serving.ts';
+
+// Measured with a busy machine, and room beyond.
+vi.setConfig({ testTimeout: 60_000 });
 
 const open = 'e1000000-0000-4000-8000-000000000001';
 const hidden = 'e1000000-0000-4000-8000-000000000002';
