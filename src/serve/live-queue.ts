@@ -48,7 +48,7 @@ interface LiveQueueOptions {
 }
 
 /** A reader at or above this rate is never evicted. */
-export const slowBytesPerSecond = 256 * 1024;
+const slowBytesPerSecond = 256 * 1024;
 
 /** Longest line: with more, the last would only wait to be refused. */
 const waitingPerSlot = 16;
@@ -71,12 +71,8 @@ export function createLiveQueue(options: LiveQueueOptions): LiveQueue {
   const running = new Set<Running>();
   let timer: NodeJS.Timeout | undefined;
 
-  const slotsOf = (lane: LiveLane, client?: LiveClient): number =>
-    [...running].filter(
-      (slot) => slot.lane === lane && (client === undefined || slot.client.key === client.key),
-    ).length;
   const mayRun = ({ lane, client }: LiveAsker): boolean =>
-    !client.isBounded || slotsOf(lane, client) < perClient;
+    !client.isBounded || slotsOf(running, lane, client) < perClient;
   const changed = (): void => {
     options.onChange?.(running.size, line.length());
     if (line.length() === 0) {
@@ -86,13 +82,9 @@ export function createLiveQueue(options: LiveQueueOptions): LiveQueue {
   };
 
   const evictSlowest = (): void => {
-    const now = performance.now();
-    const waiter = line.all().find((waiting) => now - waiting.since >= waitSeconds * 500 && mayRun(waiting));
-    if (waiter === undefined || [...running].some(({ eviction }) => eviction.signal.aborted)) return;
-    const candidates = [...running].filter(({ lane }) => waiter.lane === 'small' || lane === 'large');
-    slowestOf(candidates)?.eviction.abort(
-      new DumperError('COPY_STALLED', 'the slowest reader made room for others'),
-    );
+    const since = performance.now() - waitSeconds * 500;
+    const waiter = line.all().find((waiting) => waiting.since <= since && mayRun(waiting));
+    if (waiter !== undefined) evictFor(waiter, [...running]);
   };
 
   const start = (waiting: Waiting): void => {
@@ -108,14 +100,9 @@ export function createLiveQueue(options: LiveQueueOptions): LiveQueue {
       },
     });
   };
-  const next = (): Waiting | null => {
-    const kept = keptForSmall(size);
-    if (running.size >= size) return null;
-    const smallFirst = slotsOf('small') < kept ? line.take('small', mayRun) : null;
-    const large = slotsOf('large') < size - kept ? (smallFirst ?? line.take('large', mayRun)) : smallFirst;
-    return large ?? line.take('small', mayRun);
-  };
   const dispatch = (): void => {
+    const next = (): Waiting | null =>
+      nextInLine(line, size, { small: slotsOf(running, 'small'), large: slotsOf(running, 'large') }, mayRun);
     for (let waiting = next(); waiting !== null; waiting = next()) start(waiting);
     changed();
   };
@@ -125,22 +112,10 @@ export function createLiveQueue(options: LiveQueueOptions): LiveQueue {
     acquire: (asker, signal) => {
       if (signal.aborted) return Promise.resolve(null);
       const { promise, resolve } = Promise.withResolvers<LiveSlot | null>();
-      const leave = (): void => {
+      const waiting = waitFor(asker, { signal, waitSeconds, resolve }, () => {
         line.remove(waiting);
-        waiting.settle(null);
         changed();
-      };
-      const waiting: Waiting = {
-        ...asker,
-        since: performance.now(),
-        settle: (slot) => {
-          clearTimeout(patience);
-          signal.removeEventListener('abort', leave);
-          resolve(slot);
-        },
-      };
-      const patience = setTimeout(leave, waitSeconds * 1000);
-      signal.addEventListener('abort', leave, { once: true });
+      });
       line.join(waiting);
       dispatch();
       if (line.length() > size * waitingPerSlot) line.takeSurplus(waiting).settle(null);
@@ -150,16 +125,68 @@ export function createLiveQueue(options: LiveQueueOptions): LiveQueue {
   };
 }
 
+interface Patience {
+  readonly signal: AbortSignal;
+  readonly waitSeconds: number;
+  readonly resolve: (slot: LiveSlot | null) => void;
+}
+
+/** `onGivenUp` is called when the time is over or the client has left. */
+function waitFor(
+  asker: LiveAsker,
+  { signal, waitSeconds, resolve }: Patience,
+  onGivenUp: () => void,
+): Waiting {
+  const settle = (slot: LiveSlot | null): void => {
+    clearTimeout(timer);
+    signal.removeEventListener('abort', giveUp);
+    resolve(slot);
+  };
+  const giveUp = (): void => {
+    settle(null);
+    onGivenUp();
+  };
+  const timer = setTimeout(giveUp, waitSeconds * 1000);
+  signal.addEventListener('abort', giveUp, { once: true });
+  return { ...asker, since: performance.now(), settle };
+}
+
+/** Of one client, or of all. */
+function slotsOf(running: ReadonlySet<Running>, lane: LiveLane, client?: LiveClient): number {
+  const isCounted = (slot: Running): boolean => client === undefined || slot.client.key === client.key;
+  return [...running].filter((slot) => slot.lane === lane && isCounted(slot)).length;
+}
+
 /** A quarter, where there is more than one. */
 function keptForSmall(size: number): number {
   return size === 1 ? 0 : Math.max(1, Math.floor(size / 4));
 }
 
-function slowestOf(candidates: readonly Running[]): Running | undefined {
-  return candidates
+/** Whose turn it is, where a slot of its lane is free. */
+function nextInLine(
+  line: Line,
+  size: number,
+  busy: Readonly<Record<LiveLane, number>>,
+  mayRun: (asker: LiveAsker) => boolean,
+): Waiting | null {
+  if (busy.small + busy.large >= size) return null;
+  const kept = keptForSmall(size);
+  const small = busy.small < kept ? line.take('small', mayRun) : null;
+  if (small !== null) return small;
+  const large = busy.large < size - kept ? line.take('large', mayRun) : null;
+  return large ?? line.take('small', mayRun);
+}
+
+/** One at a time: its slot comes back when its backend has ended. */
+function evictFor({ lane }: LiveAsker, running: readonly Running[]): void {
+  if (running.some(({ eviction }) => eviction.signal.aborted)) return;
+  const [slowest] = running
+    .filter((slot) => lane === 'small' || slot.lane === 'large')
     .map((slot) => ({ slot, rate: slot.rate() ?? Infinity }))
     .filter(({ rate }) => rate < slowBytesPerSecond)
-    .toSorted((one, other) => one.rate - other.rate)[0]?.slot;
+    .toSorted((one, other) => one.rate - other.rate);
+  const reason = 'the slowest reader made room for others';
+  slowest?.slot.eviction.abort(new DumperError('COPY_STALLED', reason));
 }
 
 interface Line {

@@ -11,7 +11,7 @@ export interface ReaderProgress {
   readonly takenBytes: number;
 }
 
-export interface ReaderPace {
+interface ReaderPace {
   /** To be called about once a second. */
   sample(): void;
   /** Bytes a second over the last so many seconds of waiting for it; null: it was not waited for as long as that. */

@@ -46,21 +46,15 @@ interface WaitingChunk {
 
 export function createResponseWriter(response: ServerResponse, stallSeconds: number): ResponseWriter {
   let bytes = 0;
-  let takenBytes = 0;
   let encoder: Encoder | null = null;
+  const kernel = sendTo(response);
   const waits = createStopwatch();
   // Faults of a connection show as `close`; without a listener the event would end the process.
   response.on('error', () => undefined);
   const until = (stream: Writable, event: 'drain' | 'finish'): Promise<void> =>
     waits.during(waitFor(response, stream, event, stallSeconds));
-  /** The callback comes without an error when the kernel has the bytes. */
-  const send = (piece: Uint8Array, onSent?: () => void): boolean =>
-    response.write(piece, (error) => {
-      if (!error) takenBytes += piece.length;
-      onSent?.();
-    });
   const write: WritePiece = (piece, onSent) => {
-    if (encoder === null) send(piece, onSent);
+    if (encoder === null) kernel.send(piece, onSent);
     else encoder.write(piece, onSent);
   };
   let waiting: WaitingChunk[] = [];
@@ -72,28 +66,22 @@ export function createResponseWriter(response: ServerResponse, stallSeconds: num
     if (response.writableNeedDrain) return until(response, 'drain');
     return encoder?.writableNeedDrain ? until(encoder, 'drain') : undefined;
   };
-  const flush = async (onProgress?: () => void): Promise<void> => {
-    for (;;) {
-      await drained();
-      onProgress?.();
-      if (response.destroyed) throw clientLeft();
-      if (waiting.length === 0) return;
-      pump(true);
-    }
-  };
+  const hasMore = (): boolean => waiting.length > 0;
+  const flush = (onProgress?: () => void): Promise<void> =>
+    flushAll(response, { drained, hasMore, pump: () => pump(true) }, onProgress);
   return {
     get bytes() {
       return bytes;
     },
     get takenBytes() {
-      return takenBytes;
+      return kernel.takenBytes();
     },
     get waitedMilliseconds() {
       return waits.milliseconds();
     },
     compressFor: (acceptEncoding) => {
       const encoding = encodingFor(acceptEncoding);
-      if (encoding !== null) encoder = encodeInto(response, encoding, send);
+      if (encoding !== null) encoder = encodeInto(response, encoding, kernel.send);
       return encoding;
     },
     write: (chunk, release) => {
@@ -114,6 +102,42 @@ export function createResponseWriter(response: ServerResponse, stallSeconds: num
       (encoder ?? response).end();
       await finished;
     },
+  };
+}
+
+interface Pumping {
+  drained(): Promise<void> | undefined;
+  hasMore(): boolean;
+  pump(): void;
+}
+
+async function flushAll(
+  response: ServerResponse,
+  { drained, hasMore, pump }: Pumping,
+  onProgress?: () => void,
+): Promise<void> {
+  for (;;) {
+    await drained();
+    onProgress?.();
+    if (response.destroyed) throw clientLeft();
+    if (!hasMore()) return;
+    pump();
+  }
+}
+
+/** Bytes count as taken when the kernel has them: the callback of their write then comes without an error. */
+function sendTo(response: ServerResponse): {
+  send(piece: Uint8Array, onSent?: () => void): boolean;
+  takenBytes(): number;
+} {
+  let takenBytes = 0;
+  return {
+    takenBytes: () => takenBytes,
+    send: (piece, onSent) =>
+      response.write(piece, (error) => {
+        if (!error) takenBytes += piece.length;
+        onSent?.();
+      }),
   };
 }
 
