@@ -12,7 +12,9 @@ import { DumperError, errorMessage } from '../errors.ts';
 import { isUnavailable, type PoolClient, type Queryable } from '../postgres/pool.ts';
 import { settledState, tableState, type TableState } from '../postgres/revision.ts';
 import { quoteIdentifier, type ResourceId } from '../postgres/table.ts';
-import { scanSettings } from './selection.ts';
+import { assertSafeToRead } from '../postgres/trust.ts';
+import { cancelQuery } from './cancel.ts';
+import { connectionCheck, scanSettings } from './selection.ts';
 
 export interface Snapshot {
   readonly client: PoolClient;
@@ -60,6 +62,7 @@ export async function withSnapshot<Result>(
     clean = true;
     return result;
   } finally {
+    if (!clean) await cancelQuery(client);
     client.release(!clean);
   }
 }
@@ -84,7 +87,10 @@ export async function withRevisionSnapshot<Result>(
 /** Set values for the rest of the transaction. A SELECT takes the snapshot, so the lock must be held already. */
 export async function setLocal(client: Queryable, settings: typeof scanSettings): Promise<void> {
   await client.query(
-    'SELECT set_config(name, value, true) FROM unnest($1::text[], $2::text[]) AS given(name, value)',
+    `SELECT pg_catalog.set_config(name, value, true)
+     FROM ROWS FROM (pg_catalog.unnest($1::text[]), pg_catalog.unnest($2::text[])) AS given(name, value)
+     WHERE name <> '${connectionCheck}'
+       OR pg_catalog.current_setting(name, true) IS NOT NULL AND pg_catalog.version() ~ 'linux'`,
     [settings.map(({ name }) => name), settings.map(({ value }) => value)],
   );
 }
@@ -126,6 +132,7 @@ async function open(
   await client.query(`SET LOCAL lock_timeout = ${lockSeconds * 1000}`);
   if (isView !== true && !(await lockTable(client, id))) return null;
   await setLocal(client, scanSettings);
+  await assertSafeToRead(client, id);
   return readColumns(client, id);
 }
 

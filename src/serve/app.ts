@@ -29,6 +29,7 @@ import {
   unavailableRetrySeconds,
 } from './errors.ts';
 import { createFastRedirect, type PreResolved } from './fast-redirect.ts';
+import { answerFrontProbe } from './front-probe.ts';
 import { answerHealth, createReadiness } from './health.ts';
 import { respondWithLive } from './live-response.ts';
 import { answerRebuildForm, answerStyle, answerTablePage, answerTablesPage, readForm } from './pages.ts';
@@ -114,6 +115,7 @@ async function answerByPath(deps: AppDeps, ctx: ServeContext, next: Next): Promi
     ctx.set('Allow', dumpMethods);
     return answerText(ctx, config, 405, 'The method is not allowed for the requested URL.');
   }
+  if (answerFrontProbe(deps, ctx)) return;
   return answerDump(deps, ctx, name, query);
 }
 

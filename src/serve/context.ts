@@ -37,7 +37,7 @@ export interface ServeDeps {
   readonly store: BlobStore | null;
   readonly manifests: ManifestCache;
   /** Signs and checks the paths of a directory store. */
-  readonly blobSecret: string;
+  readonly blobSecret: () => Promise<string>;
   readonly permission: Permission;
   /** For the names of files. */
   readonly resourceNames: ResourceNames;

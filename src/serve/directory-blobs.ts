@@ -30,7 +30,7 @@ export async function answerBlobPath(
     ctx.set('Allow', 'GET, HEAD');
     return answerText(ctx, config, 405, 'Method not allowed');
   }
-  const right = readRightOf(deps, path, url);
+  const right = await readRightOf(deps, path, url);
   if (store?.kind !== 'directory' || right === null) {
     return answerText(ctx, config, 403, 'This address is not valid, or not any more');
   }
@@ -53,14 +53,15 @@ export async function answerBlobPath(
   }
 }
 
-function readRightOf(
-  { config, blobSecret, now }: DirectoryBlobsDeps,
+async function readRightOf(
+  { config, store, blobSecret, now }: DirectoryBlobsDeps,
   path: string,
   url: string,
-): ReadRight | null {
+): Promise<ReadRight | null> {
   const key = keyOf(path);
   if (key === null || key.endsWith('/manifest.json')) return null;
   if (key.startsWith(publicPrefix) && config.DUMPER_PUBLIC_BLOB_URL !== undefined) return { key };
-  const verified = verifyPath(blobSecret, url, now());
+  if (store?.kind !== 'directory') return null;
+  const verified = verifyPath(await blobSecret(), url, now());
   return verified.kind === 'valid' ? verified : null;
 }
