@@ -13,6 +13,7 @@ const catalogue = {
   BLOB_STORE_UNAVAILABLE: { status: 503, exitCode: 1 },
   STATE_UNAVAILABLE: { status: 503, exitCode: 1 },
   COPY_BROKEN: { status: 500, exitCode: 1 },
+  QUERY_TOO_SLOW: { status: 503, exitCode: 1 },
   COPY_STALLED: { status: 500, exitCode: 1 },
   CELL_TOO_LARGE: { status: 500, exitCode: 1 },
   BLOB_CORRUPT: { status: 500, exitCode: 1 },

@@ -37,6 +37,7 @@ export function createMetrics() {
     registry,
     sources,
     ...serveMetrics(registers),
+    ...liveMetrics(registers),
     ...publishMetrics(registers, sources),
     ...processMetrics(registers, sources),
   };
@@ -75,16 +76,10 @@ function serveMetrics(registers: Registry[]) {
     }),
     brokenAnswers: new Counter({
       name: `${prefix}broken_answers_total`,
-      help: 'Answers reset after their first byte, by cause (client, stall, postgres, store).',
+      help: 'Answers reset after their first byte, by cause (client: it left, stall: too slow, drain, postgres, store).',
       labelNames: ['cause'] as const,
       registers,
     }),
-    liveSlotsBusy: new Gauge({
-      name: `${prefix}live_slots_busy`,
-      help: 'Live answers under way.',
-      registers,
-    }),
-    liveSlots: new Gauge({ name: `${prefix}live_slots`, help: 'Live answers allowed at once.', registers }),
     permissionDecisions: new Counter({
       name: `${prefix}permission_decisions_total`,
       help: 'Permission decisions, by where they came from (cache, ckan) and outcome (allowed, restricted, refused, unavailable).',
@@ -108,6 +103,22 @@ function serveMetrics(registers: Registry[]) {
       name: `${prefix}notices_total`,
       help: 'Notices, by outcome (queued, refused, too_large, invalid).',
       labelNames: ['outcome'] as const,
+      registers,
+    }),
+  };
+}
+
+function liveMetrics(registers: Registry[]) {
+  return {
+    liveSlotsBusy: new Gauge({
+      name: `${prefix}live_slots_busy`,
+      help: 'Live answers under way.',
+      registers,
+    }),
+    liveSlots: new Gauge({ name: `${prefix}live_slots`, help: 'Live answers allowed at once.', registers }),
+    liveWaiting: new Gauge({
+      name: `${prefix}live_waiting`,
+      help: 'Requests in line for a live slot.',
       registers,
     }),
   };

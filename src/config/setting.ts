@@ -2,7 +2,7 @@
  * The kinds of settings: which text they may have in the environment, and what it becomes. A fault names what is
  * expected. The `meta` of a kind is what JSON Schema can express of it; the chart's schema is made from it.
  */
-import { isIP } from 'node:net';
+import { BlockList, isIP } from 'node:net';
 import { validate } from 'node-cron';
 import { z } from 'zod';
 import { variants, type Variant } from '../format.ts';
@@ -50,10 +50,25 @@ export const cron = z.string().superRefine((text, context) => {
   context.addIssue({ code: 'custom', message: `expected a cron expression, got "${text}"` });
 });
 export const words = z.string().transform((text) => text.split(/[\s,]+/).filter((word) => word !== ''));
-export const networks = words.refine(
-  (list) => list.every(isNetwork),
-  'expected addresses and networks such as 10.0.0.0/8',
-);
+/** Networks in CIDR notation, or single addresses. */
+export const networks = words.transform((texts, context) => {
+  const list = new BlockList();
+  for (const text of texts) {
+    if (!addNetwork(list, text))
+      context.addIssue({ code: 'custom', message: `expected a network such as 10.0.0.0/8, got "${text}"` });
+  }
+  return list;
+});
+function addNetwork(list: BlockList, text: string): boolean {
+  const [address = '', bits, ...more] = text.split('/');
+  const family = isIP(address);
+  const most = family === 4 ? 32 : 128;
+  if (family === 0 || more.length > 0 || (bits !== undefined && !/^\d{1,3}$/.test(bits))) return false;
+  const prefix = bits === undefined ? most : Number(bits);
+  if (prefix > most) return false;
+  list.addSubnet(address, prefix, family === 4 ? 'ipv4' : 'ipv6');
+  return true;
+}
 const oneVariant = `(${variants.map((variant) => variant.replace('+', '[+]')).join('|')})`;
 export const publishedVariants = z
   .string()
@@ -69,12 +84,6 @@ export interface Setting {
   readonly default: string | null;
   readonly meaning: string;
   readonly secret?: true;
-}
-
-function isNetwork(text: string): boolean {
-  const [address = '', bits = '0', ...rest] = text.split('/');
-  const most = { 0: -1, 4: 32, 6: 128 }[isIP(address)] ?? -1;
-  return rest.length === 0 && /^\d{1,3}$/.test(bits) && Number(bits) <= most;
 }
 
 /** One row of the table of settings. */

@@ -147,11 +147,6 @@ export const settings = {
     'truncated',
     "The client's address in the log: `truncated` to its network (IPv4 /24, IPv6 /48), `full`, or `off`.",
   ),
-  DUMPER_TRUSTED_PROXIES: setting(
-    networks,
-    '127.0.0.0/8,::1',
-    'Addresses and networks of proxies whose `X-Forwarded-For` names the client.',
-  ),
   DUMPER_FILENAME: setting(
     z.string().min(1),
     null,
@@ -170,6 +165,36 @@ export const settings = {
   ),
   DUMPER_READ_POOL: setting(count(1, 1000), '4', 'Connections for token and catalogue queries.'),
   DUMPER_LIVE_SLOTS: setting(count(1, 1000), '8', 'Live answers at once, each its own connection.'),
+  DUMPER_LIVE_WAIT_SECONDS: setting(
+    count(0, 600),
+    '10',
+    'Longest wait in line for a live slot; then 503 with `Retry-After`.',
+  ),
+  DUMPER_LIVE_PER_CLIENT: setting(
+    count(1, 1000),
+    '2',
+    'Large live answers at once for one anonymous client (an IPv4 address, an IPv6 /64), and as many small ones.',
+  ),
+  DUMPER_LIVE_FIRST_ROW_SECONDS: setting(
+    count(1, 3600),
+    '60',
+    'Longest time of a live answer up to its first row; then 503 with `Retry-After`.',
+  ),
+  DUMPER_LIVE_MAX_SECONDS: setting(
+    count(1, 604_800),
+    '3600',
+    "Longest live answer: bounds how long its snapshot and its table's lock are held.",
+  ),
+  DUMPER_LIVE_MIN_BYTES_PER_SECOND: setting(
+    count(0, 1_000_000_000),
+    '16384',
+    'A live answer whose reader takes less, over a minute of waiting for it, is broken off.',
+  ),
+  DUMPER_TRUSTED_PROXIES: setting(
+    networks,
+    '127.0.0.0/8, ::1/128, 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, fc00::/7',
+    'Networks of the proxies whose `X-Forwarded-For` says who the client is.',
+  ),
   DUMPER_PUBLISH_SLOTS: setting(
     count(1, 100),
     '2',

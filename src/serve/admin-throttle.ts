@@ -3,11 +3,11 @@
  * to wait, the right one or not, so that nobody learns by trying which one it is (P9). Requests without an admin token are
  * not concerned.
  */
+import type { BlockList } from 'node:net';
 import type { Next } from 'koa';
 import { createLruCache } from '../lru.ts';
 import { bearerToken, isAdminToken } from './caller.ts';
-import { clientAddress } from './client-address.ts';
-import { networkOf } from './client-network.ts';
+import { clientAddress, clientNetwork } from './client-address.ts';
 import type { ServeDeps } from './context.ts';
 import { answerProblem } from './errors.ts';
 import type { ServeContext } from './request-state.ts';
@@ -54,7 +54,6 @@ export function createAdminThrottle({ config, now }: Pick<ServeDeps, 'config' | 
 }
 
 /** One client of IPv6 has as many addresses as it likes. */
-function clientOf(ctx: ServeContext, trusted: readonly string[]): string {
-  const address = clientAddress(ctx.req.socket.remoteAddress, ctx.get('X-Forwarded-For'), trusted);
-  return address.includes(':') ? networkOf(address) : address;
+function clientOf(ctx: ServeContext, trusted: BlockList): string {
+  return clientNetwork(clientAddress(ctx.req, trusted) ?? ctx.req.socket.remoteAddress ?? '');
 }

@@ -18,6 +18,7 @@
  * origins: nothing of the request is part of it but the table it resolved to (P17, no open redirect). A body that breaks
  * off resets the socket, so that no client takes the part for the whole (P19, breaks are visible).
  */
+import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { BlobStore, ByteRange } from '../blob-store/blob-store.ts';
 import type { Config } from '../config/config.ts';
@@ -28,7 +29,7 @@ import type { ServeDeps } from './context.ts';
 import { variesByOrigin } from './cors.ts';
 import { cacheControlOf, setCaching, varyHeaders } from './errors.ts';
 import type { ServeContext } from './request-state.ts';
-import { clientAbortSignal, createResponseWriter, resetSocket } from './response-writer.ts';
+import { breakCauseOf, clientAbortSignal, createResponseWriter, resetSocket } from './response-writer.ts';
 
 /** A published blob, and what the answer to one caller says of it. */
 export interface BlobResponse {
@@ -274,16 +275,30 @@ async function sendBytes(
   { store, stallSeconds, ending }: SendOptions,
   range: ByteRange | undefined,
 ): Promise<boolean> {
-  const signal = AbortSignal.any([clientAbortSignal(ctx.res), ending]);
-  const source = await store.read(blob.key, signal, range);
+  const client = clientAbortSignal(ctx.res);
+  const signal = AbortSignal.any([client, ending]);
+  const breakOff = (error: unknown): void => {
+    ctx.respond = false;
+    resetSocket(ctx.req);
+    ctx.state.broken = breakCauseOf(error, { client, ending, source: 'store' });
+    ctx.state.reason = errorMessage(error);
+  };
+  let source: Readable | null;
+  try {
+    source = await store.read(blob.key, signal, range);
+  } catch (error) {
+    if (!client.aborted) throw error;
+    breakOff(error);
+    return true;
+  }
   if (source === null) return false;
   const bytes = range === undefined ? blob.bytes : range.end - range.start + 1;
   ctx.status = range === undefined ? 200 : 206;
   if (range !== undefined) ctx.set('Content-Range', `bytes ${range.start}-${range.end}/${blob.bytes}`);
   ctx.length = bytes;
   ctx.respond = false;
+  const writer = createResponseWriter(ctx.res, stallSeconds);
   try {
-    const writer = createResponseWriter(ctx.res, stallSeconds);
     await pipeline(
       source,
       async (chunks: AsyncIterable<Uint8Array>) => {
@@ -295,11 +310,11 @@ async function sendBytes(
       { signal },
     );
     await writer.end();
-    ctx.state.bytes = bytes;
-  } catch {
-    resetSocket(ctx.req);
-    ctx.state.broken = 'store';
+  } catch (error) {
+    // A client may close as soon as it has the last byte.
+    if (writer.takenBytes < bytes) breakOff(error);
   }
+  ctx.state.bytes = writer.takenBytes;
   return true;
 }
 

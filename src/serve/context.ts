@@ -3,7 +3,6 @@
  * handler names the parts that it uses. Nothing here reads the environment or opens a connection.
  */
 import type pg from 'pg';
-import type { Semaphore } from '../async/semaphore.ts';
 import type { BlobStore } from '../blob-store/blob-store.ts';
 import type { CkanProfile } from '../ckan/profile.ts';
 import type { Config } from '../config/config.ts';
@@ -13,6 +12,7 @@ import type { ResourceId } from '../postgres/table.ts';
 import type { PublicationList } from '../state/publication-list.ts';
 import type { Publications } from '../state/publications.ts';
 import type { Traces } from '../traces.ts';
+import type { LiveQueue } from './live-queue.ts';
 import type { ManifestCache } from './manifest-cache.ts';
 import type { Permission } from './permission.ts';
 import type { ResourceNames } from './resource-name.ts';
@@ -33,7 +33,7 @@ export interface ServeDeps {
   readonly readPool: pg.Pool;
   /** As many connections as there are live slots. */
   readonly livePool: pg.Pool;
-  readonly slots: Semaphore;
+  readonly slots: LiveQueue;
   /** Null where nothing is published. */
   readonly store: BlobStore | null;
   readonly manifests: ManifestCache;

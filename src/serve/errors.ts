@@ -71,6 +71,7 @@ const errorMessages: Readonly<Partial<Record<DumperError['code'], string>>> = {
   POSTGRES_UNAVAILABLE: 'The DataStore cannot be asked at the moment',
   CKAN_UNAVAILABLE: 'CKAN cannot be asked for permission at the moment',
   BLOB_STORE_UNAVAILABLE: 'The dump cannot be read at the moment',
+  QUERY_TOO_SLOW: 'The answer did not begin in time; ask for less, or try again later',
   TABLE_BUSY: 'The table is being changed; try again in a moment',
   TABLE_UNSAFE: 'This table cannot be dumped here: its rows depend on who reads it',
   CELL_TOO_LARGE: 'A value of this table is too large to be dumped',

@@ -83,12 +83,10 @@ function lineOf({ seconds, query = '', reason, ...outcome }: RequestOutcome, wit
 /** The client's address as `DUMPER_LOG_ADDRESS` lets it be logged. */
 export function loggedAddress(
   config: Pick<Config, 'DUMPER_LOG_ADDRESS' | 'DUMPER_TRUSTED_PROXIES'>,
-  { headers, socket }: Pick<IncomingMessage, 'headers' | 'socket'>,
+  request: Pick<IncomingMessage, 'headers' | 'socket'>,
 ): string | undefined {
   if (config.DUMPER_LOG_ADDRESS === 'off') return undefined;
-  const forwardedFor = headers['x-forwarded-for'];
-  const named = Array.isArray(forwardedFor) ? forwardedFor.join(',') : forwardedFor;
-  const address = clientAddress(socket.remoteAddress, named, config.DUMPER_TRUSTED_PROXIES);
+  const address = clientAddress(request, config.DUMPER_TRUSTED_PROXIES) ?? request.socket.remoteAddress ?? '';
   return (config.DUMPER_LOG_ADDRESS === 'full' ? address : networkOf(address)) || undefined;
 }
 

@@ -179,7 +179,9 @@ async function resolve(
     : null;
   const named = { requestedName: name, resourceName, id: found.id, question, profile, now: deps.now() };
   const disposition = contentDisposition(fileNameOf(template, named));
-  const live = { id: found.id, question, profile, public: permit.public, disposition };
+  // None of a view, and 0 of a table that was never analysed.
+  const tableBytes = found.token === null || found.bytes === 0 ? null : found.bytes;
+  const live = { id: found.id, tableBytes, question, profile, public: permit.public, disposition };
   return { kind: 'allowed', live, blob: await blobOf(deps, request, found, live) };
 }
 

@@ -11,7 +11,7 @@ import { createApp } from '../../src/serve/app.ts';
 import { createManifestCache } from '../../src/serve/manifest-cache.ts';
 import { createPermission } from '../../src/serve/permission.ts';
 import { createResourceNames } from '../../src/serve/resource-name.ts';
-import { createSemaphore } from '../../src/async/semaphore.ts';
+import { createLiveQueue } from '../../src/serve/live-queue.ts';
 import type { ServeDeps } from '../../src/serve/context.ts';
 import type { State } from '../../src/state/state.ts';
 import { asResourceId } from '../../src/postgres/table.ts';
@@ -109,7 +109,11 @@ function worldOf(around: Neighbours, lines: string[], ending: AbortSignal): Serv
     now,
     ending,
     profile: () => profile,
-    slots: createSemaphore(config.DUMPER_LIVE_SLOTS),
+    slots: createLiveQueue({
+      size: config.DUMPER_LIVE_SLOTS,
+      waitSeconds: config.DUMPER_LIVE_WAIT_SECONDS,
+      perClient: config.DUMPER_LIVE_PER_CLIENT,
+    }),
     manifests: createManifestCache({
       store,
       stability: createStabilityTracker(),
