@@ -162,7 +162,7 @@ async function answer(
     onBytes: (chunk) => {
       const before = formatter.rows;
       const rest = formatter.feed(chunk, (_format, bytes) => held.push(...keep(bytes)));
-      if (rest !== null || formatter.rows === before) return rest;
+      if (rest !== null || (formatter.rows === before && wire.bytes === 0)) return rest;
       if (wire.bytes === 0) compressIfAccepted(wire, ctx, deps.config);
       ctx.respond = false;
       for (const { bytes, release } of held) wire.write(bytes, release);
