@@ -17,6 +17,7 @@ const catalogue = {
   CELL_TOO_LARGE: { status: 500, exitCode: 1 },
   BLOB_CORRUPT: { status: 500, exitCode: 1 },
   TABLE_BUSY: { status: 503, exitCode: 1 },
+  PROCESS_LOST: { status: 500, exitCode: 1 },
   SUPERSEDED: { status: 500, exitCode: 1 },
   MANIFEST_INVALID: { status: 500, exitCode: 1 },
   ABORTED: { status: 503, exitCode: 1 },

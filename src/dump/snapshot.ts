@@ -33,6 +33,8 @@ interface SnapshotOptions {
   readonly signal: AbortSignal;
   /** A view takes no lock: the tables below it are read as they are. */
   readonly isView?: boolean;
+  /** Whether the columns come with their comments. */
+  readonly comments: boolean;
   /** Asked on the same connection before the transaction begins. */
   readonly beforeBegin?: (client: PoolClient) => Promise<void>;
 }
@@ -68,14 +70,14 @@ export async function withSnapshot<Result>(
 export async function withRevisionSnapshot<Result>(
   pool: pg.Pool,
   id: ResourceId,
-  options: Omit<SnapshotOptions, 'isView' | 'beforeBegin'>,
+  options: Omit<SnapshotOptions, 'isView' | 'beforeBegin' | 'comments'>,
   work: (snapshot: RevisionSnapshot) => Promise<Result>,
 ): Promise<Result | null> {
   let before: TableState | null = null;
   const beforeBegin = async (client: PoolClient): Promise<void> => {
     before = await tableState(client, id);
   };
-  return withSnapshot(pool, id, { ...options, beforeBegin }, async (snapshot) => {
+  return withSnapshot(pool, id, { ...options, comments: true, beforeBegin }, async (snapshot) => {
     const inside = await snapshot.answered(tableState(snapshot.client, id));
     return inside === null ? null : work({ ...snapshot, state: settledState(before, inside) });
   });
@@ -119,14 +121,14 @@ async function connect(pool: pg.Pool): Promise<PoolClient> {
 async function open(
   client: PoolClient,
   id: ResourceId,
-  { lockSeconds, isView, beforeBegin }: SnapshotOptions,
+  { lockSeconds, isView, comments, beforeBegin }: SnapshotOptions,
 ): Promise<readonly CatalogueColumn[] | null> {
   await beforeBegin?.(client);
   await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY');
   await client.query(`SET LOCAL lock_timeout = ${lockSeconds * 1000}`);
   if (isView !== true && !(await lockTable(client, id))) return null;
   await setLocal(client, scanSettings);
-  return readColumns(client, id);
+  return readColumns(client, id, { comments });
 }
 
 /** False where the table does not exist (any more); the transaction is then over, and COMMIT merely ends it. */

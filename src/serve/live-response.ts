@@ -109,7 +109,10 @@ async function scan(
   signal: AbortSignal,
 ): Promise<Chunk[] | null> {
   const { DUMPER_LOCK_SECONDS: lockSeconds, DUMPER_STALL_SECONDS: stallSeconds } = deps.config;
-  const options = { lockSeconds, stallSeconds, signal, isView: ask.id.startsWith('_') };
+  const isView = ask.id.startsWith('_');
+  // Only the head of JSON names the columns with their entries in the data dictionary.
+  const comments = ask.question.format === 'json';
+  const options = { lockSeconds, stallSeconds, signal, isView, comments };
   const scanned = await withSnapshot(deps.livePool, ask.id, options, async (snapshot) => {
     const plan = await prepare(deps, snapshot, ask);
     if (plan.kind === 'plan')

@@ -108,7 +108,7 @@ const metadataView = '_table_metadata';
 function createFind({ readPool }: ServeDeps): (profile: CkanProfile, name: string) => Promise<Found | null> {
   const lookUp = createBatchedLookup(readPool);
   const findView = async (id: ResourceId): Promise<Found | null> => {
-    const columns = await readColumns(readPool, id);
+    const columns = await readColumns(readPool, id, { comments: false });
     return columns.length === 0 ? null : { id, token: null };
   };
   return (profile, name) => {

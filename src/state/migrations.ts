@@ -44,6 +44,7 @@ const steps: readonly string[] = [
      ended_at timestamptz
    )`,
   'ALTER TABLE dumper.publication ADD COLUMN stale_since timestamptz',
+  'ALTER TABLE dumper.publication ADD COLUMN lost_takes integer NOT NULL DEFAULT 0',
 ];
 
 /** Any fixed number: one migration at a time in this database. */

@@ -43,7 +43,7 @@ test.each([
 ])('a snapshot ends by %s', async (_what, code, signalOf) => {
   const pool = await silentPool();
   const stallSeconds = code === 'ABORTED' ? 600 : 1;
-  const options = { lockSeconds: 1, stallSeconds, signal: signalOf() };
+  const options = { lockSeconds: 1, stallSeconds, signal: signalOf(), comments: true };
   await expect(withSnapshot(pool, nobody, options, work)).rejects.toMatchObject({ code });
   await pool.end();
 });

@@ -67,7 +67,7 @@ async function openPostgres(): Promise<SourceWorld> {
         withSnapshot(
           pool,
           asResourceId(name),
-          { lockSeconds: 5, stallSeconds: 30, signal },
+          { lockSeconds: 5, stallSeconds: 30, signal, comments: true },
           ({ client, columns }) =>
             work({
               columns: columns.map((column) => column.name),
