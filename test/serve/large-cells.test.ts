@@ -75,13 +75,13 @@ interface Others {
 
 /** Another client's redirects and live answers of a small table, one after the other, until `work` ends. */
 async function answersDuring(work: Promise<unknown>): Promise<Others> {
-  let isOver = false;
+  const progress = { isOver: false };
   const over = work.finally(() => {
-    isOver = true;
+    progress.isOver = true;
   });
   let answers = 0;
   let longestMilliseconds = 0;
-  while (!isOver) {
+  while (!progress.isOver) {
     for (const query of ['format=csv', 'format=json&latest=true']) {
       const began = performance.now();
       const url = `${program.base}/datastore/dump/${small}?${query}`;

@@ -16,7 +16,7 @@ export interface JsonCell {
 export const quoteBytes = 2;
 
 /** What one call may do, in bytes of text; a token counts as `tokenUnits` of them. This takes a few milliseconds. */
-export const sliceUnits = 512 * 1024;
+export const sliceUnits = 128 * 1024;
 export const tokenUnits = 32;
 
 const quote = 0x22;

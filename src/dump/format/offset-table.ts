@@ -20,7 +20,7 @@ export class OffsetTable {
   #count = 0;
 
   /** The entry of this hash of whose offset `isSame` holds, added with `offset` where there is none. */
-  add(hash: number, offset: number, isSame: (stored: number) => boolean): Entry {
+  add(hash: number, offset: number, isSame: (stored: number) => boolean): OffsetEntry {
     if (this.#count >= manyEntries && this.#parts.length === 1) this.#split();
     const part = this.#partOf(hash);
     if (part.count * 2 * entryNumbers >= part.entries.length) grow(part);
@@ -36,7 +36,7 @@ export class OffsetTable {
   }
 
   /** Where the entry stands, or null. */
-  get(hash: number, isSame: (stored: number) => boolean): Entry | null {
+  get(hash: number, isSame: (stored: number) => boolean): OffsetEntry | null {
     const { entries } = this.#partOf(hash);
     const at = find(entries, hash, isSame);
     return entries[at] === 0 ? null : { entries, at, isNew: false };
@@ -61,7 +61,7 @@ export class OffsetTable {
 }
 
 /** A place in a table, valid until the next entry is added. */
-export interface Entry {
+export interface OffsetEntry {
   readonly entries: Uint32Array;
   readonly at: number;
   readonly isNew: boolean;

@@ -7,7 +7,7 @@
  */
 import { randomInt } from 'node:crypto';
 import { endOfString, quoteBytes, sliceUnits, tokenUnits, type JsonCell } from './json-bytes.ts';
-import { OffsetTable, type Entry } from './offset-table.ts';
+import { OffsetTable, type OffsetEntry } from './offset-table.ts';
 
 /** How a member that is repeated is written. */
 interface Repetition {
@@ -26,7 +26,7 @@ class Level {
   readonly few: number[] = [];
   /** The current member: its key, and where its value's end is noted. */
   key = 0;
-  entry: Entry | null = null;
+  entry: OffsetEntry | null = null;
   fewAt = 0;
   isRepeated = false;
 }
