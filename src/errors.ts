@@ -16,6 +16,8 @@ const catalogue = {
   COPY_STALLED: { status: 500, exitCode: 1 },
   CELL_TOO_LARGE: { status: 500, exitCode: 1 },
   BLOB_CORRUPT: { status: 500, exitCode: 1 },
+  /** Reading it would run code of its owner, or give a part of it only. */
+  TABLE_UNSAFE: { status: 503, exitCode: 1 },
   TABLE_BUSY: { status: 503, exitCode: 1 },
   PROCESS_LOST: { status: 500, exitCode: 1 },
   SUPERSEDED: { status: 500, exitCode: 1 },

@@ -4,7 +4,7 @@
  * (`docs/formats.md` lists the files).
  */
 
-export interface FormatEntry {
+interface FormatEntry {
   /** What people read on the status page and in the documentation. */
   readonly label: string;
   readonly extension: string;
@@ -118,7 +118,7 @@ export const kernelFormats = formats.filter(
 export type Variant = Format | `${BomFormat}+bom`;
 
 /** What there is to know of a published file; another kind of twin is another entry of `filesOf`. */
-export interface PublishedFile {
+interface PublishedFile {
   readonly format: Format;
   readonly bom: boolean;
   readonly label: string;

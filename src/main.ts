@@ -4,6 +4,7 @@
  * command with the parts that it needs, and ends with its exit code.
  */
 import { readFileSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
 import { openPermission } from './app/permission.ts';
 import { openPublishing, type Publishing } from './app/publishing.ts';
 import { startService } from './app/service.ts';
@@ -16,41 +17,50 @@ import { statusCommand } from './cli/commands/status.ts';
 import { sweepCommand } from './cli/commands/sweep.ts';
 import { installCommand, removeCommand } from './cli/commands/triggers.ts';
 import { verifyCommand } from './cli/commands/verify.ts';
-import { readConfig, type Config, type Need } from './config/config.ts';
-import { runDemo, type Environment } from './demo/demo.ts';
+import { withTimeout } from './async/timeout.ts';
+import { readConfig, type Config, type Environment, type Need } from './config/config.ts';
+import { runDemo } from './demo/demo.ts';
+import { errorMessage } from './errors.ts';
 import { createLog } from './log.ts';
 import { openState } from './state/state.ts';
 import { openTraces } from './traces.ts';
 
-type Variables = Readonly<Record<string, string | undefined>>;
-
 /** How long a command waits for CKAN to tell its version. */
 const patienceSeconds = 15;
 
+/** How much longer than its grace a service may take to end: a store that hangs must not keep it. */
+const overtimeSeconds = 10;
+
+/** How long a command waits for its connections to end. */
+const closeSeconds = 5;
+
 /** People read what a command prints: it logs warnings alone, unless a level is set. */
-const quietly = (variables: Variables): Variables => ({ DUMPER_LOG_LEVEL: 'warn', ...variables });
+const quietly = (environment: Environment): Environment => ({ DUMPER_LOG_LEVEL: 'warn', ...environment });
 
 async function withContext(
-  variables: Variables,
+  environment: Environment,
   needs: readonly Need[],
   work: (context: AppContext, config: Config) => Promise<ExitCode>,
 ): Promise<ExitCode> {
-  const config = readConfig(variables, needs);
+  const config = readConfig(environment, needs);
   const log = createLog(config.DUMPER_LOG_LEVEL);
-  const traces = await openTraces(variables, log);
-  const context = openContext({ config, log, environment: variables, traces, patienceSeconds });
+  const traces = await openTraces(environment, log);
+  const context = openContext({ config, log, environment, traces, patienceSeconds });
   try {
     return await work(context, config);
   } finally {
-    await context.close();
+    const onTimeout = (): Error => new Error('connections did not end in time');
+    await withTimeout(context.close(), { milliseconds: closeSeconds * 1000, onTimeout }).catch(
+      (error: unknown) => log.debug({ reason: errorMessage(error) }, 'closing'),
+    );
   }
 }
 
 async function withPublishing(
-  variables: Variables,
+  environment: Environment,
   work: (publishing: Publishing) => Promise<ExitCode>,
 ): Promise<ExitCode> {
-  return withContext(quietly(variables), ['read', 'site', 'publish'], async (context) => {
+  return withContext(quietly(environment), ['read', 'site', 'publish'], async (context) => {
     await context.profiles.known();
     const permission = await openPermission(context);
     const publishing = await openPublishing(context, { permission });
@@ -64,22 +74,24 @@ async function withPublishing(
 }
 
 /** There are as many connections as publications at once. */
-function withSlots(variables: Variables, concurrency: number | undefined): Variables {
-  return concurrency === undefined ? variables : { ...variables, DUMPER_PUBLISH_SLOTS: String(concurrency) };
+function withSlots(environment: Environment, concurrency: number | undefined): Environment {
+  return concurrency === undefined
+    ? environment
+    : { ...environment, DUMPER_PUBLISH_SLOTS: String(concurrency) };
 }
 
 /** What `serve` needs: a role that publishes cannot do without state and store, and half of the two is an error. */
-function serveNeeds(variables: Variables): Need[] {
-  const { DUMPER_ROLE: role, DUMPER_STATE_URL: state, DUMPER_BLOB_STORE: store } = variables;
+function serveNeeds(environment: Environment): Need[] {
+  const { DUMPER_ROLE: role, DUMPER_STATE_URL: state, DUMPER_BLOB_STORE: store } = environment;
   const isPartlySet = state !== undefined || store !== undefined;
   const publishes = role === 'publish' || (role !== 'serve' && isPartlySet);
   return ['read', 'site', ...(publishes ? (['publish'] as const) : [])];
 }
 
 /** Needs the blob store alone, so that a copy of it can be verified anywhere. */
-async function verify(variables: Variables, { id }: TableOptions, run: Run): Promise<ExitCode> {
-  const { DUMPER_BLOB_STORE: address = '' } = readConfig(variables, ['store']);
-  const store = openBlobStore(address, { environment: variables, signingSecret: 'nothing is signed' });
+async function verify(environment: Environment, { id }: TableOptions, run: Run): Promise<ExitCode> {
+  const { DUMPER_BLOB_STORE: address = '' } = readConfig(environment, ['store']);
+  const store = openBlobStore(address, { environment, signingSecret: 'nothing is signed' });
   try {
     return await verifyCommand(store, id, run);
   } finally {
@@ -87,36 +99,39 @@ async function verify(variables: Variables, { id }: TableOptions, run: Run): Pro
   }
 }
 
-function createActions(variables: Variables): Actions {
+function createActions(environment: Environment): Actions {
   const serve = async (run: Run): Promise<ExitCode> => {
-    const service = await startService(variables, readConfig(variables, serveNeeds(variables)));
+    const config = readConfig(environment, serveNeeds(environment));
+    const service = await startService(environment, config);
     await untilAborted(run.signal);
-    await service.stop();
+    const seconds = config.DUMPER_DRAIN_SECONDS + overtimeSeconds;
+    const onTimeout = (): Error => new Error(`it did not end within ${seconds} s, so it was ended`);
+    await withTimeout(service.stop(), { milliseconds: seconds * 1000, onTimeout });
     return 0;
   };
   return {
     serve,
     publish: (options, run) =>
-      withPublishing(withSlots(variables, options.concurrency), (publishing) =>
+      withPublishing(withSlots(environment, options.concurrency), (publishing) =>
         publishCommand(publishing, options, run),
       ),
-    sweep: (run) => withPublishing(variables, (publishing) => sweepCommand(publishing, run)),
-    status: ({ id }, run) => withPublishing(variables, (publishing) => statusCommand(publishing, id, run)),
-    verify: (options, run) => verify(quietly(variables), options, run),
+    sweep: (run) => withPublishing(environment, (publishing) => sweepCommand(publishing, run)),
+    status: ({ id }, run) => withPublishing(environment, (publishing) => statusCommand(publishing, id, run)),
+    verify: (options, run) => verify(quietly(environment), options, run),
     migrate: async (run) => {
-      const config = readConfig(variables, ['publish']);
+      const config = readConfig(environment, ['publish']);
       const state = await openState({ url: config.DUMPER_STATE_URL ?? '', onIdleError: () => undefined });
       await state.close();
       run.output.line('The state database is up to date.');
       return 0;
     },
     installTriggers: (options, run) =>
-      installCommand(readConfig(variables, options.print ? ['read'] : ['read', 'write']), options, run),
+      installCommand(readConfig(environment, options.print ? ['read'] : ['read', 'write']), options, run),
     removeTriggers: (options, run) =>
-      removeCommand(readConfig(variables, options.print ? ['read'] : ['read', 'write']), options, run),
+      removeCommand(readConfig(environment, options.print ? ['read'] : ['read', 'write']), options, run),
     demo: (options, run) => runDemo(options, run, demoParts()),
-    doctor: (run) =>
-      withContext(quietly(variables), ['read', 'site'], (context) => doctorCommand(context, run)),
+    doctor: (options, run) =>
+      withContext(quietly(environment), ['read', 'site'], (context) => doctorCommand(context, options, run)),
   };
 }
 
@@ -129,6 +144,7 @@ function demoParts(): Parameters<typeof runDemo>[2] {
         columns: 80,
         json: false,
         line: () => undefined,
+        script: () => undefined,
         notice: () => undefined,
       };
       const config = readConfig(environment, ['read', 'write']);
@@ -161,6 +177,33 @@ function endSignal(): AbortSignal {
   return ending.signal;
 }
 
+/** How long operations of files may still run when all else has ended, in milliseconds. */
+const lastOperationsMs = 500;
+
+/** File operations and look-ups of names that are under way, each on a thread of its own. */
+const operationsUnderWay = (): boolean => process.getActiveResourcesInfo().some((name) => /Req/.test(name));
+
+/**
+ * End now, with this exit code. Node's own exit waits for every thread, so one that hangs in a file system would keep the
+ * process for ever: then a shell takes its place, which ends all threads and keeps the code.
+ */
+async function endProcess(code: number): Promise<void> {
+  for (const stream of [process.stdout, process.stderr]) {
+    await new Promise<void>((resolve) => {
+      stream.write('', () => resolve());
+    });
+  }
+  const deadline = performance.now() + lastOperationsMs;
+  while (operationsUnderWay() && performance.now() < deadline) await delay(10);
+  if (!operationsUnderWay()) process.exit(code);
+  process.emit('exit', code);
+  try {
+    process.execve?.('/bin/sh', ['sh', '-c', `exit ${code}`], {});
+  } finally {
+    process.kill(process.pid, 'SIGKILL');
+  }
+}
+
 function version(): string {
   const manifest = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
   return (JSON.parse(manifest) as { version: string }).version;
@@ -172,9 +215,10 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   process.exit(0);
 });
 
-process.exitCode = await runProgram(process.argv.slice(2), createActions(process.env), {
+const exitCode = await runProgram(process.argv.slice(2), createActions(process.env), {
   stdout: process.stdout,
   stderr: process.stderr,
   signal: endSignal(),
   version: version(),
 });
+await endProcess(exitCode);

@@ -5,6 +5,7 @@
  * are never printed). Nothing is registered for the whole process: the asynchronous context knows the current span.
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
+import type { Environment } from './config/config.ts';
 import type * as OpenTelemetry from '@opentelemetry/api';
 import type { Context, Span } from '@opentelemetry/api';
 import type * as TraceSdk from '@opentelemetry/sdk-trace';
@@ -46,8 +47,6 @@ export const noTraces: Traces = {
   close: async () => undefined,
 };
 
-type Variables = Readonly<Record<string, string | undefined>>;
-
 /** How long the end waits for a collector, and a batch for its answer. */
 const flushSeconds = 3;
 
@@ -55,7 +54,7 @@ const flushSeconds = 3;
  * Traces to the collector of `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` or `OTEL_EXPORTER_OTLP_ENDPOINT` (OpenTelemetry's
  * specification, "OTLP Exporter Configuration"), or none. Never rejects: the service runs without traces too.
  */
-export async function openTraces(environment: Variables, log: Log): Promise<Traces> {
+export async function openTraces(environment: Environment, log: Log): Promise<Traces> {
   const url = endpointOf(environment);
   if (url === null || environment['OTEL_SDK_DISABLED'] === 'true') return noTraces;
   try {
@@ -66,7 +65,7 @@ export async function openTraces(environment: Variables, log: Log): Promise<Trac
   }
 }
 
-function endpointOf(environment: Variables): string | null {
+function endpointOf(environment: Environment): string | null {
   const own = environment['OTEL_EXPORTER_OTLP_TRACES_ENDPOINT'];
   if (own !== undefined && own !== '') return own;
   const base = environment['OTEL_EXPORTER_OTLP_ENDPOINT'];
@@ -76,7 +75,7 @@ function endpointOf(environment: Variables): string | null {
 type Api = typeof OpenTelemetry;
 type Sdk = typeof TraceSdk;
 
-async function connect(url: string, environment: Variables, log: Log): Promise<Traces> {
+async function connect(url: string, environment: Environment, log: Log): Promise<Traces> {
   const [api, sdk, { OTLPTraceExporter }, resources] = await Promise.all([
     import('@opentelemetry/api'),
     import('@opentelemetry/sdk-trace'),
@@ -104,7 +103,7 @@ async function connect(url: string, environment: Variables, log: Log): Promise<T
 }
 
 /** `OTEL_TRACES_SAMPLER` and its `_ARG`, as the specification names them; everything is sampled by default. */
-function samplerOf(sdk: Sdk, environment: Variables): Sampler {
+function samplerOf(sdk: Sdk, environment: Environment): Sampler {
   const name = environment['OTEL_TRACES_SAMPLER'] ?? 'parentbased_always_on';
   const ratio = Number(environment['OTEL_TRACES_SAMPLER_ARG'] ?? 1);
   const root = name.endsWith('always_off')

@@ -2,7 +2,7 @@
  * P21 Started before its neighbours: whatever is down, missing or refused at start is named by `/readyz` with its
  * reason, and the service recovers by itself when it comes up.
  */
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
 import { startService, type Service } from '../src/app/service.ts';
 import { readConfig } from '../src/config/config.ts';
@@ -11,6 +11,9 @@ import { eventually } from './world/eventually.ts';
 import { freePort } from './world/free-port.ts';
 import { asAdmin, freshDatabase, type Database } from './world/postgres.ts';
 import { startS3 } from './world/s3.ts';
+
+// Measured with a busy machine, and room beyond.
+vi.setConfig({ testTimeout: 90_000 });
 
 const s3 = await startS3();
 const undo: (() => Promise<unknown>)[] = [];

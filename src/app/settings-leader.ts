@@ -10,7 +10,6 @@
  */
 import { createHash } from 'node:crypto';
 import type pg from 'pg';
-import { profileFingerprint } from '../ckan/profile.ts';
 import { errorMessage } from '../errors.ts';
 import type { AppContext } from './context.ts';
 
@@ -75,7 +74,7 @@ export function createSettingsLeader(
 
   /** Acquires again when CKAN has another version; otherwise only renews. */
   const check = oneAtATime(async (): Promise<boolean> => {
-    const fingerprint = `${[...config.DUMPER_FORMATS].sort().join()}|${profileFingerprint(await profiles.known())}`;
+    const fingerprint = `${[...config.DUMPER_FORMATS].sort().join()}|${(await profiles.known()).fingerprint}`;
     if (lease?.fingerprint !== fingerprint)
       lease = { fingerprint, acquiredAt: await acquire(pool, fingerprint), silentSeconds };
     const isLeader = await renew(pool, lease);

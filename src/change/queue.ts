@@ -33,7 +33,7 @@ export interface QueueOptions {
   readonly retry?: Partial<typeof retry>;
 }
 
-export interface QueueDepth {
+interface QueueDepth {
   readonly waiting: number;
   readonly active: number;
   readonly dead: number;

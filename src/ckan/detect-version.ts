@@ -1,7 +1,6 @@
 /** Which version's bytes to give: as set, or as CKAN tells, asked again now and then since portals are upgraded. */
 import type { Ckan } from './client.ts';
 import { ckanProfile, type CkanProfile, type CkanVersion } from './profile.ts';
-import type { Config } from '../config/config.ts';
 import { DumperError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { retry } from '../async/retry.ts';
@@ -13,6 +12,12 @@ export interface ProfileDetector {
   known(): Promise<CkanProfile>;
 }
 
+/** The settings that decide the profile, by their own names. */
+interface ProfileSettings {
+  readonly DUMPER_CKAN_VERSION: CkanVersion | 'auto';
+  readonly CKAN__DATASTORE__MS_IN_TIMESTAMP: boolean | undefined;
+}
+
 interface ProfileDetectorOptions {
   readonly signal: AbortSignal;
   /** Pause between two questions; five minutes unless given. */
@@ -22,7 +27,7 @@ interface ProfileDetectorOptions {
 }
 
 export function createProfileDetector(
-  config: Config,
+  config: ProfileSettings,
   ckan: Ckan | null,
   log: Log,
   { signal, againMilliseconds = 300_000, patienceSeconds }: ProfileDetectorOptions,

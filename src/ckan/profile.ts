@@ -9,6 +9,8 @@ export type CkanVersion = (typeof ckanVersions)[number];
 
 export interface CkanProfile {
   readonly version: CkanVersion;
+  /** Changes whenever the same table would have other bytes; part of every revision token. */
+  readonly fingerprint: string;
   /** `timestamp` columns end in `.mmm`, truncated (2.12, unless `ckan.datastore.ms_in_timestamp` is false). */
   readonly millisecondsInTimestamps: boolean;
   /** XML element names are cleaned and numbered (2.12). 2.11 writes them raw; we clean only what is not well-formed. */
@@ -32,9 +34,11 @@ interface CkanSettings {
 
 export function ckanProfile(version: CkanVersion, settings: CkanSettings = {}): CkanProfile {
   const newer = version === '2.12';
+  const millisecondsInTimestamps = newer && settings.msInTimestamp !== false;
   return {
     version,
-    millisecondsInTimestamps: newer && settings.msInTimestamp !== false,
+    fingerprint: `${version}/${millisecondsInTimestamps ? 'ms' : 's'}/1`,
+    millisecondsInTimestamps,
     xmlNames: newer ? 'clean' : 'raw',
     filterOperators: newer,
     parametersBeforeTable: newer,
@@ -42,9 +46,4 @@ export function ckanProfile(version: CkanVersion, settings: CkanSettings = {}): 
     searchWordsAfterColonAreNull: newer ? 'unless by _id' : 'always',
     columnsIndexedAlone: newer ? [] : ['text', 'tsvector'],
   };
-}
-
-/** Changes whenever the same table would have other bytes; part of every revision. */
-export function profileFingerprint(profile: CkanProfile): string {
-  return `${profile.version}/${profile.millisecondsInTimestamps ? 'ms' : 's'}/1`;
 }

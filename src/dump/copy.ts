@@ -12,6 +12,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type pg from 'pg';
 import { DumperError, isDumperError, errorMessage } from '../errors.ts';
 import type { PoolClient } from '../postgres/pool.ts';
+import { cancelQuery } from './cancel.ts';
 import { tapSocket } from '../postgres/socket.ts';
 import type { Formatter } from './formatter.ts';
 import type { Sql } from '../postgres/table.ts';
@@ -32,6 +33,8 @@ export interface CopyOptions {
   readonly signal: AbortSignal;
   /** Longest wait for Postgres's next byte, and longest wait for the reader. */
   readonly stallSeconds: number;
+  /** Longest wait for the first row, which a sort or a search may hold back; `stallSeconds` unless given. */
+  readonly firstRowSeconds?: number;
 }
 
 /** The parts of the driver's connection that a COPY needs and @types/pg does not name (pg 8, `lib/connection.js`). */
@@ -59,8 +62,8 @@ interface Submittable {
  * it sent; `copyRows` compares them with those that were written.
  *
  * Rejects with `COPY_BROKEN` (the Postgres or socket error as cause), `COPY_STALLED`, `ABORTED`, or what `onBytes` or
- * `whenReady` threw. After a rejection the connection is already destroyed, so that its backend ends and frees its
- * snapshot; the caller must still call `client.release(true)`.
+ * `whenReady` threw. After a rejection the query is cancelled and the connection destroyed, so that its backend ends and
+ * frees its snapshot; the caller must still call `client.release(true)`.
  */
 export async function copyOut(
   client: PoolClient,
@@ -70,7 +73,7 @@ export async function copyOut(
   if (options.signal.aborted) throw aborted(options.signal);
   const { promise, resolve, reject } = Promise.withResolvers<{ rows: number }>();
   const socket = (client as unknown as { connection: DriverConnection }).connection.stream;
-  const watch = watchProgress(options.stallSeconds, reject);
+  const watch = watchProgress(options, reject);
   const onAbort = (): void => reject(aborted(options.signal));
   // A destroyed connection emits an error later, when nothing else listens: without this it would end the process.
   client.on('error', reject);
@@ -81,6 +84,7 @@ export async function copyOut(
     client.removeListener('error', reject);
     return result;
   } catch (error) {
+    await cancelQuery(client);
     socket.destroy();
     throw copyError(error);
   } finally {
@@ -160,7 +164,6 @@ function tap(
       pauseUntil(socket, ready, watch, goOn ?? (() => void socket.resume())).catch(reject);
     } catch (error) {
       reject(error);
-      socket.destroy();
     }
   };
   const giveBack = tapSocket(socket, take);
@@ -187,17 +190,27 @@ interface StallWatch {
   stop(): void;
 }
 
-function watchProgress(stallSeconds: number, reject: (error: unknown) => void): StallWatch {
+function watchProgress(
+  { stallSeconds, firstRowSeconds = stallSeconds }: CopyOptions,
+  reject: (error: unknown) => void,
+): StallWatch {
   let waitingFor: 'Postgres' | 'the reader' = 'Postgres';
   let stopped = false;
-  const timer = setTimeout(() => {
-    reject(new DumperError('COPY_STALLED', `${waitingFor} made no progress for ${stallSeconds} seconds`));
-  }, stallSeconds * 1000);
+  const startTimer = (seconds: number): NodeJS.Timeout =>
+    setTimeout(() => {
+      reject(new DumperError('COPY_STALLED', `${waitingFor} made no progress for ${seconds} seconds`));
+    }, seconds * 1000);
+  let timer = startTimer(firstRowSeconds);
+  let isFirst = true;
   return {
     progress(who) {
       waitingFor = who;
       // `refresh` would start a cleared timer again.
-      if (!stopped) timer.refresh();
+      if (stopped) return;
+      if (!isFirst) return void timer.refresh();
+      isFirst = false;
+      clearTimeout(timer);
+      timer = startTimer(stallSeconds);
     },
     stop() {
       stopped = true;

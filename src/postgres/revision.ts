@@ -14,7 +14,6 @@
  * their place.
  */
 import { createHash, randomUUID } from 'node:crypto';
-import { profileFingerprint, type CkanProfile } from '../ckan/profile.ts';
 import type { Queryable } from './pool.ts';
 import {
   exactSelect,
@@ -23,9 +22,15 @@ import {
   lookUpNames,
   lookUps,
   readOnlySelect,
+  sizesByName,
   type TableStateRow,
 } from './revision.sql.ts';
 import { asResourceId, type ResourceId } from './table.ts';
+
+/** What besides the table shapes the bytes of its dump: CKAN's version and settings, as one text. */
+interface DumpProfile {
+  readonly fingerprint: string;
+}
 
 export type Tier = 'exact' | 'read-only';
 
@@ -65,6 +70,17 @@ export async function lookUpTable(db: Queryable, name: string): Promise<FoundTab
   hints.set(db, hint);
   const row = await askForTable(db, hint, name);
   return row === undefined ? null : { ...stateOf(row), byAlias: row.id !== name };
+}
+
+/** The tables that these names or aliases mean, by name, in one query: without their tokens. */
+export async function lookUpSizes(
+  db: Queryable,
+  names: readonly string[],
+): Promise<Map<string, { readonly id: ResourceId; readonly bytes: number }>> {
+  const possible = names.filter((name) => !name.includes('\0') && Buffer.byteLength(name) <= 63);
+  if (possible.length === 0) return new Map();
+  const { rows } = await db.query<{ name: string; id: string; bytes: string }>(sizesByName, [possible]);
+  return new Map(rows.map(({ name, id, bytes }) => [name, { id: asResourceId(id), bytes: Number(bytes) }]));
 }
 
 async function askForTable(
@@ -126,17 +142,17 @@ function stateOf(row: TableStateRow): TableState {
 }
 
 /** The token of a manifest: tier, token and everything else that shapes the bytes, as 32 hex digits. */
-export function revisionToken(state: TableState, profile: CkanProfile): string {
+export function revisionToken(state: TableState, profile: DumpProfile): string {
   const known = tokens.get(state);
   if (known?.profile === profile) return known.token;
-  const text = JSON.stringify([state.tier, state.token, profileFingerprint(profile)]);
+  const text = JSON.stringify([state.tier, state.token, profile.fingerprint]);
   const token = createHash('sha256').update(text).digest('hex').slice(0, 32);
   tokens.set(state, { profile, token });
   return token;
 }
 
 /** Computed once for a state that several requests share. */
-const tokens = new WeakMap<TableState, { readonly profile: CkanProfile; readonly token: string }>();
+const tokens = new WeakMap<TableState, { readonly profile: DumpProfile; readonly token: string }>();
 
 /**
  * The state that a publication may put in its manifest. Counters are not part of a snapshot: they may already count a
@@ -149,7 +165,7 @@ export function settledState(before: TableState | null, inside: TableState): Tab
   return { ...inside, token: `unsettled.${randomUUID()}` };
 }
 
-export type Freshness = 'fresh' | 'stale' | 'unsettled';
+type Freshness = 'fresh' | 'stale' | 'unsettled';
 
 /**
  * Whether a published dump is the table as it is. In the read-only tier, equal counters prove that the table has not changed
@@ -159,7 +175,7 @@ export type Freshness = 'fresh' | 'stale' | 'unsettled';
 export function freshness(
   state: TableState,
   published: PublishedRevision | null,
-  profile: CkanProfile,
+  profile: DumpProfile,
   now: Date,
   marginSeconds: number,
   stableSince?: Date,

@@ -1,121 +1,110 @@
 /**
- * The service's routes, and what surrounds each answer: a request id, cross-origin headers, one log line, the metrics,
- * and an end for errors that nobody expected. The dump route itself is `route.ts`; most redirects go past Koa (`hot-path.ts`).
+ * The service's routes, what surrounds each answer (`request-log.ts`), and the way past Koa that most redirects take
+ * (`fast-redirect.ts`).
+ *
+ * A dump is asked for, and its resolution (`resolve.ts`) becomes the answer:
+ *
+ * | resolution | answer |
+ * |---|---|
+ * | unavailable | 503 |
+ * | bad question | 400 |
+ * | not found | 404, the same words for what is not there and what the caller may not see |
+ * | allowed, with a blob | the blob: 302, 200, 206, 304 or 416 (`blob-response.ts`) |
+ * | allowed | live, 200; 400 for what Postgres refuses; 503 without a slot (`live-response.ts`) |
  */
 import type { IncomingMessage, RequestListener } from 'node:http';
 import { Router } from '@koa/router';
-import Koa, { type Context, type Next } from 'koa';
-import { redact } from '../log.ts';
+import Koa, { type Next } from 'koa';
 import { blobsRoute } from '../signed-path.ts';
 import { noTraces } from '../traces.ts';
-import { answerBlobPath } from './directory-blobs.ts';
-import { setCrossOrigin } from './cors.ts';
-import { resetSocket } from './client-abort.ts';
-import { answerHealth, createReadiness } from './health.ts';
-import { createFastRedirect, type PreResolved } from './fast-redirect.ts';
-import { createDumpResolver } from './resolve.ts';
-import { answerWebhook } from './webhook.ts';
-import { createRequestLog, requestIdOf, type RequestOutcome, type RequestLog } from './request-log.ts';
-import { answerStyle, answerTablePage, answerTablesPage } from './pages.ts';
-import { answerError, answerPlain } from './errors.ts';
-import { answerProblem } from './problem.ts';
-import { securityHeaders } from './security-headers.ts';
-import { answerRebuildForm, readForm } from './rebuild-form.ts';
-import { createDumpRoute, type AnswerDump } from './route.ts';
-import { answerRebuild, answerStatus, answerStatusList } from './status.ts';
-import { dumpNameFrom, parseRequestTarget } from './dump-url.ts';
-import { traceDump } from './trace.ts';
+import { createBlobUrls, respondWithBlob, type BlobResponseDeps } from './blob-response.ts';
 import type { ServeDeps } from './context.ts';
+import { answerBlobPath } from './directory-blobs.ts';
+import { dumpNameFrom, parseRequestTarget } from './dump-url.ts';
+import {
+  answerProblem,
+  answerText,
+  answerUnavailable,
+  notFoundMessage,
+  unavailableRetrySeconds,
+} from './errors.ts';
+import { createFastRedirect, type PreResolved } from './fast-redirect.ts';
+import { answerFrontProbe } from './front-probe.ts';
+import { answerHealth, createReadiness } from './health.ts';
+import { respondWithLive } from './live-response.ts';
+import { answerRebuildForm, answerStyle, answerTablePage, answerTablesPage, readForm } from './pages.ts';
+import { createRequestLog, recordAnswer, traceDump, type RequestLog } from './request-log.ts';
+import type { RequestState, ServeContext } from './request-state.ts';
+import { createDumpResolver, readDumpRequest, type ResolveDump, type Resolution } from './resolve.ts';
+import { securityHeaders } from './security-headers.ts';
+import { answerRebuild, answerStatus, answerStatusList } from './status.ts';
+import { answerWebhook } from './webhook.ts';
+
+interface AppDeps extends ServeDeps, BlobResponseDeps {
+  readonly resolve: ResolveDump;
+  readonly requestLog: RequestLog;
+  /** What the fast redirect found out about a request before it passed it on. */
+  readonly preResolved: WeakMap<IncomingMessage, PreResolved>;
+}
 
 /** All that the service answers, as the listener of an HTTP server. */
-export function createApp(deps: ServeDeps): RequestListener {
-  const judge = createDumpResolver(deps);
-  const observer = createRequestLog(deps);
-  const early = new WeakMap<IncomingMessage, PreResolved>();
-  const app = new Koa();
+export function createApp(serveDeps: ServeDeps): RequestListener {
+  const deps: AppDeps = {
+    ...serveDeps,
+    blobUrls: createBlobUrls(serveDeps),
+    resolve: createDumpResolver(serveDeps),
+    requestLog: createRequestLog(serveDeps),
+    preResolved: new WeakMap(),
+  };
+  const app = new Koa<RequestState>();
   // Faults of a connection; those of ours were logged and answered below.
   app.on('error', (error: unknown) => deps.log.debug({ err: error }, 'connection fault'));
   if (deps.traces !== noTraces) app.use((ctx, next) => traceDump(deps, ctx, next));
   app.use((ctx, next) => {
-    const startedAt = early.get(ctx.req)?.startedAt ?? performance.now();
-    return observe(deps, observer, { ctx, next, startedAt });
+    const startedAt = deps.preResolved.get(ctx.req)?.startedAt ?? performance.now();
+    return recordAnswer(deps, ctx, next, startedAt);
   });
-  const answerDump = createDumpRoute(deps, { judge, early });
-  app.use((ctx, next) => dumps(deps, answerDump, ctx, next));
+  app.use((ctx, next) => answerByPath(deps, ctx, next));
   app.use(securityHeaders);
   const router = createRouter(deps);
   app.use(router.routes());
   app.use(router.allowedMethods());
   app.use((ctx) => answerProblem(ctx, 404, 'There is nothing at this address'));
-  return createFastRedirect(deps, { judge, observer, early, koa: app.callback() });
+  return listen(deps, app.callback());
 }
 
-async function observe(
-  deps: ServeDeps,
-  observer: RequestLog,
-  { ctx, next, startedAt }: { readonly ctx: Context; readonly next: Next; readonly startedAt: number },
-): Promise<void> {
-  const id = requestIdOf(ctx.get('X-Request-ID'));
-  ctx.set('X-Request-ID', id);
-  ctx.set('X-Content-Type-Options', 'nosniff');
-  setCrossOrigin(ctx, deps.config);
-  let fault: unknown;
-  try {
-    await next();
-  } catch (error) {
-    if (respondWithError(deps, ctx, error) === 'unexpected') fault = error;
-  }
-  const given = outcomeOf(ctx, id, (performance.now() - startedAt) / 1000);
-  if (ctx.state['route'] === 'dump') observer.count(given);
-  observer.log(given, fault);
-}
-
-function outcomeOf(ctx: Context, request: string, seconds: number): RequestOutcome {
-  const { format, bytes, broken, reason } = ctx.state as Partial<RequestOutcome>;
-  const path = redact(parseRequestTarget(ctx.req.url ?? '').path).slice(0, 300);
-  const source = ctx.response.get('X-Dump-Source') || undefined;
-  return {
-    request,
-    method: ctx.method,
-    path,
-    status: ctx.status,
-    source,
-    format,
-    bytes,
-    broken,
-    reason,
-    seconds,
+/** The fast redirect where it applies, else Koa with what was found out. */
+function listen(deps: AppDeps, koa: RequestListener): RequestListener {
+  const redirect = createFastRedirect(deps);
+  if (redirect === null) return koa;
+  return (request, response) => {
+    const redirected = redirect(request, response);
+    if (redirected === null) return koa(request, response);
+    redirected.then(
+      (preResolved) => {
+        if (preResolved === null) return;
+        deps.preResolved.set(request, preResolved);
+        koa(request, response);
+      },
+      () => koa(request, response),
+    );
   };
-}
-
-/** What nobody caught: an answer while there is none, else a reset, so that the client sees the break. */
-function respondWithError(deps: ServeDeps, ctx: Context, error: unknown): 'expected' | 'unexpected' {
-  if (ctx.res.headersSent) {
-    ctx.respond = false;
-    resetSocket(ctx.req);
-    return 'unexpected';
-  }
-  ctx.respond = true;
-  if (ctx.state['route'] === 'dump') return answerError(ctx, deps.config, error);
-  const verdict = answerError(ctx, deps.config, error);
-  answerProblem(ctx, ctx.status, String(ctx.body).trim());
-  return verdict;
 }
 
 const dumpMethods = 'OPTIONS, GET, HEAD';
 
-/** The two routes whose paths are read as they stand in the request line. */
-async function dumps(deps: ServeDeps, answerDump: AnswerDump, ctx: Context, next: Next): Promise<void> {
+/** The two routes whose paths are read as they stand in the request line: blobs and dumps. */
+async function answerByPath(deps: AppDeps, ctx: ServeContext, next: Next): Promise<void> {
+  const { config } = deps;
   const url = ctx.req.url ?? '/';
   const { path, query } = parseRequestTarget(url);
   if (path.startsWith(blobsRoute)) return answerBlobPath(deps, ctx, path, url);
-  const name = dumpNameFrom(path, deps.config.CKAN__LOCALE_DEFAULT);
+  const name = dumpNameFrom(path, config.CKAN__LOCALE_DEFAULT);
   if (name === null) {
-    if (path.includes('/datastore/'))
-      return answerPlain(ctx, deps.config, 404, 'There is nothing at this address');
+    if (path.includes('/datastore/')) return answerText(ctx, config, 404, 'There is nothing at this address');
     return next();
   }
-  ctx.state['route'] = 'dump';
+  ctx.state.route = 'dump';
   if (ctx.method === 'OPTIONS') {
     ctx.set('Allow', dumpMethods);
     ctx.status = 200;
@@ -124,13 +113,49 @@ async function dumps(deps: ServeDeps, answerDump: AnswerDump, ctx: Context, next
   }
   if (ctx.method !== 'GET' && ctx.method !== 'HEAD') {
     ctx.set('Allow', dumpMethods);
-    return answerPlain(ctx, deps.config, 405, 'The method is not allowed for the requested URL.');
+    return answerText(ctx, config, 405, 'The method is not allowed for the requested URL.');
   }
-  return answerDump(ctx, name, query);
+  if (answerFrontProbe(deps, ctx)) return;
+  return answerDump(deps, ctx, name, query);
 }
 
-function createRouter(deps: ServeDeps): Router {
-  const router = new Router();
+async function answerDump(deps: AppDeps, ctx: ServeContext, name: string, query: string): Promise<void> {
+  const { config, traces, resolve, preResolved } = deps;
+  const known = preResolved.get(ctx.req);
+  const dumpRequest = known?.dumpRequest ?? readDumpRequest(config, ctx.headers, name, query);
+  if (dumpRequest.question.kind === 'question') ctx.state.format = dumpRequest.question.format;
+  const resolution = await traces.span(
+    'resolve',
+    {},
+    () => known?.resolution ?? resolve(dumpRequest).resolution,
+  );
+  switch (resolution.kind) {
+    case 'unavailable':
+      ctx.state.reason = resolution.reason;
+      return answerUnavailable(ctx, config, resolution.message, unavailableRetrySeconds);
+    case 'not found':
+      return answerText(ctx, config, 404, notFoundMessage);
+    case 'bad question':
+      return answerText(ctx, config, resolution.refusal.status, resolution.refusal.message);
+    case 'allowed':
+      return answerAllowed(deps, ctx, resolution);
+  }
+}
+
+async function answerAllowed(
+  deps: AppDeps,
+  ctx: ServeContext,
+  { blob, live }: Extract<Resolution, { kind: 'allowed' }>,
+): Promise<void> {
+  if (blob !== null) {
+    if (await respondWithBlob(deps, ctx, blob)) return;
+    deps.manifests.forget(live.id);
+  }
+  await deps.traces.span('live copy', {}, () => respondWithLive(deps, ctx, live));
+}
+
+function createRouter(deps: ServeDeps): Router<RequestState> {
+  const router = new Router<RequestState>();
   const readiness = createReadiness(deps);
   const idOf = (ctx: { params: Record<string, string> }): string => ctx.params['id'] ?? '';
   router.get('/healthz', (ctx) => answerHealth(ctx));

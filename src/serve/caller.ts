@@ -1,12 +1,14 @@
 /**
- * Who asks: the part of a request's headers that CKAN would recognise a user by, and nothing else (promise P9).
+ * The caller of a request: the part of its headers that CKAN would recognise a user by, and nothing else (P9, nothing
+ * that CKAN would refuse).
  *
  * CKAN reads a token from `apitoken_header_name` and from `Authorization`, and a user from its session cookie. All other
  * cookies and headers stay here, so that what an analytics script sets never splits the cache of decisions.
  */
-import { createHmac } from 'node:crypto';
+import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import type { CredentialHeaders } from '../ckan/client.ts';
+import type { Config } from '../config/config.ts';
 
 export interface Caller {
   /** `anonymous`, or a keyed hash of the credentials: safe to use as a key, useless to anybody who reads it. */
@@ -14,30 +16,24 @@ export interface Caller {
   readonly credentials: CredentialHeaders;
 }
 
-export interface CallerRules {
-  /** Name of the header that carries a token, besides `Authorization`. */
-  readonly tokenHeader: string;
-  /** Names of the cookies by which CKAN knows a session. */
-  readonly sessionCookies: readonly string[];
-  readonly hashKey: string;
-}
-
 export const anonymous: Caller = { key: 'anonymous', credentials: {} };
 
-export function callerFromHeaders(headers: IncomingHttpHeaders, rules: CallerRules): Caller {
-  const tokenHeader = rules.tokenHeader.toLowerCase();
+export function callerFrom(config: Config, headers: IncomingHttpHeaders): Caller {
+  const tokenHeader = config.CKAN__APITOKEN_HEADER_NAME.toLowerCase();
   if (!headers.authorization && !headers.cookie && !headers[tokenHeader]) return anonymous;
   const credentials: Record<string, string> = {};
   for (const name of new Set(['authorization', tokenHeader])) {
     const value = headers[name];
     if (typeof value === 'string' && value.trim() !== '') credentials[name] = value.trim();
   }
-  const cookies = sessionCookiesOf(headers.cookie ?? '', rules.sessionCookies);
+  const cookies = sessionCookiesOf(headers.cookie ?? '', config.DUMPER_SESSION_COOKIES);
   if (cookies !== '') credentials['cookie'] = cookies;
   const parts = Object.entries(credentials).sort(([one], [other]) => (one < other ? -1 : 1));
   if (parts.length === 0) return anonymous;
+  // The same on every replica, so that they can share decisions.
+  const hashKey = config.CKAN_DATASTORE_READ_URL ?? '';
   return {
-    key: createHmac('sha256', rules.hashKey).update(JSON.stringify(parts)).digest('base64url'),
+    key: createHmac('sha256', hashKey).update(JSON.stringify(parts)).digest('base64url'),
     credentials,
   };
 }
@@ -48,4 +44,17 @@ function sessionCookiesOf(header: string, names: readonly string[]): string {
     .map((pair) => pair.trim())
     .filter((pair) => names.includes(pair.split('=', 1)[0]?.trim() ?? ''))
     .join('; ');
+}
+
+/** Whether the request says `Authorization: Bearer <DUMPER_ADMIN_TOKEN>`. */
+export function isAdmin(config: Config, headers: IncomingHttpHeaders): boolean {
+  const [, token] = /^Bearer\s+(\S+)\s*$/i.exec(headers.authorization ?? '') ?? [];
+  return isAdminToken(config, token);
+}
+
+/** Compared in constant time; false where none is given or none is set. */
+export function isAdminToken({ DUMPER_ADMIN_TOKEN: adminToken }: Config, token: string | undefined): boolean {
+  if (adminToken === undefined || token === undefined) return false;
+  const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
+  return timingSafeEqual(digest(token), digest(adminToken));
 }

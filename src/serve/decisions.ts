@@ -1,24 +1,26 @@
 /**
  * Permission decisions remembered for a moment: in this process, and in Redis where several replicas share them.
  *
- * A decision carries the moment it ends, so that no copy of it lives longer than the first (promise P10). Keys hold a
- * keyed hash of the caller, never a credential. Redis is a convenience: slow or gone, it is left out.
+ * A decision carries the moment it ends, so that no copy of it lives longer than the first (P10, lost access ends in
+ * time). Keys hold a keyed hash of the caller, never a credential. Redis is a convenience: slow or gone, it is left out.
  */
+import { withTimeout } from '../async/timeout.ts';
 import { errorMessage } from '../errors.ts';
 import type { Log } from '../log.ts';
 
 /** `allowed`; `restricted`: the caller may read what is not for everybody; `refused`. */
 export type Decision = 'allowed' | 'restricted' | 'refused';
 
-export interface Remembered {
+/** A decision and its end. */
+export interface RememberedDecision {
   readonly decision: Decision;
   /** Milliseconds of Unix time. */
   readonly endsAt: number;
 }
 
 export interface SharedDecisions {
-  get(key: string): Promise<Remembered | null>;
-  set(key: string, remembered: Remembered): Promise<void>;
+  get(key: string): Promise<RememberedDecision | null>;
+  set(key: string, remembered: RememberedDecision): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -47,43 +49,40 @@ export async function shareDecisions(
       reconnectStrategy: (attempt) => Math.min(attempt * 200, 1000),
     },
   });
-  let complained = false;
+  let isWarned = false;
   let overdue = 0;
-  const complain = (reason: string): void => {
-    if (!complained) log.warn({ reason }, 'redis: decisions are not shared');
-    complained = true;
+  const warn = (reason: string): void => {
+    if (!isWarned) log.warn({ reason }, 'redis: decisions are not shared');
+    isWarned = true;
   };
   // An idle connection ends in silence too.
-  client.on(
-    'error',
-    (error: unknown) => error instanceof SocketTimeoutError || complain(errorMessage(error)),
-  );
+  client.on('error', (error: unknown) => error instanceof SocketTimeoutError || warn(errorMessage(error)));
   client.on('ready', () => {
-    complained = false;
+    isWarned = false;
   });
   client.connect().catch(() => undefined);
   const mayAsk = (): boolean => client.isReady && overdue === 0;
   const onOverdue = (answered: Promise<unknown>): void => {
     overdue += 1;
-    complain(`no answer within ${redisDeadlineMilliseconds} ms`);
+    warn(`no answer within ${redisDeadlineMilliseconds} ms`);
     void answered.finally(() => (overdue -= 1));
   };
   return {
     get: async (key) => {
       if (!mayAsk()) return null;
       const askedAt = Date.now();
-      const question = client
+      const commands = client
         .multi()
         .get(prefix + key)
         .pTTL(prefix + key);
-      const [text, leftMilliseconds] = (await soon(question.exec(), onOverdue)) ?? [];
-      return read(text, askedAt + Number(leftMilliseconds));
+      const [text, leftMilliseconds] = (await inTime(commands.exec(), onOverdue)) ?? [];
+      return parseRemembered(text, askedAt + Number(leftMilliseconds));
     },
     set: async (key, { decision, endsAt }) => {
       const lifeMilliseconds = endsAt - Date.now();
       if (!mayAsk() || lifeMilliseconds < 1) return;
       const life = { PX: Math.ceil(lifeMilliseconds) };
-      await soon(client.set(prefix + key, `${decision} ${endsAt}`, life), onOverdue);
+      await inTime(client.set(prefix + key, `${decision} ${endsAt}`, life), onOverdue);
     },
     // A connection that is just being made ends by itself, at its deadline at the latest: not worth waiting for.
     close: async () => client.destroy(),
@@ -91,26 +90,23 @@ export async function shareDecisions(
 }
 
 /** Null where Redis failed or was too slow; then `onOverdue` gets what settles when it has answered after all. */
-async function soon<Value>(
-  asked: Promise<Value>,
+async function inTime<Value>(
+  command: Promise<Value>,
   onOverdue: (answered: Promise<unknown>) => void,
 ): Promise<Value | null> {
-  const answer = asked.catch(() => null);
-  const deadline = Promise.withResolvers<null>();
-  const timer = setTimeout(() => {
-    onOverdue(answer);
-    deadline.resolve(null);
-  }, redisDeadlineMilliseconds);
-  try {
-    return await Promise.race([answer, deadline.promise]);
-  } finally {
-    clearTimeout(timer);
-  }
+  const answer = command.catch(() => null);
+  return withTimeout(answer, {
+    milliseconds: redisDeadlineMilliseconds,
+    onTimeout: () => {
+      onOverdue(answer);
+      return new Error('redis is too slow');
+    },
+  }).catch(() => null);
 }
 
-/** `leavesAt`, from Redis's own count, holds where the clock of the replica that wrote is ahead of this one's. */
-function read(text: unknown, leavesAt: number): Remembered | null {
+/** `expiresAt`, by Redis's own count, holds where the clock of the replica that wrote is ahead of this one's. */
+function parseRemembered(text: unknown, expiresAt: number): RememberedDecision | null {
   const [, decision, endsAt] = /^(allowed|restricted|refused) (\d+)$/.exec(String(text)) ?? [];
   if (decision === undefined) return null;
-  return { decision: decision as Decision, endsAt: Math.min(Number(endsAt), leavesAt) };
+  return { decision: decision as Decision, endsAt: Math.min(Number(endsAt), expiresAt) };
 }

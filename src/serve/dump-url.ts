@@ -14,7 +14,7 @@ const locales: ReadonlySet<string> = new Set(
 /** Slashes at the beginning, or behind the locale, count as one (Werkzeug 2 and 3); inside the path they do not. */
 const dumpPath = /^(?:\/([^/]+))?\/+datastore\/dump\/([^/]+)$/s;
 
-export interface RequestTarget {
+interface RequestTarget {
   /** As it stands in the request line, still encoded. */
   readonly path: string;
   /** Behind the first `?`, still encoded; empty where there is none. */

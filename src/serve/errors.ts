@@ -1,10 +1,12 @@
 /**
- * What every answer of the dump route has in common: who may keep it, what decides it, and errors as short plain text
- * with CKAN's message (repairs 2 and 4).
+ * Errors as answers. On the dump route they are short plain text with CKAN's message (repairs 2 and 4); on the routes of
+ * our own API they are problem details (RFC 9457). Here too: who may keep an answer, and which headers decide it.
  */
-import type { Context } from 'koa';
+import { STATUS_CODES } from 'node:http';
 import type { Config } from '../config/config.ts';
-import { isDumperError, errorMessage, type DumperError } from '../errors.ts';
+import { errorMessage, isDumperError, type DumperError } from '../errors.ts';
+import type { ServeContext } from './request-state.ts';
+import { resetSocket } from './response-writer.ts';
 
 /** CKAN's words for a table that is not there and for one that the caller may not see. */
 export const notFoundMessage = 'DataStore resource not found';
@@ -13,25 +15,25 @@ export const busyRetrySeconds = 2;
 export const unavailableRetrySeconds = 5;
 
 /** The headers by which CKAN knows a user, whatever its settings. */
-const inAnyCase = 'Cookie, Authorization';
-const nobodys = 'private, no-store';
+const credentialHeaders = 'Cookie, Authorization';
 
-/** Public answers may be kept but never used unasked (CKAN 2.12 says the same); all others are nobody's to keep. */
+/** Caches may keep public answers but never use them unasked (CKAN 2.12 says the same); they may keep no others. */
 export function cacheControlOf(isPublic: boolean): string {
-  return isPublic ? 'public, max-age=0, must-revalidate' : nobodys;
+  return isPublic ? 'public, max-age=0, must-revalidate' : 'private, no-store';
 }
 
 /** The headers that decide an answer, as `Vary` names them. */
 export function varyHeaders({ CKAN__APITOKEN_HEADER_NAME: tokenHeader }: Config): string {
-  return tokenHeader === 'Authorization' ? inAnyCase : `${inAnyCase}, ${tokenHeader}`;
+  return tokenHeader === 'Authorization' ? credentialHeaders : `${credentialHeaders}, ${tokenHeader}`;
 }
 
-export function setCaching(ctx: Context, config: Config, isPublic: boolean): void {
+export function setCaching(ctx: ServeContext, config: Config, isPublic: boolean): void {
   ctx.set('Cache-Control', cacheControlOf(isPublic));
   ctx.vary(varyHeaders(config));
 }
 
-export function answerPlain(ctx: Context, config: Config, status: number, message: string): void {
+/** One line of plain text, which no cache may keep. */
+export function answerText(ctx: ServeContext, config: Config, status: number, message: string): void {
   setCaching(ctx, config, false);
   ctx.remove('Content-Disposition');
   ctx.remove('X-Dump-Source');
@@ -41,9 +43,23 @@ export function answerPlain(ctx: Context, config: Config, status: number, messag
   ctx.body = `${message}\n`;
 }
 
-export function answerUnavailable(ctx: Context, config: Config, message: string, retrySeconds: number): void {
-  answerPlain(ctx, config, 503, message);
+/** 503 with `Retry-After`. */
+export function answerUnavailable(
+  ctx: ServeContext,
+  config: Config,
+  message: string,
+  retrySeconds: number,
+): void {
+  answerText(ctx, config, 503, message);
   ctx.set('Retry-After', String(retrySeconds));
+}
+
+/** Problem details: `application/problem+json` with status, title and detail. */
+export function answerProblem(ctx: ServeContext, status: number, detail: string): void {
+  ctx.status = status;
+  ctx.set('Cache-Control', 'no-store');
+  ctx.body = { type: 'about:blank', title: STATUS_CODES[status] ?? 'Error', status, detail };
+  ctx.type = 'application/problem+json';
 }
 
 const errorMessages: Readonly<Partial<Record<DumperError['code'], string>>> = {
@@ -51,26 +67,41 @@ const errorMessages: Readonly<Partial<Record<DumperError['code'], string>>> = {
   CKAN_UNAVAILABLE: 'CKAN cannot be asked for permission at the moment',
   BLOB_STORE_UNAVAILABLE: 'The dump cannot be read at the moment',
   TABLE_BUSY: 'The table is being changed; try again in a moment',
+  TABLE_UNSAFE: 'This table cannot be dumped here: its rows depend on who reads it',
   CELL_TOO_LARGE: 'A value of this table is too large to be dumped',
 };
 
-/** Turn what was thrown before the first byte into an answer; says whether it was expected. */
-export function answerError(ctx: Context, config: Config, error: unknown): 'expected' | 'unexpected' {
-  const known = isDumperError(error);
-  if (known && error.status === 503) {
-    answerUnavailable(
-      ctx,
-      config,
-      errorMessages[error.code] ?? 'Not available at the moment',
-      unavailableRetrySeconds,
-    );
+/**
+ * The answer to what was thrown and nobody caught; says whether it was expected. An answer whose headers are out is reset,
+ * so that the client sees the break (P19, breaks are visible).
+ */
+export function respondWithError(
+  ctx: ServeContext,
+  config: Config,
+  error: unknown,
+): 'expected' | 'unexpected' {
+  if (ctx.res.headersSent) {
+    ctx.respond = false;
+    resetSocket(ctx.req);
+    return 'unexpected';
+  }
+  ctx.respond = true;
+  const kind = answerError(ctx, config, error);
+  if (ctx.state.route !== 'dump') answerProblem(ctx, ctx.status, String(ctx.body).trim());
+  return kind;
+}
+
+function answerError(ctx: ServeContext, config: Config, error: unknown): 'expected' | 'unexpected' {
+  const message = isDumperError(error) ? errorMessages[error.code] : undefined;
+  if (isDumperError(error) && error.status === 503) {
+    answerUnavailable(ctx, config, message ?? 'Not available at the moment', unavailableRetrySeconds);
     return 'expected';
   }
   if (isDumperError(error, 'NOT_FOUND')) {
-    answerPlain(ctx, config, 404, 'There is nothing at this address');
+    answerText(ctx, config, 404, 'There is nothing at this address');
     return 'expected';
   }
-  answerPlain(ctx, config, 500, (known ? errorMessages[error.code] : undefined) ?? 'Internal server error');
-  ctx.state['reason'] = errorMessage(error);
+  answerText(ctx, config, 500, message ?? 'Internal server error');
+  ctx.state.reason = errorMessage(error);
   return 'unexpected';
 }

@@ -1,13 +1,14 @@
 /**
- * A dump given live: one COPY of the table as it is now, filtered and ordered as asked, through the same formatters
- * that write the blobs (promises P12, P13, P19, P22).
+ * A live dump: one COPY of the table as it is now, filtered and ordered as asked, through the same formatters that write
+ * the blobs, so that its bytes are CKAN's (P22, byte parity).
  *
- * What fails before the first byte becomes an answer; what fails after it resets the socket. A result that fits into
- * the first piece is held until the COPY has ended well, so that small answers have a length and never break off. The
- * connection of an answer that did not end well is destroyed, for its backend would keep its snapshot.
+ * What fails before the first byte becomes an answer; what fails after it resets the socket (P19, breaks are visible). A
+ * result that fits into the first piece is held back until the COPY has ended well, so that small answers have a length
+ * and never break off. The connection of an answer that did not end well is destroyed, since its backend would keep its
+ * snapshot (P12, a client that leaves frees its backend; P13, slow clients exhaust nothing).
  */
-import type { Context } from 'koa';
 import type { CkanProfile } from '../ckan/profile.ts';
+import type { Config } from '../config/config.ts';
 import { createChunkPool, inChunks, ownChunk, type Chunk } from '../dump/chunk-pool.ts';
 import { copyRows } from '../dump/copy.ts';
 import { createFormatter } from '../dump/format/formatter.ts';
@@ -17,13 +18,18 @@ import { DumperError, isDumperError, errorMessage } from '../errors.ts';
 import { byteOrderMark, formatTable } from '../format.ts';
 import { isUnavailable, type PoolClient } from '../postgres/pool.ts';
 import type { ResourceId } from '../postgres/table.ts';
-import { clientAbortSignal, resetSocket } from './client-abort.ts';
-import { answerPlain, answerUnavailable, busyRetrySeconds, notFoundMessage, setCaching } from './errors.ts';
-import type { LivePlan, Question, Refusal } from './question.ts';
-import { planLive } from './question/plan.ts';
-import { refusalOfPostgresError } from './question/refusal.ts';
-import { createResponseWriter, compressIfAccepted, type ResponseWriter } from './response-writer.ts';
 import type { ServeDeps } from './context.ts';
+import { answerText, answerUnavailable, busyRetrySeconds, notFoundMessage, setCaching } from './errors.ts';
+import { planLive } from './question/plan.ts';
+import type { LivePlan, Question, Refusal } from './question/question.ts';
+import { refusalOfPostgresError } from './question/refusal.ts';
+import type { ServeContext } from './request-state.ts';
+import {
+  clientAbortSignal,
+  createResponseWriter,
+  resetSocket,
+  type ResponseWriter,
+} from './response-writer.ts';
 
 export interface LiveRequest {
   readonly id: ResourceId;
@@ -33,53 +39,49 @@ export interface LiveRequest {
   readonly disposition: string;
 }
 
-export type LiveOutcome =
-  | { readonly kind: 'answered'; readonly bytes: number }
-  | { readonly kind: 'broken'; readonly cause: 'client' | 'stall' | 'postgres'; readonly reason: string };
+type LiveDeps = Pick<ServeDeps, 'config' | 'slots' | 'livePool' | 'ending'>;
 
-export async function answerLive(deps: ServeDeps, ctx: Context, ask: LiveRequest): Promise<LiveOutcome> {
+export async function respondWithLive(deps: LiveDeps, ctx: ServeContext, live: LiveRequest): Promise<void> {
   const release = await deps.slots.acquire();
   if (release === null) {
-    answerUnavailable(
-      ctx,
-      deps.config,
-      'Too many live dumps at once; try again in a moment',
-      busyRetrySeconds,
-    );
-    return { kind: 'answered', bytes: 0 };
+    const message = 'Too many live dumps at once; try again in a moment';
+    answerUnavailable(ctx, deps.config, message, busyRetrySeconds);
+    ctx.state.bytes = 0;
+    return;
   }
-  const wire = createResponseWriter(ctx.res, deps.config.DUMPER_STALL_SECONDS);
+  const writer = createResponseWriter(ctx.res, deps.config.DUMPER_STALL_SECONDS);
   const signal = AbortSignal.any([clientAbortSignal(ctx.res), deps.ending]);
   try {
-    const last = await scan(deps, ctx, ask, wire, signal).finally(release);
-    if (last === null) return { kind: 'answered', bytes: 0 };
-    await finish(ctx, wire, last);
-    return { kind: 'answered', bytes: wire.bytes };
+    const rest = await scan(deps, ctx, live, writer, signal).finally(release);
+    if (rest !== null) await finish(ctx, writer, rest);
+    ctx.state.bytes = writer.bytes;
   } catch (error) {
-    return breakOff(deps, ctx, ask, wire, error);
+    respondToFault(deps, ctx, live, writer, error);
   }
 }
 
 /**
- * Answer as an error while that is possible, else make the break visible. What counts is what the wire was given: an
+ * Answer as an error while that is possible, else make the break visible. What counts is what the writer was given: an
  * encoder may hold the first bytes while the headers are not out yet.
  */
-function breakOff(
-  deps: ServeDeps,
-  ctx: Context,
+function respondToFault(
+  { config }: LiveDeps,
+  ctx: ServeContext,
   { question }: LiveRequest,
-  wire: ResponseWriter,
+  writer: ResponseWriter,
   error: unknown,
-): LiveOutcome {
-  if (wire.bytes > 0 || ctx.res.headersSent || ctx.res.destroyed) {
+): void {
+  if (writer.bytes > 0 || ctx.res.headersSent || ctx.res.destroyed) {
     resetSocket(ctx.req);
-    return { kind: 'broken', cause: causeOf(error), reason: errorMessage(error) };
+    ctx.state.broken = causeOf(error);
+    ctx.state.reason = errorMessage(error);
+    return;
   }
   ctx.respond = true;
   const refusal = refusalOfPostgresError(sourceOf(error), question);
   if (refusal === null) throw unavailableOr(error);
-  answerPlain(ctx, deps.config, refusal.status, refusal.message);
-  return { kind: 'answered', bytes: 0 };
+  answerText(ctx, config, refusal.status, refusal.message);
+  ctx.state.bytes = 0;
 }
 
 function causeOf(error: unknown): 'client' | 'stall' | 'postgres' {
@@ -102,36 +104,36 @@ function unavailableOr(error: unknown): unknown {
 
 /** Run the transaction; returns the bytes still to be sent, or null when the answer is complete without a body. */
 async function scan(
-  deps: ServeDeps,
-  ctx: Context,
-  ask: LiveRequest,
-  wire: ResponseWriter,
+  deps: LiveDeps,
+  ctx: ServeContext,
+  live: LiveRequest,
+  writer: ResponseWriter,
   signal: AbortSignal,
 ): Promise<Chunk[] | null> {
   const { DUMPER_LOCK_SECONDS: lockSeconds, DUMPER_STALL_SECONDS: stallSeconds } = deps.config;
-  const isView = ask.id.startsWith('_');
+  const isView = live.id.startsWith('_');
   // Only the head of JSON names the columns with their entries in the data dictionary.
-  const comments = ask.question.format === 'json';
+  const comments = live.question.format === 'json';
   const options = { lockSeconds, stallSeconds, signal, isView, comments };
-  const scanned = await withSnapshot(deps.livePool, ask.id, options, async (snapshot) => {
-    const plan = await prepare(deps, snapshot, ask);
+  const scanned = await withSnapshot(deps.livePool, live.id, options, async (snapshot) => {
+    const plan = await prepare(deps, snapshot, live);
     if (plan.kind === 'plan')
-      return { last: await answer(deps, ctx, ask, { client: snapshot.client, plan, wire, signal }) };
-    answerPlain(ctx, deps.config, plan.status, plan.message);
-    return { last: null };
+      return { rest: await copyBody(deps, ctx, live, { client: snapshot.client, plan, writer, signal }) };
+    answerText(ctx, deps.config, plan.status, plan.message);
+    return { rest: null };
   });
-  if (scanned === null) answerPlain(ctx, deps.config, 404, notFoundMessage);
-  return scanned?.last ?? null;
+  if (scanned === null) answerText(ctx, deps.config, 404, notFoundMessage);
+  return scanned?.rest ?? null;
 }
 
 /** Set the caller's values and let Postgres check them before the first byte. */
 async function prepare(
-  deps: ServeDeps,
+  { config }: LiveDeps,
   { client, columns, answered }: Snapshot,
-  ask: LiveRequest,
+  { id, question, profile }: LiveRequest,
 ): Promise<LivePlan | Refusal> {
-  const plan = planLive(ask.question, { id: ask.id, columns }, ask.profile, {
-    ftsLanguage: deps.config.CKAN__DATASTORE__DEFAULT_FTS_LANG,
+  const plan = planLive(question, { id, columns }, profile, {
+    ftsLanguage: config.CKAN__DATASTORE__DEFAULT_FTS_LANG,
   });
   if (plan.kind === 'refused') return plan;
   if (plan.settings.length > 0) await answered(setLocal(client, plan.settings));
@@ -139,42 +141,46 @@ async function prepare(
   return plan;
 }
 
-interface Running {
+interface PlannedCopy {
   readonly client: PoolClient;
   readonly plan: LivePlan;
-  readonly wire: ResponseWriter;
+  readonly writer: ResponseWriter;
   readonly signal: AbortSignal;
 }
 
-async function answer(
-  deps: ServeDeps,
-  ctx: Context,
-  ask: LiveRequest,
-  { client, plan, wire, signal }: Running,
+/** Write the body but for its last piece, which is returned; null for HEAD, which has none. */
+async function copyBody(
+  { config }: LiveDeps,
+  ctx: ServeContext,
+  live: LiveRequest,
+  { client, plan, writer, signal }: PlannedCopy,
 ): Promise<Chunk[] | null> {
-  const { format, bom } = ask.question;
-  describe(ctx, deps, ask);
+  const { format, bom } = live.question;
+  setHeaders(ctx, config, live);
   if (ctx.method === 'HEAD') return null;
-  const formatter = createFormatter({ columns: plan.columns, formats: [format], profile: ask.profile });
+  const formatter = createFormatter({ columns: plan.columns, formats: [format], profile: live.profile });
   const pool = createChunkPool();
   const keep = (bytes: Uint8Array): Iterable<Chunk> =>
-    wire.bytes > 0 ? inChunks(bytes, pool) : [ownChunk(bytes)];
+    writer.bytes > 0 ? inChunks(bytes, pool) : [ownChunk(bytes)];
   // Copies: what the formatter gives is valid during the call only.
-  let held: Chunk[] = [...(bom ? [ownChunk(byteOrderMark)] : []), ownChunk(headOf(plan, formatter, ask))];
+  let held: Chunk[] = [...(bom ? [ownChunk(byteOrderMark)] : []), ownChunk(headOf(plan, formatter, live))];
   await copyRows(client, plan.copy, formatter, {
     onBytes: (chunk) => {
       const before = formatter.rows;
       const rest = formatter.feed(chunk, (_format, bytes) => held.push(...keep(bytes)));
-      if (rest !== null || (formatter.rows === before && wire.bytes === 0)) return rest;
-      if (wire.bytes === 0) compressIfAccepted(wire, ctx, deps.config);
+      if (rest !== null || (formatter.rows === before && writer.bytes === 0)) return rest;
+      if (writer.bytes === 0 && config.DUMPER_COMPRESS === 'on') {
+        const encoding = writer.compressFor(ctx.get('Accept-Encoding'));
+        if (encoding !== null) ctx.set('Content-Encoding', encoding);
+      }
       ctx.respond = false;
-      for (const { bytes, release } of held) wire.write(bytes, release);
+      for (const { bytes, release } of held) writer.write(bytes, release);
       held = [];
       return null;
     },
-    whenReady: (progress) => wire.ready(progress),
+    whenReady: (progress) => writer.ready(progress),
     signal,
-    stallSeconds: deps.config.DUMPER_STALL_SECONDS,
+    stallSeconds: config.DUMPER_STALL_SECONDS,
   });
   return [...held, ownChunk(formatter.tail(format))];
 }
@@ -186,19 +192,19 @@ function headOf(plan: LivePlan, formatter: Formatter, { question, profile }: Liv
   return createFormatter({ columns: plan.head, formats: [format], profile }).head(format);
 }
 
-function describe(ctx: Context, { config }: ServeDeps, ask: LiveRequest): void {
+function setHeaders(ctx: ServeContext, config: Config, live: LiveRequest): void {
   ctx.status = 200;
-  ctx.set('Content-Type', formatTable[ask.question.format].mediaType);
-  ctx.set('Content-Disposition', ask.disposition);
+  ctx.set('Content-Type', formatTable[live.question.format].mediaType);
+  ctx.set('Content-Disposition', live.disposition);
   ctx.set('X-Dump-Source', 'live');
-  setCaching(ctx, config, ask.public);
+  setCaching(ctx, config, live.public);
   if (config.DUMPER_COMPRESS === 'on') ctx.vary('Accept-Encoding');
 }
 
-/** The last piece; an answer of which nothing was sent yet gets its length. */
-async function finish(ctx: Context, wire: ResponseWriter, last: readonly Chunk[]): Promise<void> {
+/** Write the last piece; an answer of which nothing was sent yet gets its length. */
+async function finish(ctx: ServeContext, writer: ResponseWriter, rest: readonly Chunk[]): Promise<void> {
   ctx.respond = false;
-  if (wire.bytes === 0) ctx.length = last.reduce((sum, { bytes }) => sum + bytes.length, 0);
-  for (const { bytes, release } of last) if (bytes.length > 0) wire.write(bytes, release);
-  await wire.end();
+  if (writer.bytes === 0) ctx.length = rest.reduce((sum, { bytes }) => sum + bytes.length, 0);
+  for (const { bytes, release } of rest) if (bytes.length > 0) writer.write(bytes, release);
+  await writer.end();
 }

@@ -1,18 +1,19 @@
 /**
- * Is there a published dump that is the table as it is, at this very request? (promise P4)
+ * The published dump that is the table as it is at this very request, if there is one (P4, no stale blob).
  *
- * A manifest kept in memory counts only when its token equals the one just read from Postgres, so this cache can be
- * missed but never wrong. Entries end after less than the margin by which superseded blobs outlive their URLs, since
- * a rebuild of an unchanged table retires blobs without changing the token (promise P6). What was not found is
- * remembered for a moment by token, so that a table that was never published costs no read of the store per request.
+ * A manifest kept in memory counts only when its token equals the one just read from Postgres, so this cache can
+ * miss but never be wrong. Entries end after less than the margin by which superseded blobs outlive their URLs, since
+ * a rebuild of an unchanged table supersedes blobs without changing the token (P6, a redirect stays valid). What was not
+ * found is remembered for a moment by token, so that a table that was never published costs no read of the store per request.
  */
+import { withTimeout } from '../async/timeout.ts';
 import type { BlobStore } from '../blob-store/blob-store.ts';
 import type { CkanProfile } from '../ckan/profile.ts';
-import { readPublished, type Manifest } from '../manifest.ts';
 import { errorMessage } from '../errors.ts';
 import type { Log } from '../log.ts';
-import { freshness, revisionToken, type StabilityTracker, type TableState } from '../postgres/revision.ts';
 import { createLruCache } from '../lru.ts';
+import { readPublished, type Manifest } from '../manifest.ts';
+import { freshness, revisionToken, type StabilityTracker, type TableState } from '../postgres/revision.ts';
 
 export interface ManifestCache {
   /** The manifest of the table's present state, or null: then the answer is live. Never rejects. */
@@ -23,10 +24,10 @@ export interface ManifestCache {
   forget(id: string): void;
 }
 
-export interface ManifestCacheOptions {
+interface ManifestCacheOptions {
   readonly store: Pick<BlobStore, 'readSmall'>;
   readonly stability: StabilityTracker;
-  /** Read-only tier: how long the counters must have rested. */
+  /** Read-only tier: how long the counters must have been at rest. */
   readonly marginSeconds: number;
   /** How long superseded blobs outlive every URL: a manifest is kept for half of it at most. */
   readonly retireMarginSeconds: number;
@@ -35,10 +36,10 @@ export interface ManifestCacheOptions {
   readonly onRead?: (from: 'cache' | 'store') => void;
 }
 
-interface Kept {
+interface CachedManifest {
   readonly manifest: Manifest | null;
-  /** The token of the request that looked: what was not found for it is not looked for again at once. */
-  readonly askedToken: string;
+  /** The token of the request that read it: what was not found for this token is not read again at once. */
+  readonly requestedToken: string;
   readonly readAt: number;
 }
 
@@ -58,36 +59,40 @@ export const nothingPublished: ManifestCache = {
 };
 
 export function createManifestCache(options: ManifestCacheOptions): ManifestCache {
-  const kept = createLruCache<Kept>(manifestsKept, {
+  const cached = createLruCache<CachedManifest>(manifestsKept, {
     most: mostBytesKept,
     weigh: ({ manifest }) => entryBytes + (manifest === null ? 0 : JSON.stringify(manifest).length),
   });
   const pending = new Map<string, Promise<Manifest | null>>();
   const lifeMilliseconds = Math.min(longestLifeSeconds, options.retireMarginSeconds / 2) * 1000;
-  const complain = complainRarely(options.log);
+  const warn = createRareWarning(options.log);
 
-  const usable = (entry: Kept | undefined, token: string, now: number): boolean => {
+  const usable = (entry: CachedManifest | undefined, token: string, now: number): boolean => {
     if (entry === undefined) return false;
     const age = now - entry.readAt;
     if (entry.manifest?.token === token) return age < lifeMilliseconds;
-    return entry.askedToken === token && age < notFoundSeconds * 1000;
+    return entry.requestedToken === token && age < notFoundSeconds * 1000;
   };
 
   const read = async (id: string, token: string): Promise<Manifest | null> => {
     options.onRead?.('store');
     const readAt = options.now().getTime();
-    const manifest = await withDeadline(readPublished(options.store, id))
+    // A store that hangs must not hold up an answer that can be given live.
+    const manifest = await withTimeout(readPublished(options.store, id), {
+      milliseconds: storeDeadlineMilliseconds,
+      onTimeout: () => new Error('the blob store did not answer in time'),
+    })
       .then((published) => published?.manifest ?? null)
       .catch((error: unknown) => {
-        complain(error);
+        warn(error);
         return null;
       });
-    kept.set(id, { manifest, askedToken: token, readAt });
+    cached.set(id, { manifest, requestedToken: token, readAt });
     return manifest;
   };
 
   const manifestFor = (id: string, token: string): Promise<Manifest | null> => {
-    const entry = kept.get(id);
+    const entry = cached.get(id);
     if (usable(entry, token, options.now().getTime())) {
       options.onRead?.('cache');
       return Promise.resolve(entry?.manifest ?? null);
@@ -103,30 +108,16 @@ export function createManifestCache(options: ManifestCacheOptions): ManifestCach
       const now = options.now();
       const restedSince = options.stability.observe(state, now);
       const manifest = await manifestFor(state.id, revisionToken(state, profile));
-      const verdict = freshness(state, manifest, profile, now, options.marginSeconds, restedSince);
-      return verdict === 'fresh' ? manifest : null;
+      const found = freshness(state, manifest, profile, now, options.marginSeconds, restedSince);
+      return found === 'fresh' ? manifest : null;
     },
     published: (id) => read(id, ''),
-    forget: (id) => kept.delete(id),
+    forget: (id) => cached.delete(id),
   };
 }
 
-/** A store that hangs must not hold up an answer that can be given live. */
-async function withDeadline<Value>(work: Promise<Value>): Promise<Value> {
-  const deadline = Promise.withResolvers<never>();
-  const timer = setTimeout(
-    () => deadline.reject(new Error('the blob store did not answer in time')),
-    storeDeadlineMilliseconds,
-  );
-  try {
-    return await Promise.race([work, deadline.promise]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
 /** One line in ten seconds, however many requests find the store gone. */
-function complainRarely(log: Log): (error: unknown) => void {
+function createRareWarning(log: Log): (error: unknown) => void {
   let silentUntil = 0;
   return (error) => {
     if (performance.now() < silentUntil) return;

@@ -1,9 +1,10 @@
 /**
- * May this caller read this table? CKAN is asked as the caller; the answer is kept for a moment (promises P9 to P11).
+ * Whether this caller may read this table. CKAN is asked as the caller (P9, nothing that CKAN would refuse; P11, never a
+ * guess); the answer is kept for a moment (P10, lost access ends in time).
  *
  * CKAN's dump asks for the right to `datastore_search`, so that action with `limit=0` and no total is its own rule.
  * Where ckanext-datastore-authz is installed, `datastore_authorize` answers without touching the DataStore; which of
- * the two is there is found out by asking, now and then anew. Some tables break CKAN's own search (column names it
+ * the two is there is found out by asking, again from time to time. Some tables break CKAN's own search (column names it
  * cannot quote, comments that are not JSON): there `resource_show`, the check behind `datastore_search`, decides.
  *
  * Anonymous is asked first, once for all callers: what it may read, everybody may, as bad tokens are anonymous to CKAN.
@@ -11,11 +12,11 @@
  */
 import type { Ckan, CkanAnswer } from '../ckan/client.ts';
 import type { Log } from '../log.ts';
-import { anonymous, type Caller } from './caller.ts';
 import { createLruCache } from '../lru.ts';
-import type { Decision, Remembered, SharedDecisions } from './decisions.ts';
+import { anonymous, type Caller } from './caller.ts';
+import type { Decision, RememberedDecision, SharedDecisions } from './decisions.ts';
 
-export type Permit =
+type Permit =
   | { readonly kind: 'allowed'; /** Anonymous users may read it too. */ readonly public: boolean }
   | { readonly kind: 'refused' }
   | { readonly kind: 'unavailable'; readonly reason: string };
@@ -26,7 +27,7 @@ export interface Permission {
   how(): string;
 }
 
-export interface PermissionOptions {
+interface PermissionOptions {
   readonly ckan: Ckan;
   readonly decisionSeconds: number;
   /** CKAN's `public_table_search`: tables that anyone may read, without asking. */
@@ -36,7 +37,7 @@ export interface PermissionOptions {
   readonly log: Log;
   readonly onDecision?: (from: 'cache' | 'ckan', outcome: string) => void;
   /** CKAN has said, just now or to another replica, whether anonymous users may read a table. */
-  readonly onVisibility?: (id: string, anyone: boolean) => void;
+  readonly onVisibility?: (id: string, isPublic: boolean) => void;
 }
 
 type Answer = Decision | { readonly unavailable: string };
@@ -50,9 +51,9 @@ export const openToAll: Permission = {
 };
 
 export function createPermission(options: PermissionOptions): Permission {
-  const recent = createLruCache<Remembered>(decisionsKept);
+  const recent = createLruCache<RememberedDecision>(decisionsKept);
   const pending = new Map<string, Promise<Answer>>();
-  const rule = createAuthorizer(options);
+  const authorizer = createAuthorizer(options);
 
   const decide = (id: string, caller: Caller): Promise<Answer> => {
     const key = `${caller.key}/${id}`;
@@ -61,12 +62,12 @@ export function createPermission(options: PermissionOptions): Permission {
       options.onDecision?.('cache', known.decision);
       return Promise.resolve(known.decision);
     }
-    const asked = pending.get(key) ?? learn(key, id, caller).finally(() => pending.delete(key));
-    pending.set(key, asked);
-    return asked;
+    const answer = pending.get(key) ?? ask(key, id, caller).finally(() => pending.delete(key));
+    pending.set(key, answer);
+    return answer;
   };
 
-  const learn = async (key: string, id: string, caller: Caller): Promise<Answer> => {
+  const ask = async (key: string, id: string, caller: Caller): Promise<Answer> => {
     const shared = (await options.shared?.get(key)) ?? null;
     if (shared !== null && shared.endsAt > options.now()) {
       recent.set(key, shared);
@@ -74,7 +75,7 @@ export function createPermission(options: PermissionOptions): Permission {
       return shared.decision;
     }
     const askedAt = options.now();
-    const answer = await rule.ask(id, caller);
+    const answer = await authorizer.ask(id, caller);
     options.onDecision?.('ckan', typeof answer === 'string' ? answer : 'unavailable');
     if (typeof answer !== 'string') return answer;
     if (caller.key === anonymous.key) options.onVisibility?.(id, answer === 'allowed');
@@ -85,7 +86,7 @@ export function createPermission(options: PermissionOptions): Permission {
   };
 
   return {
-    how: rule.how,
+    how: authorizer.how,
     mayRead: async (id, caller) => {
       if (options.publicTables.includes(id)) return { kind: 'allowed', public: true };
       const everybody = await decide(id, anonymous);
@@ -102,14 +103,14 @@ interface Authorizer {
   how(): string;
 }
 
-/** A proxy's 400 looks much like CKAN's, and extensions come: `datastore_authorize` is tried again after so long. */
+/** A proxy's 400 looks much like CKAN's, and extensions get installed: `datastore_authorize` is tried again after this. */
 const tryAgainMilliseconds = 300_000;
 
-/** CKAN's rule in as few questions as its extensions allow. */
+/** Asks CKAN by its own rule, in as few questions as its extensions allow. */
 function createAuthorizer({ ckan, log, now }: PermissionOptions): Authorizer {
   let tryAgainAt = -Infinity;
   let how: 'unknown' | 'datastore_authorize' | 'datastore_search' = 'unknown';
-  const learnHow = (found: typeof how): void => {
+  const setHow = (found: typeof how): void => {
     if (how !== found) log.info({ action: found }, 'permission: CKAN is asked by this action');
     how = found;
   };
@@ -126,18 +127,18 @@ function createAuthorizer({ ckan, log, now }: PermissionOptions): Authorizer {
       // Where the other action has answered, a trial that fails changes nothing.
       if (isUnknownAction(answer) || (how === 'datastore_search' && typeof decision !== 'string')) {
         tryAgainAt = now() + tryAgainMilliseconds;
-        learnHow('datastore_search');
-      } else if (typeof decision === 'string') learnHow('datastore_authorize');
+        setHow('datastore_search');
+      } else if (typeof decision === 'string') setHow('datastore_authorize');
       else return decision;
       // What is no resource of a dataset (any more) is known to `datastore_search` alone.
       if (decision === 'allowed' || decision === 'restricted') return decision;
     }
-    return askStock(ckan, id, caller);
+    return askSearch(ckan, id, caller);
   };
   return { ask, how: () => how };
 }
 
-async function askStock(ckan: Ckan, id: string, { credentials }: Caller): Promise<Answer> {
+async function askSearch(ckan: Ckan, id: string, { credentials }: Caller): Promise<Answer> {
   const parameters = { resource_id: id, limit: '0', include_total: 'false' };
   const answer = await ckan.ask({ action: 'datastore_search', parameters, credentials, method: 'GET' });
   const decision = decisionOf(answer);

@@ -1,7 +1,7 @@
 /**
- * What is a caller to get? The decision behind every answer of `GET, HEAD /datastore/dump/<id or alias>`.
+ * What a caller is to get: the decision behind every answer of `GET, HEAD /datastore/dump/<id or alias>`.
  *
- * | in this order | verdict |
+ * | in this order | resolution |
  * |---|---|
  * | the version of CKAN is not known yet | unavailable |
  * | (2.12) a bad parameter | bad question |
@@ -12,46 +12,47 @@
  * | the whole table, and a blob of its present revision | allowed, with that blob |
  * | anything else | allowed |
  *
- * Promises P4 (the token is read within this very request), P9 and P11. Only CKAN's order of checks differs by version.
+ * The token is read within this very request (P4, no stale blob); nothing is given that CKAN would refuse (P9), and
+ * without CKAN's word nothing at all (P11, never guess). Only CKAN's order of checks differs by version.
  */
 import type { IncomingHttpHeaders } from 'node:http';
 import type { CkanProfile } from '../ckan/profile.ts';
-import { readColumns } from '../postgres/catalogue.ts';
+import type { Config } from '../config/config.ts';
 import { contentDisposition } from '../content-disposition.ts';
-import { isUnderPublicPrefix } from '../manifest.ts';
 import { fileOf, variantOf } from '../format.ts';
+import { isUnderPublicPrefix } from '../manifest.ts';
+import { readColumns } from '../postgres/catalogue.ts';
 import { mapPostgresErrors } from '../postgres/pool.ts';
 import type { TableState } from '../postgres/revision.ts';
 import { asResourceId, type ResourceId } from '../postgres/table.ts';
-import type { Caller } from './caller.ts';
-import type { FreshBlob } from './blob-response.ts';
-import { fileNameOf, needsName } from './file-name.ts';
-import type { LiveRequest } from './live-response.ts';
-import { createBatchedLookup } from './batched-lookup.ts';
-import type { Question, Refusal } from './question.ts';
-import { parseQuestion } from './question/parse.ts';
-import { isWholeTable, isWholeFor } from './question/whole.ts';
-import { callerFrom } from './who-asks.ts';
+import { createBatchedLookup, type TableLookup } from './batched-lookup.ts';
+import type { BlobResponse } from './blob-response.ts';
+import { callerFrom, type Caller } from './caller.ts';
 import type { ServeDeps } from './context.ts';
+import { fileNameOf, needsResourceName } from './file-name.ts';
+import type { LiveRequest } from './live-response.ts';
+import { parseQuestion } from './question/parse.ts';
+import type { Question, Refusal } from './question/question.ts';
+import { isWholeTable } from './question/whole-table.ts';
 
+/** A request for a dump, read from its path and headers. */
 export interface DumpRequest {
   /** As it stands in the address, decoded. */
   readonly name: string;
   /** As it stands in the address. */
   readonly query: string;
-  /** The same query, read. */
+  /** The same query, parsed. */
   readonly question: Question | Refusal;
   readonly caller: Caller;
 }
 
-/** A question as a path and headers put it. */
 export function readDumpRequest(
-  deps: Pick<ServeDeps, 'config'>,
+  config: Config,
   headers: IncomingHttpHeaders,
   name: string,
   query: string,
 ): DumpRequest {
-  return { name, query, question: parseQuestion(query), caller: callerFrom(deps, headers) };
+  return { name, query, question: parseQuestion(query), caller: callerFrom(config, headers) };
 }
 
 export type Resolution =
@@ -60,67 +61,87 @@ export type Resolution =
   | { readonly kind: 'bad question'; readonly refusal: Refusal }
   | { readonly kind: 'not found' }
   /** The blob where there is a fresh one, else, or where the store has lost it, live. */
-  | { readonly kind: 'allowed'; readonly ask: LiveRequest; readonly blob: FreshBlob | null };
+  | { readonly kind: 'allowed'; readonly live: LiveRequest; readonly blob: BlobResponse | null };
 
-/** Rejects with what Postgres or the store could not do. */
-export type ResolveDump = (asked: DumpRequest) => Promise<Resolution>;
+/** One resolution for all requests that get the same answer. */
+interface SharedResolution {
+  /** Rejects with what Postgres or the store could not do. */
+  readonly resolution: Promise<Resolution>;
+  /** The redirect's headers, once `fast-redirect.ts` has made them; null: the answer is no redirect. */
+  redirectHeaders?: Promise<readonly string[] | null>;
+}
+
+export type ResolveDump = (request: DumpRequest) => SharedResolution;
+
+type ResolveDeps = Pick<
+  ServeDeps,
+  'config' | 'profile' | 'readPool' | 'permission' | 'resourceNames' | 'manifests' | 'enqueueStale' | 'now'
+>;
 
 /** A table, or CKAN's own view, which is never published. */
 type Found = TableState | { readonly id: ResourceId; readonly token: null };
 
-interface Case extends DumpRequest {
-  readonly profile: CkanProfile;
-  readonly looked: Promise<Found | null>;
-}
+type Lookup = TableLookup<Found, SharedResolution>;
 
 /**
- * One verdict for all who share a look-up and ask the same with the same credentials: it is found out after each of
- * their requests, as the look-up is (promises P4 and P10), and a crowd at one dump costs little more than one caller.
+ * Requests that share a lookup and ask the same with the same credentials share one resolution. It is found after each
+ * of them has arrived, as the lookup is (P4, no stale blob; P10, lost access ends in time), and a crowd at one dump costs
+ * little more than one caller.
  */
-export function createDumpResolver(deps: ServeDeps): ResolveDump {
-  const find = createFind(deps);
-  const verdicts = new WeakMap<Promise<Found | null>, Map<string, Promise<Resolution>>>();
-  return (asked) => {
-    const { question, name, query, caller } = asked;
+export function createDumpResolver(deps: ResolveDeps): ResolveDump {
+  const lookUp = createLookup(deps);
+  return (request) => {
+    const { question, name, query, caller } = request;
     const profile = deps.profile();
     if (profile === null) {
-      return Promise.resolve({ kind: 'unavailable', message: 'The version of CKAN is not known yet' });
+      return withoutLookup({ kind: 'unavailable', message: 'The version of CKAN is not known yet' });
     }
     if (question.kind === 'refused' && profile.parametersBeforeTable) {
-      return Promise.resolve({ kind: 'bad question', refusal: question });
+      return withoutLookup({ kind: 'bad question', refusal: question });
     }
-    const looked = find(profile, name);
-    const shared = verdicts.get(looked) ?? new Map<string, Promise<Resolution>>();
-    verdicts.set(looked, shared);
+    const { found, shared } = lookUp(profile, name);
     const key = `${caller.key}\n${query}`;
-    const verdict = shared.get(key) ?? judge(deps, { ...asked, profile, looked });
-    shared.set(key, verdict);
-    return verdict;
+    const alike = shared.get(key);
+    if (alike !== undefined) return alike;
+    const first = { resolution: resolve(deps, request, profile, found) };
+    shared.set(key, first);
+    return first;
   };
+}
+
+function withoutLookup(resolution: Resolution): SharedResolution {
+  return { resolution: Promise.resolve(resolution) };
 }
 
 const metadataView = '_table_metadata';
 
 /**
- * Resolve a name as CKAN does. Its list of tables is a view of its own; other names that begin with `_` are internal,
- * and 2.12 gives them to nobody.
+ * Look a name up as CKAN does. Its list of tables is a view of its own; other names that begin with `_` are internal, and
+ * 2.12 gives them to nobody.
  */
-function createFind({ readPool }: ServeDeps): (profile: CkanProfile, name: string) => Promise<Found | null> {
-  const lookUp = createBatchedLookup(readPool);
+function createLookup({
+  readPool,
+}: Pick<ServeDeps, 'readPool'>): (profile: CkanProfile, name: string) => Lookup {
+  const lookUpTable = createBatchedLookup<SharedResolution>(readPool);
+  const unbatched = (found: Promise<Found | null>): Lookup => ({ found, shared: new Map() });
   const findView = async (id: ResourceId): Promise<Found | null> => {
     const columns = await readColumns(readPool, id, { comments: false });
     return columns.length === 0 ? null : { id, token: null };
   };
   return (profile, name) => {
-    if (name === metadataView) return findView(asResourceId(name));
-    if (name.startsWith('_') && profile.version === '2.12') return Promise.resolve(null);
-    return lookUp(name);
+    if (name === metadataView) return unbatched(findView(asResourceId(name)));
+    if (name.startsWith('_') && profile.version === '2.12') return unbatched(Promise.resolve(null));
+    return lookUpTable(name);
   };
 }
 
-async function judge(deps: ServeDeps, asked: Case): Promise<Resolution> {
-  const { caller, question, profile, looked } = asked;
-  const found = await mapPostgresErrors('POSTGRES_UNAVAILABLE', () => looked);
+async function resolve(
+  deps: ResolveDeps,
+  { caller, question, name }: DumpRequest,
+  profile: CkanProfile,
+  lookup: Promise<Found | null>,
+): Promise<Resolution> {
+  const found = await mapPostgresErrors('POSTGRES_UNAVAILABLE', () => lookup);
   if (found === null) return { kind: 'not found' };
   const permit = await deps.permission.mayRead(found.id, caller);
   if (permit.kind === 'unavailable') {
@@ -130,42 +151,46 @@ async function judge(deps: ServeDeps, asked: Case): Promise<Resolution> {
   if (permit.kind === 'refused') return { kind: 'not found' };
   if (question.kind === 'refused') return { kind: 'bad question', refusal: question };
   const template = deps.config.DUMPER_FILENAME;
-  const name = needsName(template) ? await deps.resourceNames.nameOf(found.id, caller, permit.public) : null;
-  const named = { asked: asked.name, name, id: found.id, question, profile, now: deps.now() };
+  const resourceName = needsResourceName(template)
+    ? await deps.resourceNames.nameOf(found.id, caller, permit.public)
+    : null;
+  const named = { requestedName: name, resourceName, id: found.id, question, profile, now: deps.now() };
   const disposition = contentDisposition(fileNameOf(template, named));
-  const ask = { id: found.id, question, profile, public: permit.public, disposition };
-  return { kind: 'allowed', ask, blob: await freshBlob(deps, found, ask) };
+  const live = { id: found.id, question, profile, public: permit.public, disposition };
+  return { kind: 'allowed', live, blob: await freshBlob(deps, found, live) };
 }
 
-/** The fresh blob of what is asked; null: the answer must be live. */
-async function freshBlob(deps: ServeDeps, found: Found, ask: LiveRequest): Promise<FreshBlob | null> {
-  const { id, question, profile, disposition } = ask;
+/** The fresh blob of what was asked for; null: the answer must be live. */
+async function freshBlob(
+  deps: Pick<ResolveDeps, 'config' | 'manifests' | 'enqueueStale'>,
+  found: Found,
+  { id, question, profile, disposition, public: isPublic }: LiveRequest,
+): Promise<BlobResponse | null> {
   if (question.latest || found.token === null) return null;
   const manifest = await deps.manifests.fresh(found, profile);
-  // What no trigger tells (DDL) is heard of by the first who asks.
+  // No trigger tells of DDL: the first request that meets it does.
   if (manifest === null) deps.enqueueStale(id);
   const variant = variantOf(question.format, question.bom);
   const blob = manifest?.blobs[variant];
-  if (
-    manifest === null ||
-    blob === undefined ||
-    !isWholeTable(question, manifest) ||
-    !isWholeFor(question, manifest.rows)
-  )
-    return null;
-  const exposed = isUnderPublicPrefix(manifest);
-  if (exposed !== (ask.public && deps.config.DUMPER_PUBLIC_BLOB_URL !== undefined)) {
-    // Its readers are others since: its blobs are being moved.
+  if (manifest === null || blob === undefined || !isWholeTable(question, manifest)) return null;
+  const isUnderPublic = isUnderPublicPrefix(manifest);
+  if (isUnderPublic !== (isPublic && deps.config.DUMPER_PUBLIC_BLOB_URL !== undefined)) {
+    // Its visibility has changed since: its blobs are being moved.
     deps.manifests.forget(id);
     deps.enqueueStale(id);
-    if (exposed && !ask.public) return null;
+    if (isUnderPublic && !isPublic) return null;
   }
   return {
-    manifest,
-    blob,
-    public: ask.public,
+    key: blob.key,
+    bytes: blob.bytes,
+    contentType: blob.content_type,
     disposition,
-    ownDisposition: contentDisposition(`${id}.${fileOf(variant).extension}`),
+    isRenamed: disposition !== contentDisposition(`${id}.${fileOf(variant).extension}`),
+    etag: `"sha256-${blob.sha256}"`,
+    sha256: blob.sha256,
+    modifiedAt: new Date(manifest.published_at),
+    revision: manifest.revision,
+    public: isPublic,
     withoutRedirect: !question.redirect,
   };
 }

@@ -1,23 +1,30 @@
 /**
- * The way out to one client: bytes in, the client's pace back, and a deadline without progress (promises P12, P13).
+ * Writing a body to one client: at the client's pace, with a deadline without progress, compressed where that is wanted,
+ * and with a visible end when the client leaves or we break off.
+ *
+ * A client that goes away frees what its answer holds (P12), and one that takes nothing holds nothing beyond the deadline
+ * (P13, slow clients exhaust nothing). Breaking off resets the socket: an HTTP/1.0 client (nginx talks to upstreams so by
+ * default) takes an orderly close for the end of the body (P19, breaks are visible).
  */
-import type { ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Writable } from 'node:stream';
-import type { Context } from 'koa';
-import type { Config } from '../config/config.ts';
+import { constants, createGzip, createZstdCompress, type Gzip, type ZstdCompress } from 'node:zlib';
+import { withTimeout } from '../async/timeout.ts';
 import { DumperError } from '../errors.ts';
-import { createEncoder, encodingFor, type Encoder, type Encoding } from './compression.ts';
 
 export interface ResponseWriter {
-  /** Bytes of the body so far, before any encoding. */
+  /** Bytes of the body so far, before any compression. */
   readonly bytes: number;
-  /** Encode all that is written from now on; before the first byte only. */
-  encode(encoding: Encoding): void;
+  /**
+   * Before the first byte only: compress all that is written from now on by the best encoding that `Accept-Encoding`
+   * allows, and return it; null: the bytes as they are.
+   */
+  compressFor(acceptEncoding: string): Encoding | null;
   /** `release` is called when nobody reads the bytes any more. */
   write(bytes: Uint8Array, release?: () => void): void;
   /**
    * Undefined when more may be written at once; rejects when the client leaves or takes nothing for too long.
-   * `onProgress` hears of each part that the client took.
+   * `onProgress` is called after each part that the client took.
    */
   ready(onProgress?: () => void): Promise<void> | undefined;
   /** Resolves when the last byte was handed over; rejects as `ready` does. */
@@ -25,9 +32,9 @@ export interface ResponseWriter {
 }
 
 /** What is under way to the client at once: a deadline counts for so much, not for a row of any size. */
-const underWayBytes = 256 * 1024;
+const inFlightBytes = 256 * 1024;
 
-interface Waiting {
+interface WaitingChunk {
   readonly bytes: Uint8Array;
   readonly release: (() => void) | undefined;
 }
@@ -35,24 +42,24 @@ interface Waiting {
 export function createResponseWriter(response: ServerResponse, stallSeconds: number): ResponseWriter {
   let bytes = 0;
   let encoder: Encoder | null = null;
-  // Faults of a connection are told by `close`; without a listener the event would end the process.
+  // Faults of a connection show as `close`; without a listener the event would end the process.
   response.on('error', () => undefined);
   const until = (stream: Writable, event: 'drain' | 'finish'): Promise<void> =>
     waitFor(response, stream, event, stallSeconds);
-  let waiting: Waiting[] = [];
+  let waiting: WaitingChunk[] = [];
   const pump = (isFree = false): void => {
-    const room = (): boolean => response.writableLength + (encoder?.writableLength ?? 0) < underWayBytes;
-    waiting = give(waiting, encoder ?? response, room, isFree);
+    const hasRoom = (): boolean => response.writableLength + (encoder?.writableLength ?? 0) < inFlightBytes;
+    waiting = writePieces(waiting, encoder ?? response, hasRoom, isFree);
   };
-  const taken = (): Promise<void> | undefined => {
+  const drained = (): Promise<void> | undefined => {
     if (response.writableNeedDrain) return until(response, 'drain');
     return encoder?.writableNeedDrain ? until(encoder, 'drain') : undefined;
   };
-  const flow = async (onProgress?: () => void): Promise<void> => {
+  const flush = async (onProgress?: () => void): Promise<void> => {
     for (;;) {
-      await taken();
+      await drained();
       onProgress?.();
-      if (response.destroyed) throw left();
+      if (response.destroyed) throw clientLeft();
       if (waiting.length === 0) return;
       pump(true);
     }
@@ -61,8 +68,10 @@ export function createResponseWriter(response: ServerResponse, stallSeconds: num
     get bytes() {
       return bytes;
     },
-    encode: (encoding) => {
-      encoder = encodeInto(response, encoding);
+    compressFor: (acceptEncoding) => {
+      const encoding = encodingFor(acceptEncoding);
+      if (encoding !== null) encoder = encodeInto(response, encoding);
+      return encoding;
     },
     write: (chunk, release) => {
       const isFirst = bytes === 0;
@@ -72,12 +81,12 @@ export function createResponseWriter(response: ServerResponse, stallSeconds: num
       if (isFirst) encoder?.flush();
     },
     ready: (onProgress) => {
-      if (response.destroyed) return Promise.reject(left());
-      return waiting.length > 0 ? flow(onProgress) : taken();
+      if (response.destroyed) return Promise.reject(clientLeft());
+      return waiting.length > 0 ? flush(onProgress) : drained();
     },
     end: async () => {
-      if (response.destroyed) throw left();
-      if (waiting.length > 0) await flow();
+      if (response.destroyed) throw clientLeft();
+      if (waiting.length > 0) await flush();
       const finished = until(response, 'finish');
       (encoder ?? response).end();
       await finished;
@@ -85,29 +94,91 @@ export function createResponseWriter(response: ServerResponse, stallSeconds: num
   };
 }
 
-/** Give chunks in pieces while there is room, one at least where the sink is known to be free; returns what is left. */
-function give(chunks: readonly Waiting[], sink: Writable, room: () => boolean, isFree: boolean): Waiting[] {
-  let mayGive = isFree;
+/** Write chunks in pieces while there is room, at least one where the sink is known to be free; returns the rest. */
+function writePieces(
+  chunks: readonly WaitingChunk[],
+  sink: Writable,
+  hasRoom: () => boolean,
+  isFree: boolean,
+): WaitingChunk[] {
+  let mayWrite = isFree;
   for (const [index, { bytes, release }] of chunks.entries()) {
-    for (let from = 0; from < bytes.length; from += underWayBytes) {
-      if (!mayGive && !room()) return [{ bytes: bytes.subarray(from), release }, ...chunks.slice(index + 1)];
-      const isLast = from + underWayBytes >= bytes.length;
-      sink.write(bytes.subarray(from, from + underWayBytes), isLast ? release : undefined);
-      mayGive = false;
+    for (let from = 0; from < bytes.length; from += inFlightBytes) {
+      if (!mayWrite && !hasRoom())
+        return [{ bytes: bytes.subarray(from), release }, ...chunks.slice(index + 1)];
+      const isLast = from + inFlightBytes >= bytes.length;
+      sink.write(bytes.subarray(from, from + inFlightBytes), isLast ? release : undefined);
+      mayWrite = false;
     }
   }
   return [];
 }
 
-/** Before the first piece of an answer too large to be held: encode it where the caller and the settings want that. */
-export function compressIfAccepted(wire: ResponseWriter, ctx: Context, { DUMPER_COMPRESS }: Config): void {
-  const encoding = DUMPER_COMPRESS === 'on' ? encodingFor(ctx.get('Accept-Encoding')) : null;
-  if (encoding === null) return;
-  ctx.set('Content-Encoding', encoding);
-  wire.encode(encoding);
+async function waitFor(
+  response: ServerResponse,
+  stream: Writable,
+  event: 'drain' | 'finish',
+  stallSeconds: number,
+): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const onClose = (): void => reject(clientLeft());
+  stream.once(event, resolve);
+  response.once('close', onClose);
+  try {
+    await withTimeout(promise, {
+      milliseconds: stallSeconds * 1000,
+      onTimeout: () => new DumperError('COPY_STALLED', `the client took nothing for ${stallSeconds} seconds`),
+    });
+  } finally {
+    stream.removeListener(event, resolve);
+    response.removeListener('close', onClose);
+  }
 }
 
-/** An encoder whose output goes to the response at the response's pace, and which goes with it. */
+function clientLeft(): DumperError {
+  return new DumperError('ABORTED', 'the client left');
+}
+
+/** Aborts when the connection is gone before the answer was handed over. */
+export function clientAbortSignal(response: ServerResponse): AbortSignal {
+  const controller = new AbortController();
+  response.once('close', () => {
+    if (!response.writableFinished) controller.abort(new Error('the client left'));
+  });
+  if (response.destroyed) controller.abort(new Error('the client left'));
+  return controller.signal;
+}
+
+/** Break the answer off so that every client sees it. */
+export function resetSocket(request: IncomingMessage): void {
+  request.socket.resetAndDestroy();
+}
+
+// Compression, where the caller accepts it: zstd at level 3, else gzip at level 1, the levels
+// that pay. The first piece is flushed at once, so that the first byte waits for nothing; the work is done on Node's
+// thread pool. Without the compression the bytes are CKAN's all the same (P22, byte parity with CKAN).
+
+type Encoding = 'zstd' | 'gzip';
+type Encoder = Gzip | ZstdCompress;
+
+/** The best that `Accept-Encoding` names with a weight above zero; null: the bytes as they are. */
+export function encodingFor(acceptEncoding: string): Encoding | null {
+  const weights = new Map(
+    acceptEncoding.split(',').map((part) => {
+      const [name = '', ...parameters] = part
+        .toLowerCase()
+        .split(';')
+        .map((piece) => piece.trim());
+      const weight = parameters.find((parameter) => parameter.startsWith('q='))?.slice(2);
+      return [name, weight === undefined ? 1 : Number(weight)] as const;
+    }),
+  );
+  const isAccepted = (name: Encoding): boolean => (weights.get(name) ?? 0) > 0;
+  if (isAccepted('zstd')) return 'zstd';
+  return isAccepted('gzip') ? 'gzip' : null;
+}
+
+/** An encoder whose output goes to the response at the response's pace, and which ends with it. */
 function encodeInto(response: ServerResponse, encoding: Encoding): Encoder {
   const encoder = createEncoder(encoding);
   encoder.on('data', (chunk: Buffer) => {
@@ -121,26 +192,10 @@ function encodeInto(response: ServerResponse, encoding: Encoding): Encoder {
   return encoder;
 }
 
-function waitFor(
-  response: ServerResponse,
-  stream: Writable,
-  event: 'drain' | 'finish',
-  stallSeconds: number,
-): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const onClose = (): void => reject(left());
-  const timer = setTimeout(() => {
-    reject(new DumperError('COPY_STALLED', `the client took nothing for ${stallSeconds} seconds`));
-  }, stallSeconds * 1000);
-  stream.once(event, resolve);
-  response.once('close', onClose);
-  return promise.finally(() => {
-    clearTimeout(timer);
-    stream.removeListener(event, resolve);
-    response.removeListener('close', onClose);
+function createEncoder(encoding: Encoding): Encoder {
+  if (encoding === 'gzip') return createGzip({ level: 1, chunkSize: 64 * 1024 });
+  return createZstdCompress({
+    chunkSize: 64 * 1024,
+    params: { [constants.ZSTD_c_compressionLevel]: 3 },
   });
-}
-
-function left(): DumperError {
-  return new DumperError('ABORTED', 'the client left');
 }

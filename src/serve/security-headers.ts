@@ -1,6 +1,6 @@
 /**
- * Headers that keep a browser from doing more with our own pages and answers than show them (promise P17): no script, no
- * frame, no form to elsewhere, no address handed on. Transport security is the word of the server in front, not ours.
+ * Headers that keep a browser from doing more with our own pages and answers than show them (P17, no injection): no script, no
+ * frame, no form to elsewhere, no address handed on. Transport security is up to the server in front, not to this service.
  */
 import helmet from 'koa-helmet';
 

@@ -1,22 +1,29 @@
 /**
- * `/status`: what is published of which table, as JSON, and only what the caller may see (promise P9): the admin token
- * sees every table, everybody else those that CKAN lets them read.
+ * `/status`: what is published of which table, as JSON, and only what the caller may see (P9, nothing that CKAN would
+ * refuse): the admin token sees every table, everybody else those that CKAN lets them read.
  *
- * The state of a table is told by its manifest against its token of this moment, then by what is known of its
+ * The state of a table comes from its manifest against its token of this moment, then from the record of its
  * publication: `fresh`, `building` with the rows done, `failed` with the reason, `pending`, `absent`.
  */
-import type { Context } from 'koa';
+import type { IncomingHttpHeaders } from 'node:http';
+import { mapLimit } from '../async/map-limit.ts';
+import { redact } from '../log.ts';
 import type { Manifest } from '../manifest.ts';
 import { mapPostgresErrors } from '../postgres/pool.ts';
 import { lookUpTable, type TableState } from '../postgres/revision.ts';
 import { publicationState, type DisplayState } from '../state/publication-state.ts';
 import type { PublicationRecord } from '../state/publications.ts';
-import { redact } from '../log.ts';
-import { answerProblem } from './problem.ts';
-import { isAdmin, callerFrom } from './who-asks.ts';
+import { callerFrom, isAdmin } from './caller.ts';
 import type { ServeDeps } from './context.ts';
+import { answerProblem } from './errors.ts';
+import type { ServeContext } from './request-state.ts';
 
-export interface TableStatus {
+export type StatusDeps = Pick<
+  ServeDeps,
+  'config' | 'readPool' | 'permission' | 'manifests' | 'profile' | 'publications'
+>;
+
+interface TableStatus {
   readonly id: string;
   readonly state: DisplayState;
   readonly tier: 'exact' | 'read-only' | null;
@@ -31,6 +38,7 @@ export interface TableStatus {
   readonly blobs: Readonly<Record<string, { readonly bytes: number; readonly sha256: string }>>;
 }
 
+/** One table as a caller may see it. */
 export type TableView =
   | {
       readonly kind: 'table';
@@ -43,22 +51,22 @@ export type TableView =
 
 const longestPage = 100;
 
-export async function answerStatusList(deps: ServeDeps, ctx: Context): Promise<void> {
+export async function answerStatusList(deps: StatusDeps, ctx: ServeContext): Promise<void> {
   const offset = wholeNumber(ctx.query['offset'], 0, Number.MAX_SAFE_INTEGER);
   const limit = Math.max(1, wholeNumber(ctx.query['limit'], longestPage, longestPage));
-  const ids = (await knownRecords(deps)).map(({ id }) => id);
+  const ids = (await readRecords(deps)).map(({ id }) => id);
   const page = ids.slice(offset, offset + limit);
-  const seen = await readTableStatuses(deps, ctx, page);
+  const seen = await readTableStatuses(deps, ctx.headers, page);
   ctx.set('Cache-Control', 'private, no-store');
   ctx.body = {
     tables: seen.map(({ status }) => status),
     ...(offset + limit < ids.length ? { next: `?offset=${offset + limit}&limit=${limit}` } : {}),
-    ...(isAdmin(deps, ctx) ? { total: ids.length } : {}),
+    ...(isAdmin(deps.config, ctx.headers) ? { total: ids.length } : {}),
   };
 }
 
-export async function answerStatus(deps: ServeDeps, ctx: Context, name: string): Promise<void> {
-  const seen = await readTableStatus(deps, ctx, name);
+export async function answerStatus(deps: StatusDeps, ctx: ServeContext, name: string): Promise<void> {
+  const seen = await readTableStatus(deps, ctx.headers, name);
   if (seen.kind === 'hidden') return answerProblem(ctx, 404, 'No such table, or not yours to see');
   if (seen.kind === 'unavailable') {
     ctx.set('Retry-After', '5');
@@ -68,8 +76,12 @@ export async function answerStatus(deps: ServeDeps, ctx: Context, name: string):
   ctx.body = seen.status;
 }
 
-export async function answerRebuild(deps: ServeDeps, ctx: Context, name: string): Promise<void> {
-  if (!isAdmin(deps, ctx)) {
+export async function answerRebuild(
+  deps: Pick<ServeDeps, 'config' | 'readPool' | 'rebuild'>,
+  ctx: ServeContext,
+  name: string,
+): Promise<void> {
+  if (!isAdmin(deps.config, ctx.headers)) {
     ctx.set('WWW-Authenticate', 'Bearer');
     return answerProblem(ctx, 401, 'This needs the admin token');
   }
@@ -81,50 +93,53 @@ export async function answerRebuild(deps: ServeDeps, ctx: Context, name: string)
   ctx.body = { queued: state.id };
 }
 
-/** All tables that anything is known of, in the order of their ids. */
-export async function knownRecords(deps: ServeDeps): Promise<PublicationRecord[]> {
-  const records = deps.publications;
-  if (records === null) return [];
-  const known = await mapPostgresErrors('STATE_UNAVAILABLE', () => records.all());
-  return [...known.values()]
+/** The records of all tables that are not gone, in the order of their ids. */
+export async function readRecords({
+  publications,
+}: Pick<ServeDeps, 'publications'>): Promise<PublicationRecord[]> {
+  if (publications === null) return [];
+  const records = await mapPostgresErrors('STATE_UNAVAILABLE', () => publications.all());
+  return [...records.values()]
     .filter((record) => record.state !== 'gone')
     .sort((one, other) => (one.id < other.id ? -1 : 1));
 }
 
-type SeenTable = Extract<TableView, { kind: 'table' }>;
+type VisibleTable = Extract<TableView, { kind: 'table' }>;
 
-/** Those of the tables that the caller may see, a few at a time. */
+/** Each table costs CKAN a question. */
+const tablesAtOnce = 8;
+
+/** Those of the tables that the caller may see. */
 export async function readTableStatuses(
-  deps: ServeDeps,
-  ctx: Context,
+  deps: StatusDeps,
+  headers: IncomingHttpHeaders,
   ids: readonly string[],
-): Promise<SeenTable[]> {
-  const seen: TableView[] = [];
-  for (let start = 0; start < ids.length; start += 8) {
-    seen.push(
-      ...(await Promise.all(ids.slice(start, start + 8).map((id) => readTableStatus(deps, ctx, id)))),
-    );
-  }
-  return seen.filter((one) => one.kind === 'table');
+): Promise<VisibleTable[]> {
+  const views = await mapLimit(ids, tablesAtOnce, (id) => readTableStatus(deps, headers, id));
+  return views.filter((view) => view.kind === 'table');
 }
 
-export async function readTableStatus(deps: ServeDeps, ctx: Context, name: string): Promise<TableView> {
+export async function readTableStatus(
+  deps: StatusDeps,
+  headers: IncomingHttpHeaders,
+  name: string,
+): Promise<TableView> {
   const state = await mapPostgresErrors('POSTGRES_UNAVAILABLE', () => lookUpTable(deps.readPool, name));
   if (state === null) return { kind: 'hidden' };
-  if (!isAdmin(deps, ctx)) {
-    const permit = await deps.permission.mayRead(state.id, callerFrom(deps, ctx.headers));
+  if (!isAdmin(deps.config, headers)) {
+    const permit = await deps.permission.mayRead(state.id, callerFrom(deps.config, headers));
     if (permit.kind === 'unavailable') return { kind: 'unavailable', reason: permit.reason };
     if (permit.kind === 'refused') return { kind: 'hidden' };
   }
   return describeTable(deps, state);
 }
 
-async function describeTable(deps: ServeDeps, state: TableState): Promise<SeenTable> {
-  const [kept, record] = await Promise.all([freshOf(deps, state), recordOf(deps, state)]);
-  // a rebuild leaves the token as it was, so that a kept manifest may be the one before
-  const isOld = kept !== null && (record?.publishedAt ?? 0) > new Date(kept.published_at);
+async function describeTable(deps: StatusDeps, state: TableState): Promise<VisibleTable> {
+  const [cached, record] = await Promise.all([freshManifestOf(deps, state), recordOf(deps, state)]);
+  // A rebuild leaves the token as it was, so a cached manifest may be the one before.
+  const isOld = cached !== null && (record?.publishedAt ?? 0) > new Date(cached.published_at);
   if (isOld) deps.manifests.forget(state.id);
-  const fresh = isOld ? await freshOf(deps, state) : kept;
+  const fresh = isOld ? await freshManifestOf(deps, state) : cached;
   const manifest = fresh ?? (await deps.manifests.published(state.id));
   const now = publicationState(record, fresh !== null);
   const status: TableStatus = {
@@ -146,13 +161,13 @@ async function describeTable(deps: ServeDeps, state: TableState): Promise<SeenTa
   return { kind: 'table', status, manifest, record };
 }
 
-function freshOf(deps: ServeDeps, state: TableState): Promise<Manifest | null> {
+function freshManifestOf(deps: StatusDeps, state: TableState): Promise<Manifest | null> {
   const profile = deps.profile();
   return profile === null ? Promise.resolve(null) : deps.manifests.fresh(state, profile);
 }
 
-/** The state database may be down: what is published is told without it. */
-async function recordOf(deps: ServeDeps, state: TableState): Promise<PublicationRecord | null> {
+/** Null while the state database is down: what is published can be told without it. */
+async function recordOf(deps: StatusDeps, state: TableState): Promise<PublicationRecord | null> {
   return (await deps.publications?.get(state.id).catch(() => null)) ?? null;
 }
 

@@ -4,10 +4,10 @@
  * changes nothing).
  */
 import type { IncomingMessage } from 'node:http';
-import type { Context } from 'koa';
 import { DumperError } from '../errors.ts';
 import type { Metrics } from '../metrics.ts';
-import { answerProblem } from './problem.ts';
+import { answerProblem } from './errors.ts';
+import type { ServeContext } from './request-state.ts';
 
 /** Longest body of a notice. */
 const webhookMaxBytes = 256 * 1024;
@@ -34,7 +34,7 @@ export interface WebhookDeps {
   readonly metrics: Pick<Metrics, 'notices'>;
 }
 
-export async function answerWebhook({ webhook, metrics }: WebhookDeps, ctx: Context): Promise<void> {
+export async function answerWebhook({ webhook, metrics }: WebhookDeps, ctx: ServeContext): Promise<void> {
   if (webhook === null) return answerProblem(ctx, 404, 'Notices are not accepted here');
   const body = await readBody(ctx.req);
   if (body.kind === 'too large') {

@@ -90,6 +90,8 @@ export interface Publications {
   /** The table is not there any more, or its manifest is not. */
   recordRemoved(ids: readonly ResourceId[], event: 'table dropped' | 'manifest missing'): Promise<void>;
   get(id: ResourceId): Promise<PublicationRecord | null>;
+  /** Those of these tables that have a record and are not known to be gone. */
+  known(ids: readonly ResourceId[]): Promise<ResourceId[]>;
   all(): Promise<Map<ResourceId, PublicationRecord>>;
 }
 
@@ -148,6 +150,13 @@ export function createPublications(pool: pg.Pool, leaseSeconds: number): Publica
         [id],
       );
       return rows[0] === undefined ? null : record(rows[0]);
+    },
+    known: async (ids) => {
+      const { rows } = await pool.query<{ id: string }>(
+        `SELECT id FROM dumper.publication WHERE id = ANY($1::text[]) AND life <> 'gone'`,
+        [ids],
+      );
+      return rows.map(({ id }) => asResourceId(id));
     },
     all: async () => {
       const { rows } = await pool.query<RecordRow>(`SELECT ${columns} FROM dumper.publication`);

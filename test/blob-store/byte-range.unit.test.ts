@@ -1,7 +1,7 @@
 /** RFC 9110, sections 13.1.5 and 14: which bytes a Range header asks for. */
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { ifRangeHolds, parseRange } from '../../src/byte-range.ts';
+import { ifRangeHolds, parseRange } from '../../src/serve/blob-response.ts';
 
 const part = (start: number, end: number): unknown => ({ kind: 'part', range: { start, end } });
 const whole = { kind: 'whole' };

@@ -6,12 +6,15 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Readable } from 'node:stream';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import type { BlobStore } from '../../src/blob-store/blob-store.ts';
 import { openBlobStore } from '../../src/blob-store/open.ts';
 import { eventually } from '../world/eventually.ts';
 import { startS3 } from '../world/s3.ts';
 import { asPut, keysOf, partBytes, signingSecret, soon } from './stores.ts';
+
+// Measured with a busy machine, and room beyond.
+vi.setConfig({ testTimeout: 120_000 });
 
 let directory: string;
 let url: string;

@@ -1,11 +1,14 @@
 /** P1, P7, P21: an S3 link that breaks in every way leaves either the whole object or none, and says so in time. */
 import { randomInt } from 'node:crypto';
 import { Readable } from 'node:stream';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { recordCount } from '../world/counts.ts';
 import { eventually } from '../world/eventually.ts';
 import { bytes, useBrokenS3 } from './broken-s3.ts';
 import { asPut, bytesOf, partBytes, readAll, soon } from './stores.ts';
+
+// Measured with a busy machine, and room beyond.
+vi.setConfig({ testTimeout: 90_000 });
 
 const s3 = useBrokenS3();
 

@@ -1,10 +1,13 @@
 /** P23: one conformance suite for every store; with P1 and P7 as far as a store keeps them. */
 import { randomUUID } from 'node:crypto';
 import { Readable } from 'node:stream';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { BlobStore } from '../../src/blob-store/blob-store.ts';
 import { DumperError } from '../../src/errors.ts';
 import { asPut, bytesOf, keysOf, partBytes, readAll, soon, storeWorlds, type StoreWorld } from './stores.ts';
+
+// Measured with a busy machine, and room beyond.
+vi.setConfig({ testTimeout: 90_000 });
 
 describe.each(Object.entries(storeWorlds))('P23 %s', (_name, start) => {
   let world: StoreWorld | { skipped: string };

@@ -2,12 +2,15 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import path from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { createLog } from '../../src/log.ts';
 import { openQueue, type HandleJob, type Queue, type QueueOptions } from '../../src/change/queue.ts';
 import { asResourceId, type ResourceId } from '../../src/postgres/table.ts';
 import { eventually } from '../world/eventually.ts';
 import { freshDatabase, type Database } from '../world/postgres.ts';
+
+// Measured with a busy machine, and room beyond.
+vi.setConfig({ testTimeout: 90_000 });
 
 let database: Database;
 let queues: Queue[];

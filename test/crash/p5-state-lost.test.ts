@@ -1,6 +1,6 @@
 /** P5, P21: the state database dropped, restored from yesterday, down, slow; nothing served is wrong, all converges. */
 import http from 'node:http';
-import { afterEach, expect, test } from 'vitest';
+import { afterEach, expect, test, vi } from 'vitest';
 import { startFaultProxy } from '../world/fault-proxy.ts';
 import { asAdmin } from '../world/postgres.ts';
 import { eventually } from '../world/eventually.ts';
@@ -8,6 +8,9 @@ import { manifestOf } from './audit.ts';
 import { processFixture, type ProcessFixture } from './processes.ts';
 import { noticeSecret, openWorkload, type Workload } from './workload.ts';
 import { get } from './versions.ts';
+
+// Measured with a busy machine, and room beyond.
+vi.setConfig({ testTimeout: 150_000 });
 
 let world: ProcessFixture;
 

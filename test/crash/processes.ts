@@ -99,7 +99,7 @@ async function sweepAhead(settings: Settings, secondsAhead: number): Promise<voi
   const permission = await openPermission(context);
   const publishing = await openPublishing(context, { permission });
   const ignore = (): void => undefined;
-  const output = { terminal: false, columns: 80, json: true, line: ignore, notice: ignore };
+  const output = { terminal: false, columns: 80, json: true, line: ignore, script: ignore, notice: ignore };
   try {
     const exit = await sweepCommand(publishing, { signal: new AbortController().signal, output });
     if (exit !== 0) throw new Error('the sweep failed');

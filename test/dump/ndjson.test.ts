@@ -1,7 +1,7 @@
 /** NDJSON against CKAN's JSON of the same scan: keys are the columns' names, values the same texts (promise P22). */
 import * as fc from 'fast-check';
 import { Pool } from 'pg';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { ckanProfile, type CkanProfile } from '../../src/ckan/profile.ts';
 import { readColumns } from '../../src/postgres/catalogue.ts';
 import { copyOut } from '../../src/dump/copy.ts';
@@ -13,6 +13,9 @@ import { recordCount } from '../world/counts.ts';
 import { freshDatabase, type Database } from '../world/postgres.ts';
 import { copyMessages } from './copy-messages.ts';
 import { randomTable, text } from './random-tables.ts';
+
+// Measured with a busy machine, and room beyond.
+vi.setConfig({ testTimeout: 90_000 });
 
 type Feed = (take: (chunk: Uint8Array) => Uint8Array | null) => Promise<void> | void;
 

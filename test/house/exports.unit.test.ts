@@ -26,6 +26,23 @@ describe('the names of the house', () => {
     expect(cyclesOf(source)).toEqual([]);
   });
 
+  it('no room imports itself by way of others: the arrows between folders run one way', () => {
+    const roomOf = (file: string): string => file.split('/').slice(0, 2).join('/');
+    const arrows = new Map<string, Set<string>>();
+    for (const file of source) {
+      const from = roomOf(file);
+      const to = importsOf(file)
+        .filter((imported) => imported.startsWith('src/'))
+        .map(roomOf);
+      arrows.set(from, new Set([...(arrows.get(from) ?? []), ...to.filter((room) => room !== from)]));
+    }
+    const reaches = (from: string, target: string, seen = new Set<string>()): boolean =>
+      [...(arrows.get(from) ?? [])].some(
+        (next) => next === target || (!seen.has(next) && reaches(next, target, seen.add(next))),
+      );
+    expect([...arrows.keys()].filter((room) => reaches(room, room))).toEqual([]);
+  });
+
   it('every exported type is a term of the glossary', () => {
     const terms = textOf('docs/glossary.md')
       .split('\n')

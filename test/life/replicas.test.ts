@@ -3,7 +3,7 @@
  * The one that started last publishes, the other stands aside and goes on answering rightly, and takes over when it is
  * left alone.
  */
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { createCkan } from '../../src/ckan/client.ts';
 import { readConfig } from '../../src/config/config.ts';
 import { createLog } from '../../src/log.ts';
@@ -12,6 +12,9 @@ import { startCkan } from '../world/fake-ckan.ts';
 import { eventually } from '../world/eventually.ts';
 import { asAdmin } from '../world/postgres.ts';
 import { serviceFixture, type ServiceFixture } from '../world/service.ts';
+
+// Measured with a busy machine, and room beyond.
+vi.setConfig({ testTimeout: 120_000 });
 
 let world: ServiceFixture;
 beforeEach(async () => {

@@ -110,7 +110,7 @@ describe('with a collector named', () => {
       'dump.bytes': length,
       'dump.request_id': answer.headers.get('x-request-id'),
     });
-    expect(childrenOf(asked)).toEqual(expect.arrayContaining(['judge', 'live copy']));
+    expect(childrenOf(asked)).toEqual(expect.arrayContaining(['resolve', 'live copy']));
     expect(received[0]).toMatchObject({
       path: '/v1/traces',
       headers: { 'content-type': 'application/json' },
@@ -163,8 +163,10 @@ describe('with a collector named', () => {
     await stop();
     const failed = named(request).find((span) => attributesOf(span)['http.response.status_code'] === 503);
     expect(failed).toMatchObject({ traceId: trace, status: { code: 2 } });
-    const judged = named('judge').find(({ parentSpanId }) => parentSpanId === failed?.spanId);
-    const question = spans().find(({ parentSpanId, kind }) => parentSpanId === judged?.spanId && kind === 3);
+    const resolved = named('resolve').find(({ parentSpanId }) => parentSpanId === failed?.spanId);
+    const question = spans().find(
+      ({ parentSpanId, kind }) => parentSpanId === resolved?.spanId && kind === 3,
+    );
     expect(question).toMatchObject({
       status: { code: 2, message: expect.stringContaining('CKAN') as string },
     });

@@ -67,7 +67,7 @@ async function openPostgres(): Promise<SourceWorld> {
         withSnapshot(
           pool,
           asResourceId(name),
-          { lockSeconds: 5, stallSeconds: 30, signal, comments: true },
+          { lockSeconds: 5, stallSeconds: 30, signal },
           ({ client, columns }) =>
             work({
               columns: columns.map((column) => column.name),

@@ -3,7 +3,7 @@ import http from 'node:http';
 import { gunzipSync, zstdDecompressSync } from 'node:zlib';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { formats } from '../../src/format.ts';
-import { encodingFor } from '../../src/serve/compression.ts';
+import { encodingFor } from '../../src/serve/response-writer.ts';
 import { startServing, type Serving } from './serving.ts';
 
 let serving: Serving;

@@ -2,9 +2,12 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { createLruCache } from '../../src/lru.ts';
 import { ask, startServing, type Serving } from './serving.ts';
+
+// Measured with a busy machine, and room beyond.
+vi.setConfig({ testTimeout: 60_000 });
 
 const tables = {
   open: 'b1000000-0000-4000-8000-000000000001',

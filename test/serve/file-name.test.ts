@@ -29,7 +29,14 @@ function nameOf(template: string, name: string | null): string {
   if (question.kind !== 'question') throw new Error('refused');
   const id = asResourceId(open);
   const now = new Date('2026-11-21T23:59:59Z');
-  return fileNameOf(template, { asked: 'alias', name, id, question, profile: ckanProfile('2.12'), now });
+  return fileNameOf(template, {
+    requestedName: 'alias',
+    resourceName: name,
+    id,
+    question,
+    profile: ckanProfile('2.12'),
+    now,
+  });
 }
 
 describe('P17: a name becomes a header and nothing else', () => {

@@ -1,5 +1,5 @@
 /** Live answers under stress: clients that leave, stall or are cut off (promises P12, P13, P19). */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { formats } from '../../src/format.ts';
 import { recordCount } from '../world/counts.ts';
 import { eventually } from '../world/eventually.ts';
@@ -7,6 +7,9 @@ import { startFaultProxy, type FaultProxy } from '../world/fault-proxy.ts';
 import { asAdmin } from '../world/postgres.ts';
 import { ask, startServing, type Serving } from './serving.ts';
 import { openClient } from './slow-client.ts';
+
+// Measured with a busy machine, and room beyond.
+vi.setConfig({ testTimeout: 90_000 });
 
 let serving: Serving;
 let proxy: FaultProxy;

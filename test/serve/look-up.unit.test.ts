@@ -29,7 +29,8 @@ const settle = async (): Promise<void> => {
 
 test('P4 who asks together shares a query; who asks while it is under way gets the next one', async () => {
   const { db, asked } = slowDatabase();
-  const lookUp = createBatchedLookup(db);
+  const batched = createBatchedLookup(db);
+  const lookUp = (name: string) => batched(name).found;
   const [first, alongside, other] = [lookUp('a'), lookUp('a'), lookUp('b')];
   expect(asked).toHaveLength(0);
   await settle();
@@ -54,7 +55,8 @@ test('P4 who asks together shares a query; who asks while it is under way gets t
 
 test('a query that fails fails its own askers only', async () => {
   const { db, asked } = slowDatabase();
-  const lookUp = createBatchedLookup(db);
+  const batched = createBatchedLookup(db);
+  const lookUp = (name: string) => batched(name).found;
   const first = lookUp('a');
   await settle();
   const second = lookUp('a');

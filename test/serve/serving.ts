@@ -98,7 +98,7 @@ function worldOf(around: Neighbours, lines: string[], ending: AbortSignal): Serv
     config,
     readPool,
     livePool,
-    blobSecret,
+    blobSecret: async () => blobSecret,
     store,
     log,
     now,

@@ -1,14 +1,14 @@
 /** P6: a signed URL may be given to several who ask within a moment, and never outlives the life that was asked for. */
 import { expect, test } from 'vitest';
 import type { SignOptions } from '../../src/blob-store/blob-store.ts';
-import { rememberSignatures } from '../../src/serve/redirect.ts';
+import { reuseSignatures } from '../../src/serve/blob-response.ts';
 
 function numbered(): {
   sign: (key: string, options: SignOptions) => Promise<string>;
   at: (time: number) => void;
 } {
   let [now, count] = [0, 0];
-  const sign = rememberSignatures(
+  const sign = reuseSignatures(
     async (key, { contentDisposition }) => `${key}?${contentDisposition ?? ''}#${(count += 1)}`,
     () => now,
   );
@@ -46,7 +46,7 @@ test('P9 other keys and other headers have signatures of their own', async () =>
 
 test('a signature that failed is asked for again', async () => {
   let tries = 0;
-  const sign = rememberSignatures(async (key) => {
+  const sign = reuseSignatures(async (key) => {
     tries += 1;
     if (tries === 1) throw new Error('no credentials');
     return key;

@@ -1,4 +1,4 @@
-/** A client that shows what the wire did: reads when told, and says how the connection ended. */
+/** A client that shows what the connection did: it reads on demand, and says how the connection ended. */
 import { connect, type Socket } from 'node:net';
 
 export interface WireClient {

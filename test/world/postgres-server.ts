@@ -10,7 +10,7 @@ import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import { binariesFor, unprivilegedUser, type User } from '../../src/demo/throwaway-postgres.ts';
+import { binariesFor, unprivilegedUser, type SystemUser } from '../../src/demo/throwaway-postgres.ts';
 import { freePort } from './free-port.ts';
 
 const run = promisify(execFile);
@@ -86,7 +86,7 @@ export async function startPostgres(options: PostgresServerOptions = {}): Promis
 interface Place {
   readonly binaries: string;
   readonly data: string;
-  readonly user: User | null;
+  readonly user: SystemUser | null;
 }
 
 async function initialise(directory: string, version: 15 | 18): Promise<Place> {

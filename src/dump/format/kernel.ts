@@ -14,7 +14,7 @@ const { Module, Memory, Instance } = (globalThis as unknown as { WebAssembly: We
   .WebAssembly;
 
 /** What the kernel asks of its host; formats by their slots, columns by their index. */
-export interface Host {
+interface Host {
   emit(slot: number, start: number, length: number): void;
   spellFloat(start: number, length: number, out: number): number;
   nest(slot: number, column: number, start: number, end: number, quoted: number, out: number): number;

@@ -25,7 +25,7 @@ const integers = new Set(['int', 'int2', 'int4', 'int8']);
 const floats = new Set(['float4', 'float8']);
 const kinds = { text: 0, number: 1, boolean: 2, nested: 3 } as const;
 
-export function kindOf(type: string): keyof typeof kinds {
+function kindOf(type: string): keyof typeof kinds {
   if (integers.has(type) || floats.has(type) || type === 'numeric') return 'number';
   if (type === 'bool') return 'boolean';
   return type === 'json' || type === 'jsonb' || type === 'nested' || type.startsWith('_') ? 'nested' : 'text';
@@ -73,7 +73,7 @@ class Regions {
   }
 }
 
-export interface Output {
+interface Output {
   /** By which the kernel knows the format. */
   readonly slot: number;
   readonly start: number;

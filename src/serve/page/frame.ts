@@ -1,7 +1,38 @@
-/** What every page has: head, skip link, title, foot; and how moments, sizes and states are written. */
+/**
+ * What every page has: head, skip link and title; how moments, sizes and states are written; and HTML by tagged template,
+ * where everything put in is escaped unless it was built here (P17, no injection).
+ */
 import type { DisplayState } from '../../state/publication-state.ts';
 import { bytesText, countText } from '../../units.ts';
-import { html, type Html } from './html.ts';
+
+/** A piece of a document, safe as it is. */
+export interface Html {
+  readonly html: string;
+}
+
+type Part = Html | readonly Html[] | string | number | null;
+
+const escapes: Readonly<Record<string, string>> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+  "'": '&#39;',
+};
+
+/** Build a piece: text and numbers are escaped, pieces go in as they are, null leaves nothing. */
+export function html(literals: TemplateStringsArray, ...parts: readonly Part[]): Html {
+  return {
+    html: literals.reduce((text, literal, index) => text + written(parts[index - 1] ?? null) + literal),
+  };
+}
+
+function written(part: Part): string {
+  if (part === null) return '';
+  if (typeof part === 'number') return String(part);
+  if (typeof part === 'string') return part.replaceAll(/[&<>"']/g, (character) => escapes[character] ?? '');
+  return 'html' in part ? part.html : part.map((piece) => piece.html).join('');
+}
 
 /** Mark and word of a state: never told by colour alone. */
 const stateMarks: Readonly<Record<DisplayState, string>> = {
@@ -19,7 +50,7 @@ export function stateBadge(state: DisplayState): Html {
 }
 
 /** How far away an age is, in one unit: `3 min`, `2 d`. */
-export function ageText(from: Date, now: Date): string {
+function ageText(from: Date, now: Date): string {
   const seconds = Math.max(0, Math.round((now.getTime() - from.getTime()) / 1000));
   const [unit, name] = (
     [
@@ -48,7 +79,7 @@ export function numberText(count: number | null): string {
   return count === null ? '–' : countText(count);
 }
 
-export interface Frame {
+interface PageFrame {
   readonly title: string;
   /** From this page to the service's root, relative, so that any prefix of a proxy works. */
   readonly root: '' | '../' | '../../';
@@ -58,7 +89,7 @@ export interface Frame {
 }
 
 /** The whole document, without scripts and inline styles, so that the strictest policy holds. */
-export function document({ title, root, reloadSeconds, body }: Frame): string {
+export function renderDocument({ title, root, reloadSeconds, body }: PageFrame): string {
   const reload =
     reloadSeconds === null ? null : html`<meta http-equiv="refresh" content="${reloadSeconds}" />`;
   return html`<!doctype html>

@@ -1,10 +1,9 @@
 /** The page of one table: downloads with checksums, columns with their data dictionary, and what happened to it. */
 import { fileOf, type Variant } from '../../format.ts';
-import { ageOf, numberText, document, sizeText, stateBadge } from './frame.ts';
-import { html, type Html } from './html.ts';
+import { ageOf, html, numberText, renderDocument, sizeText, stateBadge, type Html } from './frame.ts';
 import type { TableSummary } from './tables-page.ts';
 
-export interface TableDownload {
+interface TableDownload {
   readonly variant: Variant;
   readonly bytes: number;
   /** Hex. */
@@ -20,7 +19,7 @@ export interface TableColumn {
 }
 
 /** One thing that happened, newest first. */
-export interface TableEvent {
+interface TableEvent {
   readonly at: Date;
   readonly text: string;
 }
@@ -73,7 +72,7 @@ export function renderTablePage(page: TablePage): string {
     </dl>
     ${downloadsOf(page)} ${columnsOf(page.columns)} ${historyOf(page.history)}
     ${page.canRebuild ? rebuildForm(table.id) : null}`;
-  return document({ title: `${title} – DataStore dumps`, root: '../', reloadSeconds: null, body });
+  return renderDocument({ title: `${title} – DataStore dumps`, root: '../', reloadSeconds: null, body });
 }
 
 const queuedNotice = (id: string): Html =>
@@ -87,7 +86,7 @@ export function renderWrongToken(id: string): string {
   const body = html`<h1>Nothing was queued</h1>
     <p>This is not the admin token.</p>
     <p><a href="../${encodeURIComponent(id)}">Back to the table</a></p>`;
-  return document({
+  return renderDocument({
     title: 'Nothing was queued – DataStore dumps',
     root: '../../',
     reloadSeconds: null,

@@ -1,11 +1,10 @@
 /**
  * The page at `/`: which tables are fresh, pending, being built or failing. Search, filter and paging are links and
  * one form, so that it works without scripts; the caller of `renderStatusPage` gives only what the reader may see
- * (promise P9).
+ * (P9, nothing that CKAN would refuse).
  */
 import type { DisplayState } from '../../state/publication-state.ts';
-import { ageOf, numberText, document, sizeText, stateBadge } from './frame.ts';
-import { html, type Html } from './html.ts';
+import { ageOf, renderDocument, html, numberText, sizeText, stateBadge, type Html } from './frame.ts';
 
 /** One table's line. */
 export interface TableSummary {
@@ -24,7 +23,7 @@ export interface TableSummary {
   readonly publishedAt: Date | null;
 }
 
-export interface StatusPage {
+interface StatusPage {
   /** Every table the reader may see, in any order. */
   readonly tables: readonly TableSummary[];
   readonly query: PageQuery;
@@ -39,7 +38,7 @@ export interface StatusPage {
 }
 
 /** What the reader asked of the list. */
-export interface PageQuery {
+interface PageQuery {
   readonly search: string;
   readonly state: DisplayState | null;
   readonly sort: 'state' | 'name' | 'size' | 'age';
@@ -77,7 +76,7 @@ export function renderStatusPage(page: StatusPage): string {
         : tableOf(tables, query, now)
     }
     ${query.page === 1 && !more ? null : pageLinks(query, query.page, more ? query.page + 1 : query.page)}`;
-  return document({ title: 'DataStore dumps', root: '', reloadSeconds: query.watch ? 10 : null, body });
+  return renderDocument({ title: 'DataStore dumps', root: '', reloadSeconds: query.watch ? 10 : null, body });
 }
 
 const reloadLink = (query: PageQuery): Html =>
@@ -107,7 +106,7 @@ function renderCounted({ tables, query, now, all }: StatusPage): string {
     ${stateLinks(matching, query)} ${searchForm(query)}
     ${shown.length === 0 ? html`<p class="empty">No table matches.</p>` : tableOf(shown, query, now)}
     ${pages === 1 ? null : pageLinks(query, page, pages)}`;
-  return document({ title: 'DataStore dumps', root: '', reloadSeconds: query.watch ? 10 : null, body });
+  return renderDocument({ title: 'DataStore dumps', root: '', reloadSeconds: query.watch ? 10 : null, body });
 }
 
 function matches(table: TableSummary, search: string): boolean {

@@ -4,8 +4,8 @@
  * CKAN 2.11 knows `{column: value}` and `{column: [values]}`. CKAN 2.12 adds `gt gte lt lte eq in`, `$and`, `$or` and
  * lists of filters (any of them), at most 10 deep and 100 operations (facts: its recorded answers and error texts).
  */
-import type { CatalogueColumn } from '../../postgres/catalogue.ts';
 import type { CkanProfile } from '../../ckan/profile.ts';
+import type { CatalogueColumn } from '../../postgres/catalogue.ts';
 import { isPythonList, isPythonObject, type PythonJson, type PythonObject } from '../../python-json.ts';
 import { Refused } from './refusal.ts';
 
@@ -31,10 +31,15 @@ export function readFilters(filters: PythonJson, columns: Columns, profile: Ckan
   if (!isPythonObject(filters) && !isPythonList(filters))
     throw new Refused('filters', 'Must be a JSON object');
   if (isPythonObject(filters) && filters.size === 0) return null;
-  return profile.filterOperators ? readOperators(filters, columns) : readPlain(filters, columns);
+  return profile.filterOperators
+    ? readOperatorFilters(filters, columns)
+    : readSimpleFilters(filters, columns);
 }
 
-function readPlain(filters: PythonObject | readonly PythonJson[], columns: Columns): Condition | null {
+function readSimpleFilters(
+  filters: PythonObject | readonly PythonJson[],
+  columns: Columns,
+): Condition | null {
   if (isPythonList(filters)) {
     // A list of empty objects disappears in CKAN's own flattening of nested values.
     if (filters.length > 0 && filters.every((item) => isPythonObject(item) && item.size === 0)) return null;
@@ -59,13 +64,17 @@ function columnNamed(name: string, columns: Columns): CatalogueColumn {
 const deepest = 10;
 const mostOperations = 100;
 
-interface Reading {
+/** What reading one `filters` parameter needs on its way down. */
+interface FilterReading {
   readonly columns: Columns;
   operations: number;
 }
 
-function readOperators(filters: PythonObject | readonly PythonJson[], columns: Columns): Condition | null {
-  const reading: Reading = { columns, operations: 0 };
+function readOperatorFilters(
+  filters: PythonObject | readonly PythonJson[],
+  columns: Columns,
+): Condition | null {
+  const reading: FilterReading = { columns, operations: 0 };
   const condition = isPythonList(filters)
     ? counted(reading, { kind: 'any', of: readMembers(filters, 'any', 1, reading) })
     : readTop(filters, reading);
@@ -78,7 +87,7 @@ function readOperators(filters: PythonObject | readonly PythonJson[], columns: C
   return condition;
 }
 
-function readTop(filters: PythonObject, reading: Reading): Condition | null {
+function readTop(filters: PythonObject, reading: FilterReading): Condition | null {
   refuseTooMany(filters.size);
   const conditions = [...filters].flatMap(([key, value]): readonly Condition[] => {
     const operator = operatorOf(key, value);
@@ -104,12 +113,12 @@ function operatorOf(
   return { kind: key === '$and' ? 'all' : 'any', members: value };
 }
 
-/** The objects of a list; one nested in an operator of its own kind melts into it, as each counts only once then. */
+/** The objects of a list; one nested in an operator of its own kind is flattened into it, so that each counts only once. */
 function readMembers(
   members: readonly PythonJson[],
   kind: 'all' | 'any',
   depth: number,
-  reading: Reading,
+  reading: FilterReading,
 ): readonly Condition[] {
   if (depth >= deepest) throw new Refused('filters', 'Maximum nesting depth for filter operations reached');
   if (depth === 1) refuseTooMany(members.length);
@@ -118,10 +127,10 @@ function readMembers(
       throw new Refused('filters', 'Filter operation members must be dictionaries');
     return readMember(member, depth, reading) ?? [];
   });
-  return melted(conditions, kind);
+  return flattened(conditions, kind);
 }
 
-function readMember(member: PythonObject, depth: number, reading: Reading): Condition | null {
+function readMember(member: PythonObject, depth: number, reading: FilterReading): Condition | null {
   refuseTooMany(member.size);
   const conditions = [...member].flatMap(([key, value]): readonly Condition[] => {
     const operator = operatorOf(key, value);
@@ -130,15 +139,15 @@ function readMember(member: PythonObject, depth: number, reading: Reading): Cond
     return nested.length === 0 ? [] : [counted(reading, { kind: operator.kind, of: nested })];
   });
   const [only] = conditions;
-  if (conditions.length > 1) return counted(reading, { kind: 'all', of: melted(conditions, 'all') });
+  if (conditions.length > 1) return counted(reading, { kind: 'all', of: flattened(conditions, 'all') });
   return only ?? null;
 }
 
-function melted(conditions: readonly Condition[], kind: 'all' | 'any'): readonly Condition[] {
+function flattened(conditions: readonly Condition[], kind: 'all' | 'any'): readonly Condition[] {
   return conditions.flatMap((condition) => (condition.kind === kind ? condition.of : [condition]));
 }
 
-function counted(reading: Reading, condition: Condition): Condition {
+function counted(reading: FilterReading, condition: Condition): Condition {
   reading.operations += 1;
   if (reading.operations > mostOperations) refuseTooMany(reading.operations);
   return condition;
@@ -148,14 +157,18 @@ function refuseTooMany(size: number): void {
   if (size >= mostOperations) throw new Refused('filters', 'Maximum number of filter operations exceeded');
 }
 
-function readColumn(key: string, value: PythonJson, reading: Reading): Condition {
+function readColumn(key: string, value: PythonJson, reading: FilterReading): Condition {
   const column = columnNamed(key.startsWith('$$') ? key.slice(1) : key, reading.columns);
   if (isPythonObject(value)) return readComparisons(column, value, reading);
   if (isPythonList(value)) return readAlternatives(column, value, reading);
   return counted(reading, { kind: 'compare', column, by: '=', value });
 }
 
-function readComparisons(column: CatalogueColumn, comparisons: PythonObject, reading: Reading): Condition {
+function readComparisons(
+  column: CatalogueColumn,
+  comparisons: PythonObject,
+  reading: FilterReading,
+): Condition {
   if (comparisons.size === 0) throw new Refused('filters', 'A filter operation must not be empty');
   const conditions = [...comparisons].map(([operator, value]) =>
     counted(reading, readComparison(column, operator, value)),
@@ -190,12 +203,13 @@ function iterated(value: PythonJson): readonly PythonJson[] {
 function readAlternatives(
   column: CatalogueColumn,
   values: readonly PythonJson[],
-  reading: Reading,
+  reading: FilterReading,
 ): Condition {
   const operations = values.filter(isPythonObject);
-  const plain = values.filter((value) => !isPythonObject(value));
+  const plainValues = values.filter((value) => !isPythonObject(value));
   if (operations.length === 0) return counted(reading, { kind: 'among', column, values });
   const conditions = operations.map((operation) => readComparisons(column, operation, reading));
-  if (plain.length > 0) conditions.push(counted(reading, { kind: 'among', column, values: plain }));
+  if (plainValues.length > 0)
+    conditions.push(counted(reading, { kind: 'among', column, values: plainValues }));
   return counted(reading, { kind: 'any', of: conditions });
 }

@@ -7,14 +7,14 @@
  */
 import { commaList, rowColumn } from '../../dump/selection.ts';
 import { sql, type Sql } from '../../postgres/table.ts';
-import type { CatalogueColumn, Question } from '../question.ts';
+import type { CatalogueColumn, Question } from './question.ts';
 import { isSortable } from './distinct.ts';
 import type { Columns } from './filters.ts';
 import { Refused } from './refusal.ts';
 import type { Search } from './search.ts';
 import { readSort, type SortKey } from './sorting.ts';
 
-export interface Ordering {
+interface Ordering {
   readonly question: Question;
   /** Every column of the table, internal ones included. */
   readonly all: readonly CatalogueColumn[];

@@ -1,14 +1,13 @@
 /**
- * A dump is asked for: the parameters, by CKAN's own validation, defaults and messages (`dump_schema` of CKAN 2.11 and
- * 2.12; one rule set, the versions differ only later, in what filters mean).
+ * The parameters of a dump, by CKAN's own validation, defaults and messages (`dump_schema` of CKAN 2.11 and 2.12; one
+ * rule set, the versions differ only later, in what filters mean).
  *
- * Unknown parameters are ignored. What is wrong is reported together, a line a parameter, as CKAN does.
+ * Unknown parameters are ignored. All faults are reported together, one line for each parameter, as CKAN does.
  */
 import { ckanFormats, formats, hasBomTwin, type Format } from '../../format.ts';
 import { isPythonObject, parsePythonJson, type PythonJson, type PythonObject } from '../../python-json.ts';
-import type { Question, Refusal } from '../question.ts';
 import { parseInteger, strip, trimmed } from './python-text.ts';
-import { firstValues } from './query-string.ts';
+import type { Question, Refusal } from './question.ts';
 
 /** The largest row number that is counted: beyond it an offset skips every table, a limit cuts none. */
 const endOfRows = BigInt(Number.MAX_SAFE_INTEGER);
@@ -16,7 +15,7 @@ const largestBigint = 2n ** 63n - 1n;
 
 /** Read a raw query string (no `?`), or say what CKAN would refuse, or fail on. */
 export function parseQuestion(query: string): Question | Refusal {
-  const values = firstValues(query);
+  const values = parseQueryString(query);
   const faults: string[] = [];
   const filters = parseFilters(values.get('filters'), faults);
   const format = parseFormat(values.get('format'), faults);
@@ -102,3 +101,35 @@ function parseFields(text: string | undefined): readonly string[] | undefined {
 function unquote(name: string): string {
   return name.startsWith('"') && name.endsWith('"') ? trimmed(name, (character) => character === '"') : name;
 }
+
+/**
+ * The query string as CKAN's web framework reads it: `&` alone separates, `+` is a space, broken escapes stay as they
+ * are, bytes that are not UTF-8 become U+FFFD, a fragment is dropped, and of a repeated parameter the first counts
+ * (Werkzeug 2 and 3). `query` has no `?`, and is as it stood in the request target.
+ */
+export function parseQueryString(query: string): ReadonlyMap<string, string> {
+  const values = new Map<string, string>();
+  for (const pair of query.replace(/#.*/s, '').split('&')) {
+    if (pair === '') continue;
+    const at = pair.indexOf('=');
+    const name = decode(at < 0 ? pair : pair.slice(0, at));
+    if (!values.has(name)) values.set(name, at < 0 ? '' : decode(pair.slice(at + 1)));
+  }
+  return values;
+}
+
+function decode(text: string): string {
+  if (unencoded.test(text)) return text;
+  const spaced = text.replaceAll('+', ' ');
+  // Node gives the bytes of a request target as Latin-1 characters.
+  const bytes: number[] = [];
+  for (let at = 0; at < spaced.length; at += 1) {
+    const escape = /^%[0-9a-fA-F]{2}/.exec(spaced.slice(at, at + 3))?.[0];
+    bytes.push(escape === undefined ? spaced.charCodeAt(at) & 0xff : Number.parseInt(escape.slice(1), 16));
+    if (escape !== undefined) at += 2;
+  }
+  return utf8.decode(Uint8Array.from(bytes));
+}
+
+const unencoded = /^[\x20-$&-*,-~]*$/;
+const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });

@@ -1,7 +1,7 @@
 /**
  * A question becomes a plan: the settings that carry its values, a probe that finds bad ones before the first row, and
  * one COPY. The shapes of all statements are closed: identifiers and types come from the catalogue, the rest is fixed
- * text (promise P16).
+ * text (P16, no text of a request becomes SQL).
  *
  * Differences from CKAN, all repairs: one query instead of pages, `limit=0` as for an empty table, `distinct` over all
  * rows, rows with equal sort keys in `_id` order.
@@ -20,15 +20,15 @@ import {
 } from '../../dump/selection.ts';
 import type { OutputColumn } from '../../dump/formatter.ts';
 import { sql, type Sql } from '../../postgres/table.ts';
-import type { AskedTable, CatalogueColumn, LivePlan, Question, Refusal } from '../question.ts';
 import { distinctCell } from './distinct.ts';
+import type { AskedTable, CatalogueColumn, LivePlan, Question, Refusal } from './question.ts';
 import { readFilters, type Columns } from './filters.ts';
 import { orderBy, readOrder, type Order } from './order.ts';
 import { orRefusal, Refused, type Parameter } from './refusal.ts';
 import { readSearch, type Search } from './search.ts';
 import { bind, conditionSql, type Binding } from './values.ts';
 
-export interface PlanOptions {
+interface PlanOptions {
   /** The configuration of a search that names none (`ckan.datastore.default_fts_lang`). */
   readonly ftsLanguage: string;
 }

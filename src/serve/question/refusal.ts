@@ -1,13 +1,13 @@
 /**
  * Refusals: CKAN's own 400s, and ours where CKAN fails on a caller's mistake (repair 3). A message is one line a
- * parameter; it never repeats what the caller wrote, nor any SQL (promise P16).
+ * parameter; it never repeats what the caller wrote, nor any SQL (P16, no request text in SQL).
  */
-import type { Question, Refusal } from '../question.ts';
+import type { Question, Refusal } from './question.ts';
 
 export type Parameter =
   'fields' | 'filters' | 'format' | 'language' | 'limit' | 'offset' | 'q' | 'sort' | 'distinct';
 
-export function refuse(parameter: Parameter, reason: string): Refusal {
+function refuse(parameter: Parameter, reason: string): Refusal {
   return { kind: 'refused', status: 400, message: `${parameter}: ${reason}` };
 }
 

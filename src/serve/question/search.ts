@@ -6,7 +6,7 @@ import type { CkanProfile } from '../../ckan/profile.ts';
 import type { OutputColumn } from '../../dump/formatter.ts';
 import { commaList, rowColumn } from '../../dump/selection.ts';
 import { sql, type Sql } from '../../postgres/table.ts';
-import type { AskedTable, Question } from '../question.ts';
+import type { AskedTable, Question } from './question.ts';
 import type { Columns } from './filters.ts';
 import { Refused } from './refusal.ts';
 import { isByIdAlone, readSort } from './sorting.ts';

@@ -14,7 +14,7 @@ import { pythonString } from './python-text.ts';
 import { Refused, type Parameter } from './refusal.ts';
 import type { Comparison, Condition } from './filters.ts';
 
-export interface SessionSetting {
+interface SessionSetting {
   readonly name: string;
   readonly value: string;
 }
@@ -26,7 +26,7 @@ export interface Binding {
 }
 
 /** Postgres takes the square of their number. A list of values is one, however long. */
-export const mostSettings = 512;
+const mostSettings = 512;
 
 /** Bind a text; the result is an SQL expression of type `text`. */
 export function bind(binding: Binding, parameter: Parameter, value: string): Sql {

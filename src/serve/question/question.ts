@@ -1,17 +1,18 @@
 /**
- * What a caller asks of a dump, as values: parsed by CKAN's rules, then planned against the table's own columns.
+ * What a caller asks of a dump, as values: parsed by CKAN's rules (`parse.ts`), then planned against the table's own
+ * columns (`plan.ts`).
  *
- * `question/` holds the rules. Nothing of a request becomes SQL: values travel as settings of the transaction
+ * No text of a request becomes SQL (P16): values travel as settings of the transaction
  * (`set_config('dumper.v1', $1, true)`, read back by `current_setting`), since COPY takes no parameters; identifiers
- * come from the catalogue (promise P16).
+ * come from the catalogue.
  */
-import type { CatalogueColumn } from '../postgres/catalogue.ts';
-import type { Format } from '../format.ts';
-import type { OutputColumn } from '../dump/formatter.ts';
-import type { PythonJson, PythonObject } from '../python-json.ts';
-import type { ResourceId, Sql } from '../postgres/table.ts';
+import type { OutputColumn } from '../../dump/formatter.ts';
+import type { Format } from '../../format.ts';
+import type { CatalogueColumn } from '../../postgres/catalogue.ts';
+import type { ResourceId, Sql } from '../../postgres/table.ts';
+import type { PythonJson, PythonObject } from '../../python-json.ts';
 
-export type { CatalogueColumn } from '../postgres/catalogue.ts';
+export type { CatalogueColumn } from '../../postgres/catalogue.ts';
 
 /** A parameter that CKAN refuses, or that CKAN fails on and we refuse: one plain line naming it. */
 export interface Refusal {

@@ -1,24 +1,23 @@
 /**
- * Is the whole table asked for? Then its blob is the answer, however the request spells it: `format=csv&bom=True`,
+ * Whether the whole table is asked for: then its blob is the answer, however the request spells it: `format=csv&bom=True`,
  * `sort=_id asc`, `offset=0`, every field by name, a limit that cuts nothing, filters that say nothing.
  */
 import { formatTable } from '../../format.ts';
-import { isPythonObject } from '../../python-json.ts';
 import { shownColumns } from '../../dump/selection.ts';
-import type { CkanProfile } from '../../ckan/profile.ts';
-import type { ResourceId } from '../../postgres/table.ts';
-import type { Question } from '../question.ts';
+import { isPythonObject } from '../../python-json.ts';
+import type { Question } from './question.ts';
 import { Refused } from './refusal.ts';
 import { isIdOrder, readSort } from './sorting.ts';
 
-/** A table as the catalogue or a manifest names its columns. */
-export interface NamedColumns {
+/** What a manifest says of a dump. */
+interface DumpedTable {
   readonly columns: readonly { readonly name: string }[];
+  readonly rows: number;
 }
 
-/** Whole but for a limit: `isWholeFor` tells whether that cuts anything. */
-export function isWholeTable(question: Question, table: NamedColumns): boolean {
+export function isWholeTable(question: Question, table: DumpedTable): boolean {
   return (
+    (question.limit === undefined || question.limit >= table.rows) &&
     question.q === undefined &&
     !question.distinct &&
     question.offset === 0 &&
@@ -28,12 +27,7 @@ export function isWholeTable(question: Question, table: NamedColumns): boolean {
   );
 }
 
-/** Does a dump of `rows` rows answer the question's limit? */
-export function isWholeFor(question: Question, rows: number): boolean {
-  return question.limit === undefined || question.limit >= rows;
-}
-
-function namesEveryColumn(question: Question, table: NamedColumns): boolean {
+function namesEveryColumn(question: Question, table: DumpedTable): boolean {
   if (question.fields === undefined) return true;
   const names = shownColumns(table.columns).map((column) => column.name);
   if (question.fields.length === 0) return formatTable[question.format].names !== 'head';
@@ -51,14 +45,4 @@ function isInIdOrder(sort: string): boolean {
     if (error instanceof Refused) return false;
     throw error;
   }
-}
-
-/** The name of the file that a dump is saved as: CKAN's own. */
-export function dumpFileName(
-  asked: string,
-  id: ResourceId,
-  question: Question,
-  profile: CkanProfile,
-): string {
-  return `${profile.fileNamedAfter === 'alias' ? asked : id}.${formatTable[question.format].extension}`;
 }
