@@ -20,6 +20,7 @@ const catalogue = {
   /** Reading it would run code of its owner, or give a part of it only. */
   TABLE_UNSAFE: { status: 503, exitCode: 1 },
   TABLE_BUSY: { status: 503, exitCode: 1 },
+  PROCESS_LOST: { status: 500, exitCode: 1 },
   SUPERSEDED: { status: 500, exitCode: 1 },
   MANIFEST_INVALID: { status: 500, exitCode: 1 },
   ABORTED: { status: 503, exitCode: 1 },

@@ -8,11 +8,13 @@
  * `COPY n` and ReadyForQuery have arrived: a connection that merely ends, however cleanly, is an error.
  */
 import type { Socket } from 'node:net';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type pg from 'pg';
 import { DumperError, isDumperError, errorMessage } from '../errors.ts';
 import type { PoolClient } from '../postgres/pool.ts';
 import { cancelQuery } from './cancel.ts';
 import { tapSocket } from '../postgres/socket.ts';
+import type { Formatter } from './formatter.ts';
 import type { Sql } from '../postgres/table.ts';
 
 export interface CopyOptions {
@@ -21,6 +23,8 @@ export interface CopyOptions {
    * asynchronous. If it throws, the COPY ends.
    */
   readonly onBytes: (chunk: Uint8Array) => Uint8Array | null;
+  /** `onBytes` has more to do: it is called again, with no bytes, in another turn of the event loop, before more is read. */
+  readonly isUnfinished?: () => boolean;
   /**
    * Called after each chunk: the socket is paused until the promise resolves, and the COPY fails when it rejects. A
    * reader that takes a chunk in parts calls `progress` after each part.
@@ -96,10 +100,13 @@ export async function copyOut(
 export async function copyRows(
   client: PoolClient,
   copy: Sql,
-  formatter: { readonly rows: number },
+  formatter: Pick<Formatter, 'rows' | 'isUnfinished'>,
   options: CopyOptions,
 ): Promise<number> {
-  const { rows } = await copyOut(client, copy, options);
+  const { rows } = await copyOut(client, copy, {
+    ...options,
+    isUnfinished: () => formatter.isUnfinished,
+  });
   if (rows === formatter.rows) return rows;
   throw new DumperError('COPY_BROKEN', `Postgres sent ${rows} rows, ${formatter.rows} were written`);
 }
@@ -141,36 +148,40 @@ function ignore(): void {}
 /** Feed `onBytes` instead of the driver, until it returns the first message that is not its own. */
 function tap(
   socket: Socket,
-  { onBytes, whenReady, signal }: CopyOptions,
+  { onBytes, whenReady, isUnfinished, signal }: CopyOptions,
   watch: StallWatch,
   reject: (error: unknown) => void,
 ): void {
-  const giveBack = tapSocket(socket, (bytes) => {
+  const take = (bytes: Uint8Array): void => {
     if (signal.aborted || socket.destroyed) return;
     try {
       watch.progress('Postgres');
       const rest = onBytes(bytes);
-      if (rest !== null) return giveBack(rest);
-      const ready = whenReady?.(() => watch.progress('the reader'));
-      if (ready !== undefined) pauseUntil(socket, ready, watch, reject);
+      if (rest !== null) giveBack(rest);
+      const ready = rest === null ? whenReady?.(() => watch.progress('the reader')) : undefined;
+      const goOn = isUnfinished?.() === true ? () => nextTurn().then(() => take(nothing)) : undefined;
+      if (ready === undefined && goOn === undefined) return void (socket.isPaused() && socket.resume());
+      pauseUntil(socket, ready, watch, goOn ?? (() => void socket.resume())).catch(reject);
     } catch (error) {
       reject(error);
     }
-  });
+  };
+  const giveBack = tapSocket(socket, take);
 }
 
-function pauseUntil(
+const nothing = new Uint8Array();
+
+async function pauseUntil(
   socket: Socket,
-  ready: Promise<void>,
+  ready: Promise<void> | undefined,
   watch: StallWatch,
-  reject: (error: unknown) => void,
-): void {
+  goOn: () => void | Promise<void>,
+): Promise<void> {
   socket.pause();
   watch.progress('the reader');
-  ready.then(() => {
-    watch.progress('Postgres');
-    socket.resume();
-  }, reject);
+  await ready;
+  watch.progress('Postgres');
+  await goOn();
 }
 
 interface StallWatch {

@@ -35,6 +35,8 @@ interface SnapshotOptions {
   readonly signal: AbortSignal;
   /** A view takes no lock: the tables below it are read as they are. */
   readonly isView?: boolean;
+  /** Whether the columns come with their comments; they do unless this is false. */
+  readonly comments?: boolean;
   /** Asked on the same connection before the transaction begins. */
   readonly beforeBegin?: (client: PoolClient) => Promise<void>;
 }
@@ -71,7 +73,7 @@ export async function withSnapshot<Result>(
 export async function withRevisionSnapshot<Result>(
   pool: pg.Pool,
   id: ResourceId,
-  options: Omit<SnapshotOptions, 'isView' | 'beforeBegin'>,
+  options: Omit<SnapshotOptions, 'isView' | 'beforeBegin' | 'comments'>,
   work: (snapshot: RevisionSnapshot) => Promise<Result>,
 ): Promise<Result | null> {
   let before: TableState | null = null;
@@ -125,7 +127,7 @@ async function connect(pool: pg.Pool): Promise<PoolClient> {
 async function open(
   client: PoolClient,
   id: ResourceId,
-  { lockSeconds, isView, beforeBegin }: SnapshotOptions,
+  { lockSeconds, isView, comments = true, beforeBegin }: SnapshotOptions,
 ): Promise<readonly CatalogueColumn[] | null> {
   await beforeBegin?.(client);
   await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY');
@@ -133,7 +135,7 @@ async function open(
   if (isView !== true && !(await lockTable(client, id))) return null;
   await setLocal(client, scanSettings);
   await assertSafeToRead(client, id);
-  return readColumns(client, id);
+  return readColumns(client, id, { comments });
 }
 
 /** False where the table does not exist (any more); the transaction is then over, and COMMIT merely ends it. */

@@ -174,7 +174,10 @@ async function scan(
 ): Promise<Chunk[] | null> {
   const { signal } = answering;
   const { DUMPER_LOCK_SECONDS: lockSeconds, DUMPER_STALL_SECONDS: stallSeconds } = deps.config;
-  const options = { lockSeconds, stallSeconds, signal, isView: live.id.startsWith('_') };
+  const isView = live.id.startsWith('_');
+  // Only the head of JSON names the columns with their entries in the data dictionary.
+  const comments = live.question.format === 'json';
+  const options = { lockSeconds, stallSeconds, signal, isView, comments };
   const scanned = await withSnapshot(deps.livePool, live.id, options, async (snapshot) => {
     const plan = await prepare(deps, snapshot, live);
     if (plan.kind === 'plan')
@@ -227,7 +230,7 @@ async function copyBody(
       const before = formatter.rows;
       const rest = formatter.feed(chunk, (_format, bytes) => held.push(...keep(bytes)));
       if (formatter.rows > 0) onRow();
-      if (rest !== null || formatter.rows === before) return rest;
+      if (rest !== null || (formatter.rows === before && writer.bytes === 0)) return rest;
       if (writer.bytes === 0 && config.DUMPER_COMPRESS === 'on') {
         const encoding = writer.compressFor(ctx.get('Accept-Encoding'));
         if (encoding !== null) ctx.set('Content-Encoding', encoding);

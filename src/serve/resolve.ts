@@ -146,7 +146,7 @@ function createLookup({
   const lookUpTable = createBatchedLookup<SharedResolution>(readPool);
   const unbatched = (found: Promise<Found | null>): Lookup => ({ found, shared: new Map() });
   const findView = async (id: ResourceId): Promise<Found | null> => {
-    const columns = await readColumns(readPool, id);
+    const columns = await readColumns(readPool, id, { comments: false });
     return columns.length === 0 ? null : { id, token: null };
   };
   return (profile, name) => {
