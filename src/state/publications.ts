@@ -122,12 +122,8 @@ export function createPublications(pool: pg.Pool, leaseSeconds: number): Publica
       return requests;
     },
     nextRun: async (id, timing, isRetry) => {
-      const { rows } = await pool.query<NextRunRow>(nextRun, [
-        id,
-        timing.quietSeconds,
-        timing.hotTableFactor,
-        isRetry,
-      ]);
+      const values = [id, timing.quietSeconds, timing.hotTableFactor, isRetry];
+      const { rows } = await pool.query<NextRunRow>(nextRun, values);
       const row = rows[0] ?? { id, bytes: '0', wait: 0, rebuild: false, stale: 0 };
       return { ...jobRequest(row), rebuild: row.rebuild, staleSeconds: row.stale };
     },
