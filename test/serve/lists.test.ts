@@ -7,7 +7,7 @@ import { publicationState } from '../../src/state/publication-state.ts';
 import { inOrder, matching } from './listed.ts';
 import { ask, startServing, type Serving } from './serving.ts';
 
-const admin = { headers: { authorization: 'Bearer the-admin-token' } };
+const admin = { headers: { authorization: 'Bearer the-admin-token-of-tests' } };
 const everything = { words: [], inReasons: true, state: null, withoutPrivate: false };
 let serving: Serving;
 /** How many rows each question for a list brought. */
@@ -15,7 +15,7 @@ const rows: number[] = [];
 
 beforeAll(async () => {
   serving = await startServing({
-    environment: { DUMPER_ADMIN_TOKEN: 'the-admin-token', DUMPER_DECISION_CACHE_SECONDS: '3600' },
+    environment: { DUMPER_ADMIN_TOKEN: 'the-admin-token-of-tests', DUMPER_DECISION_CACHE_SECONDS: '3600' },
     parts: {
       now: () => new Date('2026-03-01T12:00:00Z'),
       publications: {
