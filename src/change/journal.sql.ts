@@ -38,6 +38,7 @@ export function installScript({ readRole, lockSeconds }: InstallScriptOptions): 
     objects: {
       comment: 'as the role that owns the DataStore tables: the journal and its grants',
       sql: `BEGIN;
+SET LOCAL lock_timeout = ${milliseconds(lockSeconds)};
 SELECT pg_advisory_xact_lock(${installationLock});
 ${createSchema}
 ${journalObjects}
@@ -157,11 +158,20 @@ BEGIN
 END $uncover$;`;
 }
 
+/** The name that pg_restore gives its sessions; for a dump in plain SQL, psql gets it by `PGAPPNAME`. */
+export const restoreName = 'pg_restore';
+
 /** What the owner of the tables makes. */
 const journalObjects = `
 CREATE TABLE IF NOT EXISTS ${schema}.change (relation oid NOT NULL, amount bigint NOT NULL, writer xid8);
 REVOKE INSERT, UPDATE, DELETE, TRUNCATE, TRIGGER ON ${schema}.change FROM PUBLIC;
-CREATE INDEX IF NOT EXISTS change_by_relation ON ${schema}.change (relation) INCLUDE (amount);
+-- IF NOT EXISTS would lock the table before it looks, and every writer waits behind that lock.
+DO $index$
+BEGIN
+  IF to_regclass('${schema}.change_by_relation') IS NULL THEN
+    CREATE INDEX change_by_relation ON ${schema}.change (relation) INCLUDE (amount);
+  END IF;
+END $index$;
 COMMENT ON TABLE ${schema}.change IS 'datastore-dumper: one random amount per changing transaction and table';
 
 -- One row per transaction and table, so that writers never wait for one another. A setting of the transaction remembers
@@ -204,6 +214,11 @@ BEGIN
       AND g.tgname IN ('${rowTrigger}', '${truncateTrigger}') AND g.tgenabled = 'A') THEN
     RETURN false;
   END IF;
+  -- A table that pg_restore has just made gets its triggers from the dump; a restore may begin in the middle of a sweep.
+  IF EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = '${restoreName}'
+      AND coalesce(has_schema_privilege(usesysid, 'public', 'CREATE'), true)) THEN
+    RETURN false;
+  END IF;
   PERFORM set_config('lock_timeout', wait_milliseconds::text, true);
   FOREACH wanted IN ARRAY ARRAY['${rowTrigger}', '${truncateTrigger}'] LOOP
     IF EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = subject AND g.tgname = wanted) THEN
@@ -231,9 +246,6 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $fold$
   DELETE FROM ${schema}.change c WHERE NOT EXISTS (SELECT FROM pg_class WHERE oid = c.relation);
 $fold$;
 REVOKE ALL ON FUNCTION ${schema}.fold() FROM PUBLIC;`;
-
-/** The name that pg_restore gives its sessions; for a dump in plain SQL, psql gets it by `PGAPPNAME`. */
-export const restoreName = 'pg_restore';
 
 const isRestoring = `current_setting('application_name') = '${restoreName}'`;
 

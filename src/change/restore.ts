@@ -21,8 +21,9 @@ export function createRestoreWatch(read: Queryable): RestoreWatch {
   };
 }
 
-/** Every role may see the names of others' sessions, and choose its own: so only a role that may create tables counts. */
+/** A session that has long been idle restores nothing. Every role may see the names of others' sessions, and choose its own: so only a role that may create tables counts. */
 const underWay = `SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_activity
     WHERE datname = pg_catalog.current_database() AND application_name = $1
+      AND NOT coalesce(state = 'idle' AND state_change < pg_catalog.clock_timestamp() - interval '10 minutes', false)
       AND coalesce(pg_catalog.has_schema_privilege(usesysid, pg_catalog.to_regnamespace('public')::oid, 'CREATE'), true)
   ) AS under_way`;

@@ -64,8 +64,8 @@ const backgroundFactor = 6;
 /** Anonymous questions have most places: each is asked for all callers. */
 const lines = {
   anonymous: { places: 32, placesEach: 32, waitingEach: 256, membersWaiting: 1 },
-  known: { places: 8, placesEach: 4, waitingEach: 4, membersWaiting: 64 },
-  unknown: { places: 4, placesEach: 1, waitingEach: 4, membersWaiting: 32 },
+  known: { places: 8, placesEach: 4, waitingEach: 32, membersWaiting: 64 },
+  unknown: { places: 4, placesEach: 1, waitingEach: 16, membersWaiting: 32 },
 } as const;
 type LaneName = keyof typeof lines;
 const laneNames = Object.keys(lines) as LaneName[];

@@ -41,11 +41,11 @@ const reachedTypes = `reached AS (
       SELECT t.typbasetype AS oid UNION ALL SELECT t.typelem
       UNION ALL SELECT f.atttypid FROM pg_catalog.pg_attribute f
         WHERE f.attrelid = t.typrelid AND f.attnum > 0 AND NOT f.attisdropped
-      UNION ALL SELECT r.rngsubtype FROM pg_catalog.pg_range r WHERE r.rngtypid = t.oid OR r.rngmultitypid = t.oid
+      UNION ALL SELECT r.rngsubtype FROM pg_catalog.pg_range r WHERE r.rngtypid = t.oid OR (pg_catalog.to_jsonb(r) ->> 'rngmultitypid')::pg_catalog.oid = t.oid
     ) AS inner_type WHERE inner_type.oid >= ${firstUserOid}
 )`;
 
-/** Parts of the table whose expressions the planner may evaluate. */
+/** Parts of the table, and of those that inherit from it, whose expressions the planner may evaluate. */
 const plannedParts = `SELECT 'pg_catalog.pg_class'::pg_catalog.regclass::oid AS class, i.indexrelid AS oid
     FROM subject JOIN pg_catalog.pg_index i ON i.indrelid = subject.oid
   UNION ALL SELECT 'pg_catalog.pg_class'::pg_catalog.regclass::oid, subject.oid FROM subject
@@ -54,9 +54,12 @@ const plannedParts = `SELECT 'pg_catalog.pg_class'::pg_catalog.regclass::oid AS 
   UNION ALL SELECT 'pg_catalog.pg_statistic_ext'::pg_catalog.regclass::oid, s.oid
     FROM subject JOIN pg_catalog.pg_statistic_ext s ON s.stxrelid = subject.oid`;
 
-const unsafeParts = `WITH RECURSIVE subject AS (
+const unsafeParts = `WITH RECURSIVE named AS (
   SELECT c.oid, c.relkind FROM pg_catalog.pg_class c
   WHERE c.relnamespace = 'public'::pg_catalog.regnamespace AND c.relname = $1::text
+), subject AS (
+  SELECT named.oid FROM named
+  UNION SELECT i.inhrelid FROM subject JOIN pg_catalog.pg_inherits i ON i.inhparent = subject.oid
 ), ${reachedTypes}, called AS (
   SELECT k.castfunc AS oid FROM reached JOIN pg_catalog.pg_cast k
     ON k.castsource = reached.type OR k.casttarget = reached.type
@@ -71,7 +74,7 @@ const unsafeParts = `WITH RECURSIVE subject AS (
   UNION ALL SELECT c.relowner FROM pg_catalog.pg_class c
     WHERE c.relnamespace = 'public'::pg_catalog.regnamespace AND c.relname = '_table_metadata' AND c.relkind = 'v'
 )
-SELECT coalesce((SELECT pg_catalog.row_security_active(subject.oid) FROM subject WHERE subject.relkind IN ('r', 'p')), false)
+SELECT coalesce((SELECT pg_catalog.row_security_active(named.oid) FROM named WHERE named.relkind IN ('r', 'p')), false)
     AS secured,
   (SELECT pg_catalog.format('the function %s of the role %s', f.proname, pg_catalog.pg_get_userbyid(f.proowner))
     FROM called JOIN pg_catalog.pg_proc f USING (oid)

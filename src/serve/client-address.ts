@@ -68,6 +68,7 @@ function addressOf(text: string): string | null {
   return new URL(`http://[${plain}]`).hostname.slice(1, -1);
 }
 
-function isTrusted(address: string, trusted: BlockList): boolean {
+/** A trusted address may be a gateway's that stands for any number of clients. */
+export function isTrusted(address: string, trusted: BlockList): boolean {
   return trusted.check(address, isIPv6(address) ? 'ipv6' : 'ipv4');
 }

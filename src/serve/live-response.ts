@@ -19,7 +19,7 @@ import { byteOrderMark, formatTable } from '../format.ts';
 import { isUnavailable, type PoolClient } from '../postgres/pool.ts';
 import type { ResourceId } from '../postgres/table.ts';
 import { callerFrom } from './caller.ts';
-import { clientAddress, clientNetwork } from './client-address.ts';
+import { clientAddress, clientNetwork, isTrusted } from './client-address.ts';
 import type { ServeDeps } from './context.ts';
 import { answerText, answerUnavailable, busyRetrySeconds, notFoundMessage, setCaching } from './errors.ts';
 import { startLiveLimits } from './live-limits.ts';
@@ -89,7 +89,10 @@ function liveClientOf(config: Config, ctx: ServeContext, isPublic: boolean): Liv
   const address = clientAddress(ctx.req, config.DUMPER_TRUSTED_PROXIES);
   return address === null
     ? { key: 'behind a proxy', isBounded: false }
-    : { key: clientNetwork(address), isBounded: true };
+    : {
+        key: clientNetwork(address),
+        isBounded: !isTrusted(address, config.DUMPER_TRUSTED_PROXIES),
+      };
 }
 
 interface LiveParts {
@@ -243,6 +246,7 @@ async function copyBody(
     whenReady: (progress) => writer.ready(progress),
     signal,
     stallSeconds: config.DUMPER_STALL_SECONDS,
+    firstRowSeconds: Math.max(config.DUMPER_STALL_SECONDS, config.DUMPER_LIVE_FIRST_ROW_SECONDS),
   });
   return [...held, ownChunk(formatter.tail(format))];
 }

@@ -26,7 +26,7 @@ import { isUnderPublicPrefix, type Manifest } from '../manifest.ts';
 import { readColumns } from '../postgres/catalogue.ts';
 import { mapPostgresErrors } from '../postgres/pool.ts';
 import { revisionToken, type TableState } from '../postgres/revision.ts';
-import { asResourceId, parseResourceId, type ResourceId } from '../postgres/table.ts';
+import { asResourceId, type ResourceId } from '../postgres/table.ts';
 import { createBatchedLookup, type TableLookup } from './batched-lookup.ts';
 import type { BlobResponse } from './blob-response.ts';
 import { callerFrom, hasCredentialHeader, type Caller } from './caller.ts';
@@ -36,7 +36,6 @@ import type { LiveRequest } from './live-response.ts';
 import { parseQuestion } from './question/parse.ts';
 import type { Question, Refusal } from './question/question.ts';
 import { isWholeTable } from './question/whole-table.ts';
-import { standInFor } from './stand-in.ts';
 import { staleDump } from './stale-dump.ts';
 
 /** A request for a dump, read from its path and headers. */
@@ -164,14 +163,13 @@ async function resolve(
 ): Promise<Resolution> {
   const { caller, question, name } = request;
   const found = await mapPostgresErrors('POSTGRES_UNAVAILABLE', () => lookup);
-  // CKAN is asked about what is not there, too: else time and outages would tell what is absent from what is private.
-  if (found === null && !canNameTable(name, profile)) return { kind: 'not found' };
-  const permit = await deps.permission.mayRead(found?.id ?? standInFor(name), caller);
+  if (found === null) return { kind: 'not found' };
+  const permit = await deps.permission.mayRead(found.id, caller);
   if (permit.kind === 'unavailable') {
     const message = 'CKAN cannot be asked for permission at the moment';
     return { kind: 'unavailable', message, reason: permit.reason };
   }
-  if (found === null || permit.kind === 'refused') return { kind: 'not found' };
+  if (permit.kind === 'refused') return { kind: 'not found' };
   if (question.kind === 'refused') return { kind: 'bad question', refusal: question };
   const template = deps.config.DUMPER_FILENAME;
   const resourceName = needsResourceName(template)
@@ -183,11 +181,6 @@ async function resolve(
   const tableBytes = found.token === null || found.bytes === 0 ? null : found.bytes;
   const live = { id: found.id, tableBytes, question, profile, public: permit.public, disposition };
   return { kind: 'allowed', live, blob: await blobOf(deps, request, found, live) };
-}
-
-/** Postgres cuts longer names off, and CKAN 2.12 gives internal ones to nobody. */
-function canNameTable(name: string, profile: CkanProfile): boolean {
-  return parseResourceId(name) !== null && !(name.startsWith('_') && profile.version === '2.12');
 }
 
 type BlobDeps = Pick<ResolveDeps, 'config' | 'manifests' | 'publications' | 'enqueueStale' | 'now'>;

@@ -10,12 +10,10 @@ import { redact } from '../log.ts';
 import type { Manifest } from '../manifest.ts';
 import { mapPostgresErrors } from '../postgres/pool.ts';
 import { lookUpTable, type TableState } from '../postgres/revision.ts';
-import { parseResourceId } from '../postgres/table.ts';
 import { publicationState, type DisplayState } from '../state/publication-state.ts';
 import type { PublicationRecord } from '../state/publications.ts';
 import { callerFrom, isAdmin } from './caller.ts';
 import type { ServeDeps } from './context.ts';
-import { standInFor } from './stand-in.ts';
 
 export type StatusDeps = Pick<
   ServeDeps,
@@ -56,14 +54,12 @@ export async function readTableStatus(
   name: string,
 ): Promise<TableView> {
   const state = await mapPostgresErrors('POSTGRES_UNAVAILABLE', () => lookUpTable(deps.readPool, name));
-  if (state === null && parseResourceId(name) === null) return { kind: 'hidden' };
+  if (state === null) return { kind: 'hidden' };
   if (!isAdmin(deps.config, headers)) {
-    const id = state?.id ?? standInFor(name);
-    const permit = await deps.permission.mayRead(id, callerFrom(deps.config, headers));
+    const permit = await deps.permission.mayRead(state.id, callerFrom(deps.config, headers));
     if (permit.kind === 'unavailable') return { kind: 'unavailable', reason: permit.reason };
     if (permit.kind === 'refused') return { kind: 'hidden' };
   }
-  if (state === null) return { kind: 'hidden' };
   return describeTable(deps, state);
 }
 

@@ -53,14 +53,15 @@ async function withProbe(
   if (store === null) throw new DumperError('CONFIGURATION', 'DUMPER_BLOB_STORE is not set');
   const probe = { key: `${prefix}${randomBytes(8).toString('hex')}`, body: randomBytes(1024) };
   await checkBlobStore(store);
-  await store.put(probe.key, Readable.from([probe.body]), {
-    contentType: 'application/octet-stream',
-    contentDisposition: 'attachment',
-    cacheControl: 'private, no-store',
-    expectedBytes: probe.body.length,
-    signal,
-  });
   try {
+    // An answer that is lost leaves the object there all the same.
+    await store.put(probe.key, Readable.from([probe.body]), {
+      contentType: 'application/octet-stream',
+      contentDisposition: 'attachment',
+      cacheControl: 'private, no-store',
+      expectedBytes: probe.body.length,
+      signal,
+    });
     return await use(probe);
   } finally {
     await store.delete([probe.key]);
