@@ -54,7 +54,7 @@ async function once(
   client: PoolClient,
   wanted: readonly Format[],
 ): Promise<{ seconds: number; bytes: number }> {
-  const { copy, columns } = wholeTable(id, await readColumns(client, id, { comments: true }));
+  const { copy, columns } = wholeTable(id, await readColumns(client, id));
   const formatter = createFormatter({ columns, formats: wanted, profile });
   let bytes = 0;
   const count = (_: Format, part: Uint8Array): void => {

@@ -7,7 +7,7 @@
  *      --quick               30 MB, one round, few requests and tables: does it run at all
  *      --sweep-tables 10000   how many tables are swept
  *      --sides publish       only the sides of a table whose names begin so
- *      --only tables,large,redirects,live-crowd,sweep,slow-ckan   `--only ckan` none of them, but CKAN where it is named
+ *      --only tables,large,redirects,sweep   `--only ckan` none of them, but CKAN where it is named
  *      --docs                put the table into docs/benchmarks.md
  *      --ckan <base URL> --resource <id> --ckan-database <read URL of its DataStore>   CKAN's own dump as a peer
  *
@@ -22,9 +22,7 @@ import { besideCkan } from './ckan.ts';
 import { dumps } from './dumps.ts';
 import { large } from './large.ts';
 import { redirects } from './redirects.ts';
-import { liveCrowd } from './live-crowd.ts';
 import { markdown, type Line } from './report.ts';
-import { slowCkan } from './slow-ckan.ts';
 import { sweeps } from './sweep.ts';
 import { openBench, type Bench } from './world.ts';
 
@@ -50,9 +48,7 @@ const parts: Readonly<Record<string, (bench: Bench) => Promise<Line[]>>> = {
   tables: (bench) => dumps(bench, { names: flags.tables.split(','), megabytes, runs, sides: flags.sides }),
   large: (bench) => large(bench, flags.quick ? [5, 30] : [50, Math.max(2000, megabytes)]),
   redirects: (bench) => redirects(bench, flags.quick ? 1 : 5, runs),
-  'live-crowd': (bench) => liveCrowd(bench, flags.quick ? 5 : 60, flags.quick ? 10_000 : 100_000),
   sweep: (bench) => sweeps(bench, flags.quick ? 500 : Number(flags['sweep-tables']), runs),
-  'slow-ckan': (bench) => slowCkan(bench, flags.quick ? 3 : 30),
 };
 
 const lines: Line[] = [];

@@ -7,7 +7,7 @@ import http from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { startCkan, type FakeCkan } from '../test/world/fake-ckan.ts';
+import { startCkan } from '../test/world/fake-ckan.ts';
 import { eventually } from '../test/world/eventually.ts';
 import { freePort } from '../test/world/free-port.ts';
 
@@ -17,8 +17,6 @@ const memoryFlags = ['--max-semi-space-size=8', '--heap-growing-percent=25'];
 export interface Service {
   readonly url: string;
   readonly pid: number;
-  /** The CKAN that it asks. */
-  readonly ckan: FakeCkan;
   stop(): Promise<void>;
 }
 
@@ -31,8 +29,6 @@ export interface ServiceOptions {
   readonly blobStore?: { readonly url: string; readonly environment: Readonly<Record<string, string>> };
   /** The processor it may run on; undefined: any. */
   readonly core?: number;
-  /** Further settings. */
-  readonly environment?: Readonly<Record<string, string>>;
 }
 
 export async function startService(options: ServiceOptions): Promise<Service> {
@@ -51,17 +47,13 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     DUMPER_ROLE: options.publishes ? 'all' : 'serve',
     DUMPER_HOST: '127.0.0.1',
     DUMPER_PORT: String(port),
-    ...options.environment,
   });
   closeSync(log);
   const url = `http://127.0.0.1:${port}`;
-  await eventually('the service is ready', async () => (await statusOf(`${url}/readyz`)) === 200, {
-    seconds: 60,
-  });
+  await eventually('the service is ready', async () => (await statusOf(`${url}/readyz`)) === 200);
   return {
     url,
     pid: child.pid ?? 0,
-    ckan,
     stop: async () => {
       await ended(child);
       await ckan.stop();

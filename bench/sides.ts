@@ -96,7 +96,7 @@ async function rawCopy(input: SideInput): Promise<Work> {
   const pool = poolOf(input);
   const client = await pool.connect();
   const id = asResourceId(input.table);
-  const { copy } = wholeTable(id, await readColumns(client, id, { comments: true }));
+  const { copy } = wholeTable(id, await readColumns(client, id));
   return {
     run: async () => {
       let bytes = 0;

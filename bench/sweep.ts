@@ -1,7 +1,6 @@
 /** The sweep over many tables of which none has changed: wall time, and what it costs the database. */
 import pg from 'pg';
 import { installTriggers, removeTriggers } from '../src/change/journal.ts';
-import { createRestoreWatch } from '../src/change/restore.ts';
 import { sweep, type SweepDeps } from '../src/change/sweep.ts';
 import { ckanProfile } from '../src/ckan/profile.ts';
 import { publishedVariants } from '../src/config/setting.ts';
@@ -52,7 +51,6 @@ async function measured(read: pg.Pool, state: State, runs: number): Promise<Cost
     profile: () => profile,
     variants: published,
     stability: createStabilityTracker(),
-    isRestoring: createRestoreWatch(read),
     enqueue: async (notices) => {
       if (notices.length > 0) throw new Error(`${notices.length} tables were found changed`);
     },

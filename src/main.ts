@@ -4,7 +4,6 @@
  * command with the parts that it needs, and ends with its exit code.
  */
 import { readFileSync } from 'node:fs';
-import { setTimeout as delay } from 'node:timers/promises';
 import { openPermission } from './app/permission.ts';
 import { openPublishing, type Publishing } from './app/publishing.ts';
 import { startService } from './app/service.ts';
@@ -17,22 +16,14 @@ import { statusCommand } from './cli/commands/status.ts';
 import { sweepCommand } from './cli/commands/sweep.ts';
 import { installCommand, removeCommand } from './cli/commands/triggers.ts';
 import { verifyCommand } from './cli/commands/verify.ts';
-import { withTimeout } from './async/timeout.ts';
 import { readConfig, type Config, type Environment, type Need } from './config/config.ts';
 import { runDemo } from './demo/demo.ts';
-import { errorMessage } from './errors.ts';
 import { createLog } from './log.ts';
 import { openState } from './state/state.ts';
 import { openTraces } from './traces.ts';
 
 /** How long a command waits for CKAN to tell its version. */
 const patienceSeconds = 15;
-
-/** How much longer than its grace a service may take to end: a store that hangs must not keep it. */
-const overtimeSeconds = 10;
-
-/** How long a command waits for its connections to end. */
-const closeSeconds = 5;
 
 /** People read what a command prints: it logs warnings alone, unless a level is set. */
 const quietly = (environment: Environment): Environment => ({ DUMPER_LOG_LEVEL: 'warn', ...environment });
@@ -49,10 +40,7 @@ async function withContext(
   try {
     return await work(context, config);
   } finally {
-    const onTimeout = (): Error => new Error('connections did not end in time');
-    await withTimeout(context.close(), { milliseconds: closeSeconds * 1000, onTimeout }).catch(
-      (error: unknown) => log.debug({ reason: errorMessage(error) }, 'closing'),
-    );
+    await context.close();
   }
 }
 
@@ -101,12 +89,9 @@ async function verify(environment: Environment, { id }: TableOptions, run: Run):
 
 function createActions(environment: Environment): Actions {
   const serve = async (run: Run): Promise<ExitCode> => {
-    const config = readConfig(environment, serveNeeds(environment));
-    const service = await startService(environment, config, { watch: true });
+    const service = await startService(environment, readConfig(environment, serveNeeds(environment)));
     await untilAborted(run.signal);
-    const seconds = config.DUMPER_DRAIN_SECONDS + overtimeSeconds;
-    const onTimeout = (): Error => new Error(`it did not end within ${seconds} s, so it was ended`);
-    await withTimeout(service.stop(), { milliseconds: seconds * 1000, onTimeout });
+    await service.stop();
     return 0;
   };
   return {
@@ -130,8 +115,8 @@ function createActions(environment: Environment): Actions {
     removeTriggers: (options, run) =>
       removeCommand(readConfig(environment, options.print ? ['read'] : ['read', 'write']), options, run),
     demo: (options, run) => runDemo(options, run, demoParts()),
-    doctor: (options, run) =>
-      withContext(quietly(environment), ['read', 'site'], (context) => doctorCommand(context, options, run)),
+    doctor: (run) =>
+      withContext(quietly(environment), ['read', 'site'], (context) => doctorCommand(context, run)),
   };
 }
 
@@ -144,7 +129,6 @@ function demoParts(): Parameters<typeof runDemo>[2] {
         columns: 80,
         json: false,
         line: () => undefined,
-        script: () => undefined,
         notice: () => undefined,
       };
       const config = readConfig(environment, ['read', 'write']);
@@ -177,33 +161,6 @@ function endSignal(): AbortSignal {
   return ending.signal;
 }
 
-/** How long operations of files may still run when all else has ended, in milliseconds. */
-const lastOperationsMs = 500;
-
-/** File operations and look-ups of names that are under way, each on a thread of its own. */
-const operationsUnderWay = (): boolean => process.getActiveResourcesInfo().some((name) => /Req/.test(name));
-
-/**
- * End now, with this exit code. Node's own exit waits for every thread, so one that hangs in a file system would keep the
- * process for ever: then a shell takes its place, which ends all threads and keeps the code.
- */
-async function endProcess(code: number): Promise<void> {
-  for (const stream of [process.stdout, process.stderr]) {
-    await new Promise<void>((resolve) => {
-      stream.write('', () => resolve());
-    });
-  }
-  const deadline = performance.now() + lastOperationsMs;
-  while (operationsUnderWay() && performance.now() < deadline) await delay(10);
-  if (!operationsUnderWay()) process.exit(code);
-  process.emit('exit', code);
-  try {
-    process.execve?.('/bin/sh', ['sh', '-c', `exit ${code}`], {});
-  } finally {
-    process.kill(process.pid, 'SIGKILL');
-  }
-}
-
 function version(): string {
   const manifest = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
   return (JSON.parse(manifest) as { version: string }).version;
@@ -215,10 +172,9 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   process.exit(0);
 });
 
-const exitCode = await runProgram(process.argv.slice(2), createActions(process.env), {
+process.exitCode = await runProgram(process.argv.slice(2), createActions(process.env), {
   stdout: process.stdout,
   stderr: process.stderr,
   signal: endSignal(),
   version: version(),
 });
-await endProcess(exitCode);

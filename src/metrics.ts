@@ -37,7 +37,6 @@ export function createMetrics() {
     registry,
     sources,
     ...serveMetrics(registers),
-    ...liveMetrics(registers),
     ...publishMetrics(registers, sources),
     ...processMetrics(registers, sources),
   };
@@ -76,10 +75,16 @@ function serveMetrics(registers: Registry[]) {
     }),
     brokenAnswers: new Counter({
       name: `${prefix}broken_answers_total`,
-      help: 'Answers reset after their first byte, by cause (client: it left, stall: too slow, drain, postgres, store).',
+      help: 'Answers reset after their first byte, by cause (client, stall, postgres, store).',
       labelNames: ['cause'] as const,
       registers,
     }),
+    liveSlotsBusy: new Gauge({
+      name: `${prefix}live_slots_busy`,
+      help: 'Live answers under way.',
+      registers,
+    }),
+    liveSlots: new Gauge({ name: `${prefix}live_slots`, help: 'Live answers allowed at once.', registers }),
     permissionDecisions: new Counter({
       name: `${prefix}permission_decisions_total`,
       help: 'Permission decisions, by where they came from (cache, ckan) and outcome (allowed, restricted, refused, unavailable).',
@@ -103,22 +108,6 @@ function serveMetrics(registers: Registry[]) {
       name: `${prefix}notices_total`,
       help: 'Notices, by outcome (queued, refused, too_large, invalid).',
       labelNames: ['outcome'] as const,
-      registers,
-    }),
-  };
-}
-
-function liveMetrics(registers: Registry[]) {
-  return {
-    liveSlotsBusy: new Gauge({
-      name: `${prefix}live_slots_busy`,
-      help: 'Live answers under way.',
-      registers,
-    }),
-    liveSlots: new Gauge({ name: `${prefix}live_slots`, help: 'Live answers allowed at once.', registers }),
-    liveWaiting: new Gauge({
-      name: `${prefix}live_waiting`,
-      help: 'Requests in line for a live slot.',
       registers,
     }),
   };
@@ -188,12 +177,6 @@ function processMetrics(registers: Registry[], sources: ScrapeSources) {
   const [register] = registers;
   if (register) collectDefaultMetrics({ register });
   return {
-    refusedConnections: new Counter({
-      name: `${prefix}refused_connections_total`,
-      help: 'Connections closed without an answer, by cause (pipelining: too many requests waited on one; too_many: more than DUMPER_MAX_CONNECTIONS).',
-      labelNames: ['cause'] as const,
-      registers,
-    }),
     poolConnections: new Gauge({
       name: `${prefix}pool_connections`,
       help: 'Connections to Postgres by pool and state (busy, idle, waiting).',

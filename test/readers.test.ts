@@ -92,7 +92,6 @@ async function startPortal(environment: Readonly<Record<string, string>> = {}): 
     DUMPER_QUIET_SECONDS: '0',
     DUMPER_HOT_TABLE_FACTOR: '0',
     DUMPER_DECISION_CACHE_SECONDS: '0',
-    DUMPER_CREDENTIALED_DELIVERY: 'redirect',
     DUMPER_SWEEP_CRON: '0 0 1 1 *',
     DUMPER_HOST: '127.0.0.1',
     DUMPER_PORT: String(port),

@@ -4,14 +4,13 @@
  * Nothing here waits for a dependency: pools connect when they are first used, so that the service starts before
  * Postgres, S3 or CKAN and recovers by itself (P21: recovery needs no restart).
  */
-import { fileURLToPath } from 'node:url';
+import { createHash, randomBytes } from 'node:crypto';
 import type pg from 'pg';
 import type { BlobStore } from '../blob-store/blob-store.ts';
 import { openBlobStore } from '../blob-store/open.ts';
-import { keptSecret, type SigningSecret } from '../blob-store/signing-secret.ts';
 import { createCkan, type Ckan } from '../ckan/client.ts';
 import type { Config } from '../config/config.ts';
-import { DumperError, errorMessage } from '../errors.ts';
+import { errorMessage } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { createMetrics, type Metrics } from '../metrics.ts';
 import { createPool } from '../postgres/pool.ts';
@@ -31,8 +30,7 @@ export interface AppContext {
   /** For publications, each on a connection of its own. */
   readonly publishPool: pg.Pool;
   readonly store: BlobStore | null;
-  /** Signs and checks the paths of a directory store. */
-  readonly blobSecret: SigningSecret;
+  readonly blobSecret: string;
   readonly ckan: Ckan | null;
   readonly profiles: ProfileDetector;
   readonly now: () => Date;
@@ -59,7 +57,7 @@ export function openContext({
 }: AppContextOptions): AppContext {
   const ending = new AbortController();
   const metrics = createMetrics();
-  const blobSecret = signingSecretOf(config);
+  const blobSecret = config.DUMPER_BLOB_URL_SECRET ?? derivedSecret(config);
   const pools = openPools(config, log);
   metrics.sources.pools
     .set('read', pools.readPool)
@@ -110,7 +108,7 @@ function openPools(config: Config, log: Log): Pick<AppContext, 'readPool' | 'liv
 function openStore(
   config: Config,
   environment: AppContextOptions['environment'],
-  signingSecret: SigningSecret,
+  signingSecret: string,
 ): BlobStore | null {
   if (config.DUMPER_BLOB_STORE === undefined) return null;
   return openBlobStore(config.DUMPER_BLOB_STORE, {
@@ -130,14 +128,8 @@ function openCkan(config: Config, metrics: Metrics): Ckan | null {
   });
 }
 
-/** As it is set, else as it is kept beside the blobs; a store that signs by itself needs none. */
-function signingSecretOf({
-  DUMPER_BLOB_URL_SECRET: secret,
-  DUMPER_BLOB_STORE: store,
-}: Config): SigningSecret {
-  if (secret !== undefined) return async () => secret;
-  if (store?.startsWith('file:')) return keptSecret(fileURLToPath(store));
-  return async () => {
-    throw new DumperError('CONFIGURATION', 'there is no directory store whose paths could be signed');
-  };
+/** The same on every replica of one installation; random where there is nothing to derive it from. */
+function derivedSecret(config: Config): string {
+  const root = config.DUMPER_STATE_URL ?? randomBytes(32).toString('hex');
+  return createHash('sha256').update(`datastore-dumper blob urls\n${root}`).digest('hex');
 }

@@ -1,14 +1,10 @@
 /**
  * The listening socket and its end: no new requests, answers that were begun get their grace, then they are reset, so
- * that no client takes a short body for a whole one (P19: a break is visible; P20: SIGTERM drains). What one client may
- * hold of it is bounded: connections in all, requests of one connection, and those that wait there (P13, slow clients
- * exhaust nothing).
+ * that no client takes a short body for a whole one (P19: a break is visible; P20: SIGTERM drains).
  */
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { DumperError, errorMessage } from '../errors.ts';
-import type { Metrics } from '../metrics.ts';
-import { oneByOne } from './pipelining.ts';
 
 interface HttpServer {
   readonly port: number;
@@ -16,19 +12,9 @@ interface HttpServer {
   drain(graceSeconds: number, onGraceOver: () => void): Promise<void>;
 }
 
-interface ListenOptions {
-  readonly host: string;
-  readonly port: number;
-  readonly maxConnections: number;
-  readonly metrics: Pick<Metrics, 'refusedConnections'>;
-}
-
-/** A proxy's connection is made anew after so many, which costs it nothing, and no connection lasts for ever. */
-const maxRequestsPerSocket = 10_000;
-
 export async function listenHttp(
   handler: http.RequestListener,
-  { host, port, maxConnections, metrics }: ListenOptions,
+  { host, port }: { readonly host: string; readonly port: number },
 ): Promise<HttpServer> {
   // Longer than a proxy keeps its idle connections, so that the proxy closes them.
   const server = http.createServer({
@@ -38,13 +24,7 @@ export async function listenHttp(
     // filters and fields travel in the address
     maxHeaderSize: 65_536,
   });
-  server.maxRequestsPerSocket = maxRequestsPerSocket;
-  server.maxConnections = maxConnections;
-  server.on('drop', () => metrics.refusedConnections.inc({ cause: 'too_many' }));
-  server.on(
-    'request',
-    oneByOne(handler, () => metrics.refusedConnections.inc({ cause: 'pipelining' })),
-  );
+  server.on('request', handler);
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   server.once('error', reject);
   server.listen(port, host, resolve);

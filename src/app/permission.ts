@@ -1,6 +1,7 @@
 /** Who may read what, as CKAN says: put together from the settings, shared by answers and publications. */
 import type { AnonymousRights } from '../change/visibility.ts';
 import { publicResources } from '../ckan/public-resources.ts';
+import { anonymous } from '../serve/caller.ts';
 import { shareDecisions, type SharedDecisions } from '../serve/decisions.ts';
 import { createPermission, openToAll, type Permission } from '../serve/permission.ts';
 import { parseResourceId, type ResourceId } from '../postgres/table.ts';
@@ -35,8 +36,6 @@ export async function openPermission(context: AppContext): Promise<AppPermission
   const permission = createPermission({
     ckan,
     decisionSeconds: config.DUMPER_DECISION_CACHE_SECONDS,
-    waitSeconds: config.DUMPER_CKAN_TIMEOUT_SECONDS,
-    graceSeconds: config.DUMPER_PUBLIC_GRACE_SECONDS,
     publicTables,
     shared,
     now: Date.now,
@@ -49,8 +48,11 @@ export async function openPermission(context: AppContext): Promise<AppPermission
   });
   return {
     permission,
-    isPublic: permission.isPublic,
-    publicResources: () => publicResources(ckan, permission.onListed),
+    isPublic: async (id) => {
+      const permit = await permission.mayRead(id, anonymous);
+      return permit.kind === 'unavailable' ? null : permit.kind === 'allowed' && permit.public;
+    },
+    publicResources: () => publicResources(ckan),
     onVisibility: (listener) => void listeners.push(listener),
     close: async () => shared?.close(),
   };

@@ -1,11 +1,11 @@
 /** What the routes need, put together from the context, the permission and what has started in the background. */
 import { readFile } from 'node:fs/promises';
+import { createSemaphore } from '../async/semaphore.ts';
 import { DumperError, errorMessage } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { createLruCache } from '../lru.ts';
 import type { ResourceId } from '../postgres/table.ts';
 import type { ServeDeps } from '../serve/context.ts';
-import { createLiveQueue } from '../serve/live-queue.ts';
 import { createManifestCache, nothingPublished, type ManifestCache } from '../serve/manifest-cache.ts';
 import { createResourceNames, noResourceNames } from '../serve/resource-name.ts';
 import type { Background } from './background.ts';
@@ -32,15 +32,7 @@ export async function createServeDeps(
     profile: profiles.current,
     readPool: context.readPool,
     livePool: context.livePool,
-    slots: createLiveQueue({
-      size: config.DUMPER_LIVE_SLOTS,
-      waitSeconds: config.DUMPER_LIVE_WAIT_SECONDS,
-      perClient: config.DUMPER_LIVE_PER_CLIENT,
-      onChange: (busy, waiting) => {
-        metrics.liveSlotsBusy.set(busy);
-        metrics.liveWaiting.set(waiting);
-      },
-    }),
+    slots: createSemaphore(config.DUMPER_LIVE_SLOTS, { onChange: (busy) => metrics.liveSlotsBusy.set(busy) }),
     store,
     manifests,
     blobSecret: context.blobSecret,
@@ -82,12 +74,7 @@ function throughBackground(background: Background): Pick<ServeDeps, 'publication
     throw new DumperError('STATE_UNAVAILABLE', 'the state database cannot be reached yet');
   };
   return {
-    publications: {
-      get: async (id) => publications().get(id),
-      list: async (filter, options) => publications().list(filter, options),
-      countByState: async (filter) => publications().countByState(filter),
-      positionKey: async () => publications().positionKey(),
-    },
+    publications: { get: async (id) => publications().get(id), all: async () => publications().all() },
     rebuild: async (id) => {
       if (background.change === null)
         throw new DumperError('STATE_UNAVAILABLE', 'the queue cannot be reached yet');

@@ -3,7 +3,6 @@
  * restart), and an orderly end (P20: SIGTERM drains).
  */
 import type { Config } from '../config/config.ts';
-import { errorMessage } from '../errors.ts';
 import { createLog, standardError, type Log } from '../log.ts';
 import { createApp } from '../serve/app.ts';
 import { openTraces } from '../traces.ts';
@@ -13,7 +12,6 @@ import { listenHttp } from './http-server.ts';
 import { openPermission } from './permission.ts';
 import type { PublishingOptions } from './publishing.ts';
 import { createServeDeps } from './serve-deps.ts';
-import { startWatchdog } from './watchdog.ts';
 
 export interface Service {
   readonly port: number;
@@ -23,8 +21,6 @@ export interface Service {
 
 export interface ServiceOptions extends Pick<PublishingOptions, 'onStep' | 'silentSeconds'> {
   readonly log?: Log;
-  /** End this process when its event loop stands still (`DUMPER_WATCHDOG_SECONDS`). */
-  readonly watch?: boolean;
 }
 
 /** Start from settings; resolves when the port listens. Rejects only for settings that cannot work. */
@@ -43,24 +39,11 @@ export async function startService(
     await Promise.all([permission.close(), context.close()]);
   };
   const listening = await createServeDeps(context, permission, background, ending.signal)
-    .then((deps) =>
-      listenHttp(createApp(deps), {
-        host: config.DUMPER_HOST,
-        port: config.DUMPER_PORT,
-        maxConnections: config.DUMPER_MAX_CONNECTIONS,
-        metrics: context.metrics,
-      }),
-    )
+    .then((deps) => listenHttp(createApp(deps), { host: config.DUMPER_HOST, port: config.DUMPER_PORT }))
     .catch(async (error: unknown) => {
       await closeAll();
       throw error;
     });
-  const watchdog = startWatchdog(options.watch === true ? config.DUMPER_WATCHDOG_SECONDS : 0, (error) =>
-    log.warn(
-      { reason: errorMessage(error) },
-      'the watchdog ended: a process that hangs is not ended by itself',
-    ),
-  );
   background.start();
   log.info({ port: listening.port, role: config.DUMPER_ROLE }, 'listening');
   return {
@@ -73,7 +56,6 @@ export async function startService(
         background.drain(graceSeconds),
       ]);
       await closeAll();
-      await watchdog.stop();
       log.info('stopped');
     },
   };

@@ -96,7 +96,7 @@ export interface BlobStore {
 }
 
 /** First segments that a directory store keeps for itself; no key begins with one. */
-export const reservedSegments: readonly string[] = ['.headers', '.unfinished', '.lock', '.secret'];
+export const reservedSegments: readonly string[] = ['.headers', '.unfinished', '.lock'];
 
 // eslint-disable-next-line no-control-regex -- control characters are what is refused
 const forbidden = /[\u0000-\u001f\u007f\\]/;

@@ -20,54 +20,17 @@ export function filesOfKey(directory: string, key: string): BlobFiles {
   return { bytes: path.join(directory, name), headers: path.join(directory, '.headers', `${name}.json`) };
 }
 
-/** Attempts where another process may remove an emptied folder meanwhile. */
-const mostAttempts = 5;
-
-/**
- * Make a folder and those above it. One by one: with `recursive` Node asks for ever where the file system says of a folder
- * in an existing one that it is missing, as /proc does.
- */
-export async function makeFolder(folder: string): Promise<void> {
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      await mkdir(folder);
-      return;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'EEXIST') return;
-      const parent = path.dirname(folder);
-      if (!isMissing(error) || parent === folder || attempt === mostAttempts) throw error;
-      await makeFolder(parent);
-    }
-  }
-}
-
-/** Run `work` in a folder that exists; a deletion may remove the emptied folder meanwhile. */
-export async function inFolder<Answer>(folder: string, work: () => Promise<Answer>): Promise<Answer> {
-  for (let attempt = 1; ; attempt += 1) {
-    await makeFolder(folder);
-    try {
-      return await work();
-    } catch (error) {
-      if (!isMissing(error) || attempt === mostAttempts) throw error;
-    }
-  }
-}
-
 /** A new name under `.unfinished`, whose folder exists. */
 export async function unfinishedFile(directory: string): Promise<string> {
   const folder = path.join(directory, '.unfinished');
-  await makeFolder(folder);
+  await mkdir(folder, { recursive: true });
   return path.join(folder, randomUUID());
 }
 
 /** Write a small file under `.unfinished`, synced; returns its name. */
-export async function writeUnfinished(
-  directory: string,
-  body: string | Uint8Array,
-  mode = 0o666,
-): Promise<string> {
+export async function writeUnfinished(directory: string, body: string | Uint8Array): Promise<string> {
   const file = await unfinishedFile(directory);
-  await writeFile(file, body, { flag: 'wx', flush: true, mode });
+  await writeFile(file, body, { flag: 'wx', flush: true });
   return file;
 }
 
@@ -77,10 +40,18 @@ export function writeHeaders(directory: string, headers: BlobHeaders): Promise<s
   return writeUnfinished(directory, JSON.stringify({ contentType, contentDisposition, cacheControl }));
 }
 
-/** Move a finished file to its place. */
+/** Move a finished file to its place; a deletion may remove the emptied folder meanwhile. */
 export async function moveIntoPlace(unfinished: string, file: string): Promise<void> {
   const folder = path.dirname(file);
-  await inFolder(folder, () => rename(unfinished, file));
+  for (let attempt = 1; ; attempt += 1) {
+    await mkdir(folder, { recursive: true });
+    try {
+      await rename(unfinished, file);
+      break;
+    } catch (error) {
+      if (!isMissing(error) || attempt === 5) throw error;
+    }
+  }
   await syncFolder(folder);
 }
 

@@ -4,11 +4,11 @@
  * It is SQLite's write lock on an empty database file, so it is the kernel's: it ends with the process that has it,
  * however that process ends. A stopped process keeps it and nobody can overtake. The section it guards is synchronous.
  */
+import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as delay } from 'node:timers/promises';
 import { DumperError } from '../errors.ts';
-import { makeFolder } from './directory-files.ts';
 
 export interface DirectoryLock {
   /** Run `section` while no other process runs one; throws `BLOB_STORE_UNAVAILABLE` after `waitSeconds`. */
@@ -21,11 +21,14 @@ const pauseMs = 5;
 
 export function openLock(file: string, waitSeconds = 10): DirectoryLock {
   let database: DatabaseSync | null = null;
+  const opened = (): DatabaseSync => {
+    mkdirSync(path.dirname(file), { recursive: true });
+    return new DatabaseSync(file, { timeout: 0 });
+  };
   return {
     exclusive: async (section) => {
       const deadline = performance.now() + waitSeconds * 1000;
-      if (database === null) await makeFolder(path.dirname(file));
-      database ??= new DatabaseSync(file, { timeout: 0 });
+      database ??= opened();
       while (!entered(database)) {
         if (performance.now() > deadline) {
           throw new DumperError('BLOB_STORE_UNAVAILABLE', 'the blob store cannot be used: its lock is held');

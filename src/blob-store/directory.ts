@@ -5,14 +5,13 @@
  *     <directory>/.headers/<key>.json    their headers, written before the bytes appear
  *     <directory>/.unfinished/<uuid>     what is being written
  *     <directory>/.lock                  see directory-lock.ts
- *     <directory>/.secret                see signing-secret.ts
  *
  * A crash leaves no partly visible blob: bytes are synced under `.unfinished` and appear by a rename, and headers
  * without bytes are no blob (promises P1 and P2: no truncated blob, crashes are harmless). `abortUnfinished` finds what a
  * crash leaves behind (promise P7, no leftovers).
  */
 import { createHash } from 'node:crypto';
-import { createWriteStream, readFileSync, renameSync } from 'node:fs';
+import { createWriteStream, mkdirSync, readFileSync, renameSync } from 'node:fs';
 import { open, readFile, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { Readable } from 'node:stream';
@@ -38,7 +37,6 @@ import {
   deleteFiles,
   directoryError,
   filesOfKey,
-  inFolder,
   isMissing,
   listBlobs,
   moveIntoPlace,
@@ -50,11 +48,10 @@ import {
   writeUnfinished,
 } from './directory-files.ts';
 import { openLock, type DirectoryLock } from './directory-lock.ts';
-import type { SigningSecret } from './signing-secret.ts';
 
 interface DirectoryStoreOptions {
   readonly directory: string;
-  readonly signingSecret: SigningSecret;
+  readonly signingSecret: string;
   /** Put before signed paths; may be empty. */
   readonly baseUrl: string;
 }
@@ -77,7 +74,7 @@ export function openDirectory({
     list: (prefix) => listBlobs(directory, prefix),
     delete: (keys) => mapErrors(() => deleteFiles(directory, keys)),
     abortUnfinished: (before) => mapErrors(() => removeUnfinished(directory, before)),
-    signedUrl: async (key, options) => baseUrl + signedPath(await signingSecret(), key, options),
+    signedUrl: async (key, options) => baseUrl + signedPath(signingSecret, key, options),
     check: () => mapErrors(() => check(directory)),
     close: async () => lock.close(),
   };
@@ -199,13 +196,12 @@ async function replaceSmall(
   const unfinished = await writeUnfinished(directory, body);
   try {
     await moveIntoPlace(await writeHeaders(directory, headers), files.headers);
-    const switched = await inFolder(path.dirname(files.bytes), () =>
-      lock.exclusive(() => {
-        if (versionNow(files.bytes) !== expected) return false;
-        renameSync(unfinished, files.bytes);
-        return true;
-      }),
-    );
+    const switched = await lock.exclusive(() => {
+      if (versionNow(files.bytes) !== expected) return false;
+      mkdirSync(path.dirname(files.bytes), { recursive: true });
+      renameSync(unfinished, files.bytes);
+      return true;
+    });
     if (switched) await nullIfMissing(syncFolder(path.dirname(files.bytes)));
     return switched ? 'switched' : 'conflict';
   } finally {

@@ -5,13 +5,12 @@ import { DumperError } from '../errors.ts';
 import type { BlobStore } from './blob-store.ts';
 import { openDirectory } from './directory.ts';
 import { openS3 } from './s3.ts';
-import { keptSecret, type SigningSecret } from './signing-secret.ts';
 
 export interface OpenOptions {
   /** Holds the SDK's `AWS_*` variables; what is not there, the SDK finds by itself. */
   readonly environment?: Environment;
-  /** Key of a directory store's signed paths; without it the one that is kept in the directory. Unused for `s3://`. */
-  readonly signingSecret?: string | SigningSecret;
+  /** Key of a directory store's signed paths. Required for `file://`, unused for `s3://`. */
+  readonly signingSecret?: string;
   /** Put before a directory store's signed paths; without it they are relative to this service. */
   readonly baseUrl?: string;
   /** A connection that is silent this long is closed. */
@@ -33,13 +32,10 @@ export function openBlobStore(url: string, options: OpenOptions = {}): BlobStore
     });
   }
   if (protocol === 'file:') {
-    const directory = fileURLToPath(url);
-    const { signingSecret = keptSecret(directory), baseUrl = '' } = options;
-    return openDirectory({
-      directory,
-      signingSecret: typeof signingSecret === 'string' ? async () => signingSecret : signingSecret,
-      baseUrl,
-    });
+    const signingSecret = options.signingSecret;
+    if (!signingSecret)
+      throw new DumperError('CONFIGURATION', 'a directory store needs a key for its signed URLs');
+    return openDirectory({ directory: fileURLToPath(url), signingSecret, baseUrl: options.baseUrl ?? '' });
   }
   throw new DumperError('CONFIGURATION', 'a blob store is s3://bucket/prefix or file:///directory');
 }

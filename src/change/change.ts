@@ -16,13 +16,10 @@ import type { Queryable } from '../postgres/pool.ts';
 import { allTables, createStabilityTracker, type StabilityTracker } from '../postgres/revision.ts';
 import type { Publisher } from '../publish/publisher.ts';
 import type { ScheduleLocks } from '../state/schedule-lock.ts';
-import type { JobTiming } from '../state/publications.ts';
 import type { State } from '../state/state.ts';
 import { createEnqueue, type Enqueue } from './enqueue.ts';
 import { listenForChanges } from './listener.ts';
 import { openQueue, type Queue, type QueueOptions } from './queue.ts';
-import { createRecheck } from './recheck.ts';
-import { createRestoreWatch } from './restore.ts';
 import { startScheduler, type ScheduledTask } from './scheduler.ts';
 import { sweep, sweepSettings, withAbort } from './sweep.ts';
 import type { SweepDeps, SweepMemory, SweepReport } from './sweep.ts';
@@ -75,7 +72,10 @@ export interface Change {
 export async function startChange(deps: ChangeDeps): Promise<Change> {
   const { config, log, read, write, store, profile, publisher, taskStatus, rights, onLag, now } = deps;
   const { publications, scheduleLocks } = deps.state;
-  const timing = jobTiming(config);
+  const timing = {
+    quietSeconds: config.DUMPER_QUIET_SECONDS,
+    hotTableFactor: config.DUMPER_HOT_TABLE_FACTOR,
+  };
   const smallTableBytes = config.DUMPER_SMALL_TABLE_MIB * 1024 * 1024;
   const [stopping, draining] = [new AbortController(), new AbortController()];
   const tasks = createTaskTracker();
@@ -85,20 +85,22 @@ export async function startChange(deps: ChangeDeps): Promise<Change> {
   const published = { store, publications, enqueue: enqueueTables, log };
   const visibility = rights ? createVisibilityWatcher({ ...published, rights }) : null;
   const stability = deps.stability ?? createStabilityTracker();
-  const isRestoring = createRestoreWatch(read);
-  const sweepParts = { ...published, read, write, profile, stability, now, isRestoring };
-  const runSweep = createSweep(
-    withAbort({ ...sweepSettings(config), ...sweepParts }, stopping.signal),
-    deps.onSweep,
-    async () => {
-      if (config.DUMPER_PUBLIC_BLOB_URL !== undefined) await visibility?.check();
-    },
-  );
+  const sweepDeps = { ...sweepSettings(config), ...published, read, write, profile, stability, now };
+  const runSweep = createSweep(withAbort(sweepDeps, stopping.signal), deps.onSweep, async () => {
+    if (config.DUMPER_PUBLIC_BLOB_URL !== undefined) await visibility?.check();
+  });
   let stopHearing = async (): Promise<void> => undefined;
   if (publisher !== null) {
-    const recheck = createRecheck({ ...published, read, profile, signal: stopping.signal });
-    const worker = { publisher, publications, read, isRestoring, recheck, timing, smallTableBytes, onLag };
-    await queue.work(createJobHandler({ ...worker, draining: draining.signal }));
+    const worker = {
+      publisher,
+      publications,
+      read,
+      timing,
+      smallTableBytes,
+      draining: draining.signal,
+      onLag,
+    };
+    await queue.work(createJobHandler(worker));
     const parts = { config, log, read, scheduleLocks, tasks, now, signal: stopping.signal };
     stopHearing = startHearing(parts, enqueue, runSweep);
   }
@@ -125,10 +127,6 @@ export async function startChange(deps: ChangeDeps): Promise<Change> {
   };
 }
 
-function jobTiming(config: Config): JobTiming {
-  return { quietSeconds: config.DUMPER_QUIET_SECONDS, hotTableFactor: config.DUMPER_HOT_TABLE_FACTOR };
-}
-
 function queueOptions(config: Config, log: Log, smallTableBytes: number): QueueOptions {
   return {
     url: config.DUMPER_STATE_URL ?? '',
@@ -152,7 +150,7 @@ function createSweep(
   return async () => {
     const listStore = deps.now().getTime() - listedAt > listEverySeconds * 1000;
     const report = await sweep(deps, memory, { listStore });
-    if (listStore && !report.restoring) listedAt = deps.now().getTime();
+    if (listStore) listedAt = deps.now().getTime();
     onSweep?.(report);
     await checkVisibility();
     return report;
@@ -184,7 +182,7 @@ function startHearing(
     url: config.CKAN_DATASTORE_READ_URL ?? '',
     log,
     signal,
-    onChange: (names) => inBackground(enqueueByName(names)),
+    onChange: (name) => inBackground(enqueueByName([name])),
     onListening: () => inBackground(scheduleLocks.run('sweep', now(), sweepTask)),
   });
   const { DUMPER_SWEEP_CRON, DUMPER_REBUILD_CRON } = config;

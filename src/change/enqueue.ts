@@ -4,7 +4,7 @@
  */
 import type { TaskStatusReporter } from '../ckan/task-status.ts';
 import type { Queryable } from '../postgres/pool.ts';
-import { lookUpSizes } from '../postgres/revision.ts';
+import { lookUpTable } from '../postgres/revision.ts';
 import { parseResourceId, type ResourceId } from '../postgres/table.ts';
 import type { JobRequest, JobTiming, Publications, TableChange } from '../state/publications.ts';
 import type { Queue } from './queue.ts';
@@ -22,7 +22,7 @@ export interface Enqueue {
 
 interface EnqueueDeps {
   readonly read: Queryable;
-  readonly publications: Pick<Publications, 'known' | 'recordChanges'>;
+  readonly publications: Pick<Publications, 'get' | 'recordChanges'>;
   readonly queue: Pick<Queue, 'send' | 'sendNow'>;
   readonly timing: JobTiming;
   /** Null: CKAN is not told. */
@@ -36,14 +36,17 @@ export function createEnqueue(deps: EnqueueDeps): Enqueue {
   );
   const enqueueByName = batched<string>(
     (name) => name,
-    async (names) => enqueueTables(await tablesOf(deps, names)),
+    async (names) => {
+      const found = await Promise.all(names.map((name) => tableOf(deps, name)));
+      await enqueueTables(found.filter((change) => change !== null));
+    },
   );
   return {
     enqueueTables,
     enqueueByName,
     enqueueStale: async (id) => {
-      const changes = await tablesOf(deps, [id]);
-      await enqueueTables(changes.map((change) => ({ ...change, fromReader: true })));
+      const change = await tableOf(deps, id);
+      if (change !== null) await enqueueTables([{ ...change, fromReader: true }]);
     },
     enqueueRebuild: async (ids) => {
       const changes = ids.map((id) => ({ id, rebuild: true }));
@@ -62,18 +65,12 @@ async function recordPending(
   return requests;
 }
 
-/** The tables that names or aliases mean, in two questions whatever their number. */
-async function tablesOf(
-  { read, publications }: EnqueueDeps,
-  names: readonly string[],
-): Promise<readonly TableChange[]> {
-  const changes = new Map<ResourceId, TableChange>();
-  const found = await lookUpSizes(read, names);
-  for (const { id, bytes } of found.values()) changes.set(id, { id, bytes });
-  const others = names.filter((name) => !found.has(name)).map(parseResourceId);
-  const ids = others.filter((id) => id !== null);
-  for (const id of ids.length === 0 ? [] : await publications.known(ids)) changes.set(id, { id });
-  return [...changes.values()];
+async function tableOf({ read, publications }: EnqueueDeps, name: string): Promise<TableChange | null> {
+  const table = await lookUpTable(read, name);
+  if (table !== null) return { id: table.id, bytes: table.bytes };
+  const id = parseResourceId(name);
+  const known = id === null ? null : await publications.get(id);
+  return known === null || known.state === 'gone' ? null : { id: known.id };
 }
 
 /**

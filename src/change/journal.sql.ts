@@ -38,11 +38,9 @@ export function installScript({ readRole, lockSeconds }: InstallScriptOptions): 
     objects: {
       comment: 'as the role that owns the DataStore tables: the journal and its grants',
       sql: `BEGIN;
-SET LOCAL lock_timeout = ${milliseconds(lockSeconds)};
 SELECT pg_advisory_xact_lock(${installationLock});
 ${createSchema}
 ${journalObjects}
-${upgradeTable(milliseconds(lockSeconds))}
 ${grants(quoteIdentifier(readRole))}
 COMMIT;`,
     },
@@ -90,33 +88,13 @@ function milliseconds(seconds: number): number {
   return Math.round(seconds * 1000);
 }
 
-/**
- * CREATE SCHEMA IF NOT EXISTS would ask for the right to create schemas where it exists already. One that belongs to
- * somebody else is refused: its owner could write the journal.
- */
+/** CREATE SCHEMA IF NOT EXISTS would ask for the right to create schemas where it exists already. */
 const createSchema = `DO $schema$
-DECLARE
-  owner oid := (SELECT nspowner FROM pg_catalog.pg_namespace WHERE nspname = '${schema}');
 BEGIN
-  IF owner IS NULL THEN
+  IF NOT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = '${schema}') THEN
     CREATE SCHEMA ${schema};
-  ELSIF NOT pg_catalog.pg_has_role(owner, 'USAGE') THEN
-    RAISE EXCEPTION 'the schema ${schema} belongs to the role %, not to this one', owner::regrole
-      USING ERRCODE = 'insufficient_privilege';
   END IF;
 END $schema$;`;
-
-/** A journal of an earlier version lacks a column. Only then is the lock taken, and waited for as long as for a table. */
-function upgradeTable(lockMilliseconds: number): string {
-  return `DO $upgrade$
-BEGIN
-  IF NOT EXISTS (SELECT FROM pg_catalog.pg_attribute
-      WHERE attrelid = '${schema}.change'::regclass AND attname = 'writer') THEN
-    PERFORM set_config('lock_timeout', '${lockMilliseconds}', true);
-    ALTER TABLE ${schema}.change ADD COLUMN writer xid8;
-  END IF;
-END $upgrade$;`;
-}
 
 function grants(role: string): string {
   return `GRANT USAGE ON SCHEMA ${schema} TO ${role};
@@ -158,46 +136,27 @@ BEGIN
 END $uncover$;`;
 }
 
-/** The name that pg_restore gives its sessions; for a dump in plain SQL, psql gets it by `PGAPPNAME`. */
-export const restoreName = 'pg_restore';
-
 /** What the owner of the tables makes. */
 const journalObjects = `
-CREATE TABLE IF NOT EXISTS ${schema}.change (relation oid NOT NULL, amount bigint NOT NULL, writer xid8);
-REVOKE INSERT, UPDATE, DELETE, TRUNCATE, TRIGGER ON ${schema}.change FROM PUBLIC;
--- IF NOT EXISTS would lock the table before it looks, and every writer waits behind that lock.
-DO $index$
-BEGIN
-  IF to_regclass('${schema}.change_by_relation') IS NULL THEN
-    CREATE INDEX change_by_relation ON ${schema}.change (relation) INCLUDE (amount);
-  END IF;
-END $index$;
+CREATE TABLE IF NOT EXISTS ${schema}.change (relation oid NOT NULL, amount bigint NOT NULL);
+CREATE INDEX IF NOT EXISTS change_by_relation ON ${schema}.change (relation) INCLUDE (amount);
 COMMENT ON TABLE ${schema}.change IS 'datastore-dumper: one random amount per changing transaction and table';
 
--- One row per transaction and table, so that writers never wait for one another. A setting of the transaction remembers
--- where the row is. The writer may set it too, so it is believed only where it leads to a row of this very transaction
--- and table: a made-up place, or one whose row a savepoint rolled back, leads to none. A commit fails when the
--- notification queue is full, so nothing is added to one that is half full.
+-- One row per transaction and table, so that writers never wait for one another. That the row is there is remembered in a
+-- setting of the transaction, which a savepoint rolls back together with the row. A commit fails when the notification
+-- queue is full, so nothing is added to one that is half full.
 CREATE OR REPLACE FUNCTION ${schema}.bump() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $bump$
 DECLARE
-  here text := TG_RELID || ':' || pg_current_xact_id() || ':';
-  seen text := current_setting('${schema}.seen', true);
-  place tid;
+  here text := TG_RELID || ':' || pg_current_xact_id();
 BEGIN
-  IF starts_with(seen, here) THEN
-    place := substr(seen, length(here) + 1)::tid;
-    PERFORM FROM ${schema}.change WHERE ctid = place AND relation = TG_RELID AND writer = pg_current_xact_id();
-    IF FOUND THEN
-      RETURN NULL;
+  IF current_setting('${schema}.seen', true) IS DISTINCT FROM here THEN
+    INSERT INTO ${schema}.change (relation, amount)
+    VALUES (TG_RELID, ('x' || substr(md5(gen_random_uuid()::text), 1, 15))::bit(60)::bigint);
+    PERFORM set_config('${schema}.seen', here, true);
+    IF pg_notification_queue_usage() < 0.5 THEN
+      PERFORM pg_notify('${changeChannel}', TG_TABLE_NAME);
     END IF;
-  END IF;
-  INSERT INTO ${schema}.change (relation, amount, writer)
-  VALUES (TG_RELID, ('x' || substr(md5(gen_random_uuid()::text), 1, 15))::bit(60)::bigint, pg_current_xact_id())
-  RETURNING ctid INTO place;
-  PERFORM set_config('${schema}.seen', here || place::text, true);
-  IF pg_notification_queue_usage() < 0.5 THEN
-    PERFORM pg_notify('${changeChannel}', TG_TABLE_NAME);
   END IF;
   RETURN NULL;
 END $bump$;
@@ -212,11 +171,6 @@ DECLARE
 BEGIN
   IF subject IS NULL OR (SELECT count(*) = 2 FROM pg_trigger g WHERE g.tgrelid = subject
       AND g.tgname IN ('${rowTrigger}', '${truncateTrigger}') AND g.tgenabled = 'A') THEN
-    RETURN false;
-  END IF;
-  -- A table that pg_restore has just made gets its triggers from the dump; a restore may begin in the middle of a sweep.
-  IF EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = '${restoreName}'
-      AND coalesce(has_schema_privilege(usesysid, 'public', 'CREATE'), true)) THEN
     RETURN false;
   END IF;
   PERFORM set_config('lock_timeout', wait_milliseconds::text, true);
@@ -242,12 +196,10 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $fold$
   ), removed AS (
     DELETE FROM ${schema}.change c USING many WHERE c.relation = many.relation RETURNING c.relation, c.amount
   )
-  INSERT INTO ${schema}.change (relation, amount) SELECT relation, (sum(amount) % ${modulus})::bigint FROM removed GROUP BY relation;
+  INSERT INTO ${schema}.change SELECT relation, (sum(amount) % ${modulus})::bigint FROM removed GROUP BY relation;
   DELETE FROM ${schema}.change c WHERE NOT EXISTS (SELECT FROM pg_class WHERE oid = c.relation);
 $fold$;
 REVOKE ALL ON FUNCTION ${schema}.fold() FROM PUBLIC;`;
-
-const isRestoring = `current_setting('application_name') = '${restoreName}'`;
 
 /**
  * What a superuser makes: new tables are covered from birth, and changed definitions are notified at once. The functions
@@ -261,10 +213,6 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $cover$
 DECLARE
   made record;
 BEGIN
-  -- A dump brings the triggers along, after the data; ones that are there already would be errors.
-  IF ${isRestoring} THEN
-    RETURN;
-  END IF;
   FOR made IN SELECT c.relname FROM pg_event_trigger_ddl_commands() command JOIN pg_class c ON c.oid = command.objid
       WHERE command.classid = 'pg_class'::regclass AND command.schema_name = 'public'
         AND c.relkind = 'r' AND NOT c.relispartition AND NOT starts_with(c.relname::text, '_') LOOP
@@ -282,7 +230,7 @@ END $cover$;
 CREATE OR REPLACE FUNCTION ${schema}.tell_definitions() RETURNS event_trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $tell$
 BEGIN
-  IF ${isRestoring} OR pg_notification_queue_usage() >= 0.5 THEN
+  IF pg_notification_queue_usage() >= 0.5 THEN
     RETURN;
   ELSIF TG_EVENT = 'sql_drop' THEN
     PERFORM pg_notify('${changeChannel}', object_name) FROM pg_event_trigger_dropped_objects()

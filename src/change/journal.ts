@@ -19,7 +19,7 @@ import {
 
 interface Attached {
   readonly attached: readonly ResourceId[];
-  /** Locked by other sessions for longer than the wait, or given triggers by them; the next sweep looks again. */
+  /** Locked by other sessions for longer than the wait; the next sweep tries again. */
   readonly busy: readonly ResourceId[];
   /** This role may not put triggers on them; with Postgres's reason. */
   readonly refused: readonly { readonly id: ResourceId; readonly reason: string }[];
@@ -93,7 +93,7 @@ export async function attachMissing(
       if (rows[0]?.attach) attached.push(id);
     } catch (error) {
       const code = (error as { code?: string }).code;
-      if (code === '55P03' || code === '42710') busy.push(id);
+      if (code === '55P03') busy.push(id);
       else if (code === '42501') refused.push({ id, reason: errorMessage(error) });
       // The table was dropped meanwhile.
       else if (code !== '42P01') throw error;
@@ -115,21 +115,17 @@ export async function removeTriggers(write: pg.ClientBase, lockSeconds: number):
   }
 }
 
-/**
- * Compact the journal; false where this connection cannot (not installed, no right, a standby). That is asked first: a
- * call that fails would be an error in Postgres's log at each sweep.
- */
+/** Compact the journal; false where this connection cannot (not installed, no right, a standby). */
 export async function fold(db: Queryable): Promise<boolean> {
-  const { rows } = await db.query<{ allowed: boolean }>(canFold, [journal.schema]);
-  if (rows[0]?.allowed !== true) return false;
-  await db.query(`SELECT ${journal.schema}.fold()`);
-  return true;
+  try {
+    await db.query(`SELECT ${journal.schema}.fold()`);
+    return true;
+  } catch (error) {
+    const code = (error as { code?: string }).code;
+    if (code === '3F000' || code === '42883' || code === '42501' || code === '25006') return false;
+    throw error;
+  }
 }
-
-const canFold = `SELECT NOT pg_catalog.pg_is_in_recovery() AND EXISTS (SELECT FROM pg_catalog.pg_proc p
-    JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
-    WHERE n.nspname = $1 AND p.proname = 'fold' AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')
-      AND pg_catalog.has_function_privilege(p.oid, 'EXECUTE')) AS allowed`;
 
 interface JournalStatus {
   /** The journal is in this database. */

@@ -3,8 +3,7 @@
  * commit, so a table is queued within a second; the sweep finds changes that happen while the connection is down (P4:
  * nothing stale is called fresh).
  *
- * It never opens a transaction: a transaction that stayed open would fill the server's notification queue. Every role may
- * notify whatever it likes, so names are bounded, put together and counted (P15, a flood costs one publication).
+ * It never opens a transaction: a transaction that stayed open would fill the server's notification queue.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { Client } from 'pg';
@@ -17,8 +16,8 @@ import { changeChannel } from './journal.sql.ts';
 interface ListenerOptions {
   readonly url: string;
   readonly log: Log;
-  /** Tables that changed, each once, as their transactions named them. */
-  readonly onChange: (names: readonly string[]) => void;
+  /** A table that changed, as its transaction named it. */
+  readonly onChange: (name: string) => void;
   /** Listening began, perhaps once more: changes before this were not heard. */
   readonly onListening: () => void;
   readonly signal: AbortSignal;
@@ -53,9 +52,8 @@ async function listenOnce(options: ListenerOptions): Promise<string> {
   const { promise: ended, resolve: end } = Promise.withResolvers<string>();
   client.on('error', (error) => end(errorMessage(error)));
   client.on('end', () => end('the connection ended'));
-  const names = createNameCollector(options);
   client.on('notification', ({ payload }) => {
-    if (payload) names.add(payload);
+    if (payload) options.onChange(payload);
   });
   const stop = (): void => end('stopped');
   options.signal.addEventListener('abort', stop);
@@ -73,58 +71,9 @@ async function listenOnce(options: ListenerOptions): Promise<string> {
     return await ended;
   } finally {
     clearInterval(probe);
-    names.stop();
     options.signal.removeEventListener('abort', stop);
     // on a dead link the polite end would never come
     const onTimeout = (): Error => new DumperError('POSTGRES_UNAVAILABLE', 'the connection does not end');
     await withTimeout(client.end(), { milliseconds: 2000, onTimeout }).catch(() => undefined);
   }
-}
-
-/** More tables than change in a second. What is named beyond is left to the sweep. */
-const mostNamesPerSecond = 1000;
-/** No table has a longer name (`NAMEDATALEN`), in bytes, which are never fewer than the characters. */
-const longestName = 63;
-
-interface NameCollector {
-  add(name: string): void;
-  stop(): void;
-}
-
-/** Names that arrive together are given on together, in the next turn of the loop. */
-function createNameCollector({ onChange, log }: Pick<ListenerOptions, 'onChange' | 'log'>): NameCollector {
-  let collected = new Set<string>();
-  let left = mostNamesPerSecond;
-  let dropped = 0;
-  let second: NodeJS.Timeout | undefined;
-  let isTold = false;
-  const give = (): void => {
-    const names = [...collected];
-    collected = new Set();
-    onChange(names);
-  };
-  const nextSecond = (): void => {
-    second = undefined;
-    if (dropped > 0 && !isTold)
-      log.warn({ dropped }, 'too many notifications; the sweep finds what they named');
-    // One line for a flood, however long it goes on.
-    isTold = dropped > 0;
-    dropped = 0;
-    if (isTold) second = setTimeout(nextSecond, 1000).unref();
-    left = mostNamesPerSecond;
-  };
-  return {
-    add: (name) => {
-      if (name.length > longestName || collected.has(name)) return;
-      second ??= setTimeout(nextSecond, 1000).unref();
-      if (left === 0) {
-        dropped += 1;
-        return;
-      }
-      left -= 1;
-      collected.add(name);
-      if (collected.size === 1) setImmediate(give);
-    },
-    stop: () => clearTimeout(second),
-  };
 }

@@ -20,7 +20,6 @@ import { publicationState, type DisplayState } from '../state/publication-state.
 import type { TableChange, Publications, PublicationRecord } from '../state/publications.ts';
 import type { ResourceId } from '../postgres/table.ts';
 import { attachMissing, fold, uncoveredTables } from './journal.ts';
-import type { RestoreWatch } from './restore.ts';
 import {
   createManifestReader,
   rebuildRecords,
@@ -41,7 +40,6 @@ export interface SweepDeps {
   /** What must be published of each table: one with a variant missing is published again. */
   readonly variants: readonly Variant[];
   readonly stability: StabilityTracker;
-  readonly isRestoring: RestoreWatch;
   /** Put tables into the queue. */
   readonly enqueue: (changes: readonly TableChange[]) => Promise<void>;
   readonly now: () => Date;
@@ -84,8 +82,6 @@ export interface SweepReport {
   readonly states: Readonly<Record<DisplayState, number>>;
   /** So many tables vanished at once that the sweep waits for the next one to see it again. */
   readonly withheld: boolean;
-  /** pg_restore works on the database: the sweep only looked, and the next one acts. */
-  readonly restoring: boolean;
   readonly seconds: number;
 }
 
@@ -102,7 +98,6 @@ export async function sweep(
   options: { readonly listStore: boolean },
 ): Promise<SweepReport> {
   const started = performance.now();
-  if (await deps.isRestoring()) return lookOnly(deps, started);
   const attached = await orNextSweep(deps, 'new tables are not covered', () => coverNewTables(deps), 0);
   const tables = await allTables(deps.read);
   const inventory = options.listStore ? await takeInventory(deps.store) : null;
@@ -118,8 +113,6 @@ export async function sweep(
   const orphaned = await findOrphanedBlobs({ ...deps, reader }, inventory, records, withheld ? tables : null);
   const incomplete = await findMissingBlobs({ ...deps, reader }, inventory, records, tables);
   const unfinished = inventory === null ? 0 : await abortUnfinished(deps);
-  // It may have begun meanwhile, and then what was read is not the whole.
-  if (await deps.isRestoring()) return lookOnly(deps, started);
   await deps.enqueue([...incomplete, ...orphaned, ...missing, ...changed, ...(withheld ? [] : gone)]);
   await orNextSweep(deps, 'the journal is not folded', () => fold(deps.write ?? deps.read), false);
   const report: SweepReport = {
@@ -134,33 +127,11 @@ export async function sweep(
     missingBlobs: incomplete.length,
     unreadable: reader.unreadable(),
     withheld,
-    restoring: false,
     ...statesOf(deps, tables, records, new Set([...missing, ...changed].map(({ id }) => id))),
     seconds: Math.round(performance.now() - started) / 1000,
   };
   if (withheld) deps.log.warn(report, 'most tables vanished at once; their dumps stay until the next sweep');
   else deps.log.info(report, 'sweep');
-  return report;
-}
-
-/** In the middle of a restore nothing is covered, queued or deleted, and no absence is believed. */
-async function lookOnly(deps: SweepDeps, started: number): Promise<SweepReport> {
-  const tables = await allTables(deps.read);
-  const records = await deps.publications.all();
-  const { missing, changed } = compare(deps, tables, records);
-  const none = { gone: 0, attached: 0, orphaned: 0, unfinished: 0, missingBlobs: 0, unreadable: 0 };
-  const report: SweepReport = {
-    ...none,
-    tables: tables.size,
-    exact: [...tables.values()].filter((state) => state.tier === 'exact').length,
-    changed: changed.length,
-    missing: missing.length,
-    withheld: false,
-    restoring: true,
-    ...statesOf(deps, tables, records, new Set([...missing, ...changed].map(({ id }) => id))),
-    seconds: Math.round(performance.now() - started) / 1000,
-  };
-  deps.log.warn(report, 'pg_restore is under way; nothing is published until it has ended');
   return report;
 }
 

@@ -11,8 +11,6 @@ import type { ResourceId } from '../postgres/table.ts';
 import { publishAndRecord, type Publisher } from '../publish/publisher.ts';
 import type { JobRequest, JobTiming, Publications } from '../state/publications.ts';
 import type { HandleJob, JobResult } from './queue.ts';
-import type { Recheck } from './recheck.ts';
-import type { RestoreWatch } from './restore.ts';
 
 interface WorkerDeps {
   readonly publisher: Publisher;
@@ -22,16 +20,12 @@ interface WorkerDeps {
   readonly smallTableBytes: number;
   /** Aborts the publications that run, when the process ends and their grace is over. */
   readonly draining: AbortSignal;
-  readonly recheck: Recheck;
-  readonly isRestoring: RestoreWatch;
   /** A change was published so many seconds after it was first noticed. */
   readonly onLag?: ((seconds: number) => void) | undefined;
 }
 
 /** How long a table that another worker holds is left alone, in seconds. */
 const busySeconds = 5;
-/** How long every table is left alone while pg_restore works on the database. */
-const restoringSeconds = 10;
 
 /** The queue's handler. This process works on a table for one job at a time, whichever queue the job came by. */
 export function createJobHandler(deps: WorkerDeps): HandleJob {
@@ -41,7 +35,6 @@ export function createJobHandler(deps: WorkerDeps): HandleJob {
     const nextRun = await deps.publications.nextRun(id, deps.timing, attempts > 0);
     if (nextRun.delaySeconds > 0.5) return { kind: 'reschedule', request: nextRun };
     if (running.has(id)) return whenFree(nextRun);
-    if (await deps.isRestoring()) return whenFree(nextRun, restoringSeconds);
     running.add(id);
     try {
       const rerouted = await rerouteBySize(deps, nextRun);
@@ -51,9 +44,7 @@ export function createJobHandler(deps: WorkerDeps): HandleJob {
       const outcome = await publishAndRecord(deps.publisher, id, options);
       if (outcome.kind === 'published')
         deps.onLag?.(nextRun.staleSeconds + (performance.now() - began) / 1000);
-      if (outcome.kind === 'superseded') return whenFree(nextRun);
-      if (outcome.kind !== 'gone' && outcome.manifest.tier === 'read-only') deps.recheck(id);
-      return { kind: 'done' };
+      return outcome.kind === 'superseded' ? whenFree(nextRun) : { kind: 'done' };
     } catch (error) {
       if (isDumperError(error, 'SUPERSEDED')) return whenFree(nextRun);
       throw error;
@@ -63,8 +54,8 @@ export function createJobHandler(deps: WorkerDeps): HandleJob {
   };
 }
 
-function whenFree(request: JobRequest, delaySeconds = busySeconds): JobResult {
-  return { kind: 'reschedule', request: { ...request, delaySeconds } };
+function whenFree(request: JobRequest): JobResult {
+  return { kind: 'reschedule', request: { ...request, delaySeconds: busySeconds } };
 }
 
 /** A table that turned out to be large leaves the small tables' slots (and the other way about). */

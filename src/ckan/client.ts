@@ -1,24 +1,16 @@
 /**
- * The client of CKAN's action API: kept connections, a place in line, a deadline (promises P9 and P11: access only as CKAN
+ * The client of CKAN's action API: one pool of kept connections, with deadlines (promises P9 and P11: access only as CKAN
  * grants it, never a guess).
  *
  * Only an answer that is CKAN's own (JSON with `success`) counts; a redirect to a login page, HTML, a body beyond the
- * limit, silence and a refused connection are all `unavailable`. Anonymous questions, those of callers whose credentials
- * CKAN has accepted before, and those of all others wait in three lines (`fair-line.ts`), each with its own connections
- * and its own circuit breaker, so that no caller takes from another. The deadline runs from when a question has its
- * connection. A CKAN that is down opens the breaker: after `failuresToOpen` failures in a row one request goes through at
- * a time, with growing pauses. A CKAN that is only slow does not: an anonymous question that takes much longer than usual
- * is asked once more on a new connection, and the first answer counts. CKAN may close a kept connection just when a
- * request uses it: that request is sent again on a new connection.
+ * limit, silence and a refused connection are all `unavailable`. A circuit breaker protects a CKAN that is down: after
+ * `failuresToOpen` failures in a row it lets one request through at a time, with growing pauses. CKAN may close a kept
+ * connection just when a request uses it: that request is sent again on a new connection.
  */
-import { createHash } from 'node:crypto';
 import http from 'node:http';
 import https from 'node:https';
 import { backoff } from '../async/retry.ts';
 import { errorMessage } from '../errors.ts';
-import { createLruCache } from '../lru.ts';
-import { createFairLine, type FairLine } from './fair-line.ts';
-import { createHedge } from './hedge.ts';
 
 /** Headers that carry a caller's identity; none for an anonymous caller. */
 export type CredentialHeaders = Readonly<Record<string, string>>;
@@ -37,8 +29,6 @@ export interface CkanRequest {
   readonly credentials: CredentialHeaders;
   /** GET for CKAN's own actions without side effects; others accept only POST. */
   readonly method: 'GET' | 'POST';
-  /** Nobody waits for just this answer: it has `backgroundFactor` times the deadline. */
-  readonly background?: boolean;
 }
 
 export interface Ckan {
@@ -48,7 +38,7 @@ export interface Ckan {
 
 interface CkanOptions {
   readonly siteUrl: string;
-  /** Deadline of one request from when it has its connection, connecting included; and the longest wait in line. */
+  /** Deadline of one request, connecting included. */
   readonly timeoutSeconds: number;
   readonly now: () => number;
   /** Called for each request that was sent. */
@@ -57,108 +47,35 @@ interface CkanOptions {
 
 /** `datastore_search` describes every column; even a wide table with a long data dictionary stays well below this. */
 const bodyLimitBytes = 8 * 1024 * 1024;
-
-/** 30 s with the default deadline: longer than a web server in front of CKAN waits for it. */
-const backgroundFactor = 6;
-
-/** Anonymous questions have most places: each is asked for all callers. */
-const lines = {
-  anonymous: { places: 32, placesEach: 32, waitingEach: 256, membersWaiting: 1 },
-  known: { places: 8, placesEach: 4, waitingEach: 32, membersWaiting: 64 },
-  unknown: { places: 4, placesEach: 1, waitingEach: 16, membersWaiting: 32 },
-} as const;
-type LaneName = keyof typeof lines;
-const laneNames = Object.keys(lines) as LaneName[];
-const connections = laneNames.reduce((sum, name) => sum + lines[name].places, 0);
-
-interface Lane {
-  readonly line: FairLine;
-  readonly breaker: Breaker;
-}
-
-interface Sent {
-  readonly answer: CkanAnswer;
-  /** Its deadline passed: CKAN is slow, which is no failure. */
-  readonly isOverdue: boolean;
-}
-
-const knownCallersKept = 10_000;
+const connections = 16;
 
 export function createCkan(options: CkanOptions): Ckan {
-  const agent = new (isSecure(options) ? https : http).Agent({ keepAlive: true, maxSockets: connections });
-  const lanes = openLanes(options);
-  const known = createLruCache<true>(knownCallersKept);
-  const hedge = createHedge<Sent>(options.now);
-  const closing = new AbortController();
-  const sendOn = (request: CkanRequest, by: http.Agent | false, cancel: AbortSignal): Promise<Sent> =>
-    send(by, options, request, AbortSignal.any([cancel, closing.signal]));
-
-  const askInLane = async (request: CkanRequest, name: LaneName, { breaker }: Lane): Promise<CkanAnswer> => {
+  const secure = options.siteUrl.startsWith('https:');
+  const agent = new (secure ? https : http).Agent({ keepAlive: true, maxSockets: connections });
+  const breaker = createBreaker(options.now);
+  const ask = async (request: CkanRequest): Promise<CkanAnswer> => {
     const started = options.now();
-    const { answer, isOverdue } = await (name === 'anonymous'
-      ? hedge(
-          (isSecond, cancel) => sendOn(request, isSecond ? false : agent, cancel),
-          (sent) => sent.answer.kind === 'answer',
-        )
-      : sendOn(request, agent, closing.signal));
+    const answer = await send(secure ? https : http, agent, options, request);
     const isRefusal = answer.status >= 400 && answer.status < 500;
     const failed = answer.status >= 500 || (answer.kind === 'unavailable' && !isRefusal);
     options.onAsked?.((options.now() - started) / 1000, failed ? 'failed' : 'answered');
-    if (!isOverdue) breaker.record(failed);
+    breaker.record(failed);
     return answer;
   };
   return {
     ask: async (request) => {
-      const member = memberOf(request.credentials);
-      const name = member === '' ? 'anonymous' : known.get(member) ? 'known' : 'unknown';
-      const lane = lanes[name];
-      const leave = await lane.line.enter(member);
-      if (leave === null) return unavailable(0, 'CKAN cannot be asked: too many questions wait for it');
-      try {
-        if (!lane.breaker.admits()) return unavailable(0, 'CKAN has failed repeatedly; waiting');
-        const answer = await askInLane(request, name, lane);
-        if (name === 'unknown' && answer.kind === 'answer' && answer.status === 200) known.set(member, true);
-        return answer;
-      } finally {
-        leave();
-      }
+      if (!breaker.admits()) return unavailable(0, 'CKAN has failed repeatedly; waiting');
+      return ask(request);
     },
-    close: () => {
-      closing.abort();
-      agent.destroy();
-    },
+    close: () => agent.destroy(),
   };
-}
-
-function openLanes({ now, timeoutSeconds }: CkanOptions): Readonly<Record<LaneName, Lane>> {
-  const open = (name: LaneName): Lane => ({
-    line: createFairLine({ ...lines[name], waitMilliseconds: timeoutSeconds * 1000 }),
-    breaker: createBreaker(now),
-  });
-  return { anonymous: open('anonymous'), known: open('known'), unknown: open('unknown') };
-}
-
-/** Empty for anonymous; never the credentials themselves. */
-function memberOf(credentials: CredentialHeaders): string {
-  const parts = Object.entries(credentials);
-  if (parts.length === 0) return '';
-  return createHash('sha256').update(JSON.stringify(parts)).digest('base64url');
-}
-
-function isSecure({ siteUrl }: CkanOptions): boolean {
-  return siteUrl.startsWith('https:');
 }
 
 const failuresToOpen = 5;
 const pauseSeconds = backoff({ firstSeconds: 0.5, mostSeconds: 10 });
 
-interface Breaker {
-  admits(): boolean;
-  record(failed: boolean): void;
-}
-
 /** Closed until failures come in a row; then one request per pause, and the pause doubles until one is answered. */
-function createBreaker(now: () => number): Breaker {
+function createBreaker(now: () => number): { admits(): boolean; record(failed: boolean): void } {
   let failures = 0;
   let nextAttempt = 0;
   const pause = (): void => {
@@ -179,13 +96,12 @@ function createBreaker(now: () => number): Breaker {
 }
 
 async function send(
-  agent: http.Agent | false,
-  options: CkanOptions,
-  { action, parameters, credentials, method, background = false }: CkanRequest,
-  cancel: AbortSignal,
-): Promise<Sent> {
-  const transport = isSecure(options) ? https : http;
-  const url = new URL(`${options.siteUrl}/api/3/action/${action}`);
+  transport: typeof http | typeof https,
+  agent: http.Agent,
+  { siteUrl, timeoutSeconds }: CkanOptions,
+  { action, parameters, credentials, method }: CkanRequest,
+): Promise<CkanAnswer> {
+  const url = new URL(`${siteUrl}/api/3/action/${action}`);
   const body = method === 'POST' ? JSON.stringify(parameters) : '';
   if (method === 'GET') url.search = new URLSearchParams(parameters).toString();
   const headers = {
@@ -194,8 +110,7 @@ async function send(
     'user-agent': 'datastore-dumper',
     ...(body === '' ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }),
   };
-  const deadline = AbortSignal.timeout(options.timeoutSeconds * (background ? backgroundFactor : 1) * 1000);
-  const signal = AbortSignal.any([deadline, cancel]);
+  const signal = AbortSignal.timeout(timeoutSeconds * 1000);
   const sendBy = (by: http.Agent | false): Promise<http.IncomingMessage> =>
     responseTo(transport.request(url, { agent: by, method, headers, signal }), body);
   try {
@@ -203,11 +118,9 @@ async function send(
       if (error instanceof StaleConnection) return sendBy(false);
       throw error;
     });
-    return { answer: await read(response), isOverdue: false };
+    return await read(response);
   } catch (error) {
-    const isOverdue = signal.aborted;
-    const reason = isOverdue ? 'it did not answer in time' : errorMessage(error);
-    return { answer: unavailable(0, `CKAN cannot be asked: ${reason}`), isOverdue };
+    return unavailable(0, `CKAN cannot be asked: ${errorMessage(error)}`);
   }
 }
 

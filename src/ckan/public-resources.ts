@@ -14,13 +14,9 @@ interface Page {
   readonly results?: readonly { readonly resources?: readonly { readonly id?: unknown }[] }[];
 }
 
-/**
- * Ids of the resources of all active public datasets; `whole` is false where CKAN did not tell all of them. `onPage` is
- * called with the ids of each page and the moment (milliseconds of Unix time) at which it was asked for.
- */
+/** Ids of the resources of all active public datasets; `whole` is false where CKAN did not tell all of them. */
 export async function publicResources(
   ckan: Ckan,
-  onPage: (ids: readonly string[], askedAt: number) => void = () => undefined,
 ): Promise<{ readonly ids: ReadonlySet<string>; readonly whole: boolean }> {
   const ids = new Set<string>();
   for (let page = 0; page < mostPages; page += 1) {
@@ -30,23 +26,13 @@ export async function publicResources(
       start: String(page * datasetsAPage),
       sort: 'id asc',
     };
-    const askedAt = Date.now();
-    const answer = await ckan.ask({
-      action: 'package_search',
-      parameters,
-      credentials: {},
-      method: 'GET',
-      background: true,
-    });
+    const answer = await ckan.ask({ action: 'package_search', parameters, credentials: {}, method: 'GET' });
     if (answer.kind !== 'answer' || answer.status !== 200) return { ids, whole: false };
     const { results, count } = (answer.result ?? {}) as Page;
     if (!Array.isArray(results)) return { ids, whole: false };
-    const found = (results as NonNullable<Page['results']>)
-      .flatMap(({ resources }) => resources ?? [])
-      .map(({ id }) => id)
-      .filter((id) => typeof id === 'string');
-    for (const id of found) ids.add(id);
-    onPage(found, askedAt);
+    for (const { resources } of results as NonNullable<Page['results']>) {
+      for (const { id } of resources ?? []) if (typeof id === 'string') ids.add(id);
+    }
     if (results.length === 0 || (page + 1) * datasetsAPage >= Number(count)) return { ids, whole: true };
   }
   return { ids, whole: false };

@@ -9,7 +9,6 @@ import { DumperError, isDumperError, errorMessage } from '../errors.ts';
 import { redact } from '../log.ts';
 import type { Setting } from '../config/setting.ts';
 import { settings } from '../config/settings.ts';
-import { printable } from './printable.ts';
 
 /** Where a command writes: results to standard output, everything else to standard error. */
 export interface Output {
@@ -19,10 +18,8 @@ export interface Output {
   readonly columns: number;
   /** Results are wanted as JSON, one object a line. */
   readonly json: boolean;
-  /** One line of result; the line end is added. What would steer a terminal is escaped. */
+  /** One line of result; the line end is added. */
   line(text: string): void;
-  /** A text of this program's own, of any number of lines, exactly as it is. */
-  script(text: string): void;
   /** One line for the person watching; the line end is added. */
   notice(text: string): void;
 }
@@ -76,11 +73,6 @@ export interface DemoOptions {
   readonly once: boolean;
 }
 
-export interface DoctorOptions {
-  /** Base URL of the portal as people reach it: its web server is examined from outside too. */
-  readonly front: string | undefined;
-}
-
 /** One function a command. A thrown `DumperError` becomes its exit code and its one line. */
 export interface Actions {
   serve(run: Run): Promise<ExitCode>;
@@ -92,7 +84,7 @@ export interface Actions {
   installTriggers(options: TriggerOptions, run: Run): Promise<ExitCode>;
   removeTriggers(options: TriggerOptions, run: Run): Promise<ExitCode>;
   demo(options: DemoOptions, run: Run): Promise<ExitCode>;
-  doctor(options: DoctorOptions, run: Run): Promise<ExitCode>;
+  doctor(run: Run): Promise<ExitCode>;
 }
 
 /** Parse the arguments (without node and script), run the command, and answer the exit code; never throws. */
@@ -117,8 +109,7 @@ function exitCodeOf(error: unknown, terminal: Terminal): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 64;
   if (terminal.signal.aborted && isDumperError(error, 'ABORTED')) return 1;
   const lines = error instanceof DumperError ? error.message : errorMessage(error);
-  for (const line of redact(lines).split('\n'))
-    terminal.stderr.write(`datastore-dumper: ${printable(line)}\n`);
+  for (const line of redact(lines).split('\n')) terminal.stderr.write(`datastore-dumper: ${line}\n`);
   return error instanceof DumperError ? error.exitCode : 1;
 }
 
@@ -216,11 +207,8 @@ function addReading(program: Command, actions: Actions, run: CreateRun, done: Do
   program
     .command('doctor')
     .description('Try every setting and right, and say what to do')
-    .option('--front <url>', "the portal's address: examine its web server from outside too", webAddress)
     .option('--json', 'one JSON object a line', false)
-    .action(async (options: { front?: string; json: boolean }) =>
-      done(await actions.doctor({ front: options.front }, run(options.json))),
-    );
+    .action(async (options: { json: boolean }) => done(await actions.doctor(run(options.json))));
 }
 
 function addTriggers(program: Command, actions: Actions, run: CreateRun, done: Done): void {
@@ -256,19 +244,13 @@ function wholeNumber(least: number, most: number): (text: string) => number {
   };
 }
 
-function webAddress(text: string): string {
-  if (URL.canParse(text) && /^https?:$/.test(new URL(text).protocol)) return text.replace(/\/+$/, '');
-  throw new InvalidArgumentError('Expected an http or https URL.');
-}
-
 function outputOn({ stdout, stderr }: Terminal, json: boolean): Output {
   return {
     terminal: stdout.isTTY === true,
     columns: stdout.columns ?? 80,
     json,
-    line: (text) => void stdout.write(`${printable(text)}\n`),
-    script: (text) => void stdout.write(`${text}\n`),
-    notice: (text) => void stderr.write(`${printable(text)}\n`),
+    line: (text) => void stdout.write(`${text}\n`),
+    notice: (text) => void stderr.write(`${text}\n`),
   };
 }
 

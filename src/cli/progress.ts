@@ -4,7 +4,6 @@
  */
 import { Listr } from 'listr2';
 import { bytesText, countText, durationText } from '../units.ts';
-import { printable } from './printable.ts';
 import type { ExitCode, Output } from './program.ts';
 
 /** How far one table is; `rows` and `bytes` only grow. */
@@ -104,8 +103,7 @@ async function showInTerminal(
           for await (const event of events) {
             count(tally, event, now());
             if (event.state === 'failed' || event.state === 'absent') failures.push(endedLine(event));
-            const building = buildingLines(tally, now()).map(printable);
-            task.title = [summaryLine(tally, total, now()), ...building].join('\n');
+            task.title = [summaryLine(tally, total, now()), ...buildingLines(tally, now())].join('\n');
           }
           task.title = summaryLine(tally, total, now());
         },

@@ -2,7 +2,6 @@
  * The kinds of settings: which text they may have in the environment, and what it becomes. A fault names what is
  * expected. The `meta` of a kind is what JSON Schema can express of it; the chart's schema is made from it.
  */
-import { BlockList, isIP } from 'node:net';
 import { validate } from 'node-cron';
 import { z } from 'zod';
 import { variants, type Variant } from '../format.ts';
@@ -50,25 +49,6 @@ export const cron = z.string().superRefine((text, context) => {
   context.addIssue({ code: 'custom', message: `expected a cron expression, got "${text}"` });
 });
 export const words = z.string().transform((text) => text.split(/[\s,]+/).filter((word) => word !== ''));
-/** Networks in CIDR notation, or single addresses. */
-export const networks = words.transform((texts, context) => {
-  const list = new BlockList();
-  for (const text of texts) {
-    if (!addNetwork(list, text))
-      context.addIssue({ code: 'custom', message: `expected a network such as 10.0.0.0/8, got "${text}"` });
-  }
-  return list;
-});
-function addNetwork(list: BlockList, text: string): boolean {
-  const [address = '', bits, ...more] = text.split('/');
-  const family = isIP(address);
-  const most = family === 4 ? 32 : 128;
-  if (family === 0 || more.length > 0 || (bits !== undefined && !/^\d{1,3}$/.test(bits))) return false;
-  const prefix = bits === undefined ? most : Number(bits);
-  if (prefix > most) return false;
-  list.addSubnet(address, prefix, family === 4 ? 'ipv4' : 'ipv6');
-  return true;
-}
 const oneVariant = `(${variants.map((variant) => variant.replace('+', '[+]')).join('|')})`;
 export const publishedVariants = z
   .string()

@@ -69,7 +69,7 @@ async function showAll(
   const published = await parts.publishAll(environment, run);
   if (run.signal.aborted) return 0;
   const service = await parts.startService(environment, run.signal);
-  run.output.script(demoText({ port: service.port, writeUrl: environment.CKAN_DATASTORE_WRITE_URL, blobs }));
+  run.output.line(demoText({ port: service.port, writeUrl: environment.CKAN_DATASTORE_WRITE_URL, blobs }));
   if (!options.once) await untilAborted(run.signal);
   await service.stop();
   return options.once ? published : 0;

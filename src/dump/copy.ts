@@ -8,13 +8,10 @@
  * `COPY n` and ReadyForQuery have arrived: a connection that merely ends, however cleanly, is an error.
  */
 import type { Socket } from 'node:net';
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import type pg from 'pg';
 import { DumperError, isDumperError, errorMessage } from '../errors.ts';
 import type { PoolClient } from '../postgres/pool.ts';
-import { cancelQuery } from './cancel.ts';
 import { tapSocket } from '../postgres/socket.ts';
-import type { Formatter } from './formatter.ts';
 import type { Sql } from '../postgres/table.ts';
 
 export interface CopyOptions {
@@ -23,8 +20,6 @@ export interface CopyOptions {
    * asynchronous. If it throws, the COPY ends.
    */
   readonly onBytes: (chunk: Uint8Array) => Uint8Array | null;
-  /** `onBytes` has more to do: it is called again, with no bytes, in another turn of the event loop, before more is read. */
-  readonly isUnfinished?: () => boolean;
   /**
    * Called after each chunk: the socket is paused until the promise resolves, and the COPY fails when it rejects. A
    * reader that takes a chunk in parts calls `progress` after each part.
@@ -33,8 +28,6 @@ export interface CopyOptions {
   readonly signal: AbortSignal;
   /** Longest wait for Postgres's next byte, and longest wait for the reader. */
   readonly stallSeconds: number;
-  /** Longest wait for the first row, which a sort or a search may hold back; `stallSeconds` unless given. */
-  readonly firstRowSeconds?: number;
 }
 
 /** The parts of the driver's connection that a COPY needs and @types/pg does not name (pg 8, `lib/connection.js`). */
@@ -62,8 +55,8 @@ interface Submittable {
  * it sent; `copyRows` compares them with those that were written.
  *
  * Rejects with `COPY_BROKEN` (the Postgres or socket error as cause), `COPY_STALLED`, `ABORTED`, or what `onBytes` or
- * `whenReady` threw. After a rejection the query is cancelled and the connection destroyed, so that its backend ends and
- * frees its snapshot; the caller must still call `client.release(true)`.
+ * `whenReady` threw. After a rejection the connection is already destroyed, so that its backend ends and frees its
+ * snapshot; the caller must still call `client.release(true)`.
  */
 export async function copyOut(
   client: PoolClient,
@@ -73,7 +66,7 @@ export async function copyOut(
   if (options.signal.aborted) throw aborted(options.signal);
   const { promise, resolve, reject } = Promise.withResolvers<{ rows: number }>();
   const socket = (client as unknown as { connection: DriverConnection }).connection.stream;
-  const watch = watchProgress(options, reject);
+  const watch = watchProgress(options.stallSeconds, reject);
   const onAbort = (): void => reject(aborted(options.signal));
   // A destroyed connection emits an error later, when nothing else listens: without this it would end the process.
   client.on('error', reject);
@@ -84,7 +77,6 @@ export async function copyOut(
     client.removeListener('error', reject);
     return result;
   } catch (error) {
-    await cancelQuery(client);
     socket.destroy();
     throw copyError(error);
   } finally {
@@ -100,13 +92,10 @@ export async function copyOut(
 export async function copyRows(
   client: PoolClient,
   copy: Sql,
-  formatter: Pick<Formatter, 'rows' | 'isUnfinished'>,
+  formatter: { readonly rows: number },
   options: CopyOptions,
 ): Promise<number> {
-  const { rows } = await copyOut(client, copy, {
-    ...options,
-    isUnfinished: () => formatter.isUnfinished,
-  });
+  const { rows } = await copyOut(client, copy, options);
   if (rows === formatter.rows) return rows;
   throw new DumperError('COPY_BROKEN', `Postgres sent ${rows} rows, ${formatter.rows} were written`);
 }
@@ -148,40 +137,37 @@ function ignore(): void {}
 /** Feed `onBytes` instead of the driver, until it returns the first message that is not its own. */
 function tap(
   socket: Socket,
-  { onBytes, whenReady, isUnfinished, signal }: CopyOptions,
+  { onBytes, whenReady, signal }: CopyOptions,
   watch: StallWatch,
   reject: (error: unknown) => void,
 ): void {
-  const take = (bytes: Uint8Array): void => {
+  const giveBack = tapSocket(socket, (bytes) => {
     if (signal.aborted || socket.destroyed) return;
     try {
       watch.progress('Postgres');
       const rest = onBytes(bytes);
-      if (rest !== null) giveBack(rest);
-      const ready = rest === null ? whenReady?.(() => watch.progress('the reader')) : undefined;
-      const goOn = isUnfinished?.() === true ? () => nextTurn().then(() => take(nothing)) : undefined;
-      if (ready === undefined && goOn === undefined) return void (socket.isPaused() && socket.resume());
-      pauseUntil(socket, ready, watch, goOn ?? (() => void socket.resume())).catch(reject);
+      if (rest !== null) return giveBack(rest);
+      const ready = whenReady?.(() => watch.progress('the reader'));
+      if (ready !== undefined) pauseUntil(socket, ready, watch, reject);
     } catch (error) {
       reject(error);
+      socket.destroy();
     }
-  };
-  const giveBack = tapSocket(socket, take);
+  });
 }
 
-const nothing = new Uint8Array();
-
-async function pauseUntil(
+function pauseUntil(
   socket: Socket,
-  ready: Promise<void> | undefined,
+  ready: Promise<void>,
   watch: StallWatch,
-  goOn: () => void | Promise<void>,
-): Promise<void> {
+  reject: (error: unknown) => void,
+): void {
   socket.pause();
   watch.progress('the reader');
-  await ready;
-  watch.progress('Postgres');
-  await goOn();
+  ready.then(() => {
+    watch.progress('Postgres');
+    socket.resume();
+  }, reject);
 }
 
 interface StallWatch {
@@ -190,27 +176,17 @@ interface StallWatch {
   stop(): void;
 }
 
-function watchProgress(
-  { stallSeconds, firstRowSeconds = stallSeconds }: CopyOptions,
-  reject: (error: unknown) => void,
-): StallWatch {
+function watchProgress(stallSeconds: number, reject: (error: unknown) => void): StallWatch {
   let waitingFor: 'Postgres' | 'the reader' = 'Postgres';
   let stopped = false;
-  const startTimer = (seconds: number): NodeJS.Timeout =>
-    setTimeout(() => {
-      reject(new DumperError('COPY_STALLED', `${waitingFor} made no progress for ${seconds} seconds`));
-    }, seconds * 1000);
-  let timer = startTimer(firstRowSeconds);
-  let isFirst = true;
+  const timer = setTimeout(() => {
+    reject(new DumperError('COPY_STALLED', `${waitingFor} made no progress for ${stallSeconds} seconds`));
+  }, stallSeconds * 1000);
   return {
     progress(who) {
       waitingFor = who;
       // `refresh` would start a cleared timer again.
-      if (stopped) return;
-      if (!isFirst) return void timer.refresh();
-      isFirst = false;
-      clearTimeout(timer);
-      timer = startTimer(stallSeconds);
+      if (!stopped) timer.refresh();
     },
     stop() {
       stopped = true;

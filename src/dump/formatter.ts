@@ -37,18 +37,13 @@ export interface Formatter {
   /**
    * Take raw backend messages (any split). Emits every row that is complete, a row larger than a buffer in pieces.
    * Returns null, or, when a message other than CopyData and asynchronous ones begins, the bytes from that message on
-   * (CopyDone, ErrorResponse). Returns early where `isUnfinished`. Throws COPY_BROKEN for data that is not a row of these columns, CELL_TOO_LARGE beyond
+   * (CopyDone, ErrorResponse). Throws COPY_BROKEN for data that is not a row of these columns, CELL_TOO_LARGE beyond
    * 256 MiB.
    */
   feed(chunk: Uint8Array, emit: Emit): Uint8Array | null;
-  /**
-   * A row with a large cell of JSON is being written, a few milliseconds at a call: `feed` is to be called again, with no
-   * bytes, before more are given.
-   */
-  readonly isUnfinished: boolean;
   /** The bytes after the last row. */
   tail(format: KernelFormat): Uint8Array;
-  /** Rows written so far, with an unfinished one. */
+  /** Rows written so far. */
   readonly rows: number;
 }
 

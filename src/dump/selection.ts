@@ -10,9 +10,6 @@ import { readInfo, type CatalogueColumn } from '../postgres/catalogue.ts';
 import { quoteIdentifier, sql, type ResourceId, type Sql } from '../postgres/table.ts';
 import type { OutputColumn } from './formatter.ts';
 
-/** Only Postgres 14 and later on Linux take it: elsewhere it stays as it is. */
-export const connectionCheck = 'client_connection_check_interval';
-
 /**
  * The settings of a scan's session before the COPY; all others are the server's own, as they are for CKAN. Those of them
  * that change the bytes are part of the revision token.
@@ -20,10 +17,6 @@ export const connectionCheck = 'client_connection_check_interval';
 export const scanSettings: readonly { readonly name: string; readonly value: string }[] = [
   // Only the output style: the order of day and month is the server's.
   { name: 'datestyle', value: 'ISO' },
-  // A policy would run with this reader's rights, and a dump would lack rows without a word. Postgres refuses instead.
-  { name: 'row_security', value: 'off' },
-  // Postgres ends a query whose client is gone, although it sends nothing yet.
-  { name: connectionCheck, value: '1s' },
 ];
 
 /** Columns that callers see: `_id` first if it exists, then every column that does not begin with `_`. */
@@ -47,14 +40,13 @@ export function isApart(column: CatalogueColumn): boolean {
 }
 
 export function jsonCell(column: CatalogueColumn): Sql {
-  return sql`pg_catalog.to_json(${rowColumn(column)})`;
+  return sql`to_json(${rowColumn(column)})`;
 }
 
 /** The text of a column's cell, as it is in the answer's CSV. */
 export function cell(column: CatalogueColumn): Sql {
   if (column.baseType === 'nested') return sql`coalesce((${rowColumn(column)}).json::text, 'null')`;
-  if (column.json === 'array')
-    return sql`coalesce(pg_catalog.array_to_json(${rowColumn(column)})::text, 'null')`;
+  if (column.json === 'array') return sql`coalesce(array_to_json(${rowColumn(column)})::text, 'null')`;
   return rowColumn(column);
 }
 

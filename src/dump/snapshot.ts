@@ -12,9 +12,7 @@ import { DumperError, errorMessage } from '../errors.ts';
 import { isUnavailable, type PoolClient, type Queryable } from '../postgres/pool.ts';
 import { settledState, tableState, type TableState } from '../postgres/revision.ts';
 import { quoteIdentifier, type ResourceId } from '../postgres/table.ts';
-import { assertSafeToRead } from '../postgres/trust.ts';
-import { cancelQuery } from './cancel.ts';
-import { connectionCheck, scanSettings } from './selection.ts';
+import { scanSettings } from './selection.ts';
 
 export interface Snapshot {
   readonly client: PoolClient;
@@ -35,8 +33,6 @@ interface SnapshotOptions {
   readonly signal: AbortSignal;
   /** A view takes no lock: the tables below it are read as they are. */
   readonly isView?: boolean;
-  /** Whether the columns come with their comments; they do unless this is false. */
-  readonly comments?: boolean;
   /** Asked on the same connection before the transaction begins. */
   readonly beforeBegin?: (client: PoolClient) => Promise<void>;
 }
@@ -64,7 +60,6 @@ export async function withSnapshot<Result>(
     clean = true;
     return result;
   } finally {
-    if (!clean) await cancelQuery(client);
     client.release(!clean);
   }
 }
@@ -73,7 +68,7 @@ export async function withSnapshot<Result>(
 export async function withRevisionSnapshot<Result>(
   pool: pg.Pool,
   id: ResourceId,
-  options: Omit<SnapshotOptions, 'isView' | 'beforeBegin' | 'comments'>,
+  options: Omit<SnapshotOptions, 'isView' | 'beforeBegin'>,
   work: (snapshot: RevisionSnapshot) => Promise<Result>,
 ): Promise<Result | null> {
   let before: TableState | null = null;
@@ -89,10 +84,7 @@ export async function withRevisionSnapshot<Result>(
 /** Set values for the rest of the transaction. A SELECT takes the snapshot, so the lock must be held already. */
 export async function setLocal(client: Queryable, settings: typeof scanSettings): Promise<void> {
   await client.query(
-    `SELECT pg_catalog.set_config(name, value, true)
-     FROM ROWS FROM (pg_catalog.unnest($1::text[]), pg_catalog.unnest($2::text[])) AS given(name, value)
-     WHERE name <> '${connectionCheck}'
-       OR pg_catalog.current_setting(name, true) IS NOT NULL AND pg_catalog.version() ~ 'linux'`,
+    'SELECT set_config(name, value, true) FROM unnest($1::text[], $2::text[]) AS given(name, value)',
     [settings.map(({ name }) => name), settings.map(({ value }) => value)],
   );
 }
@@ -127,15 +119,14 @@ async function connect(pool: pg.Pool): Promise<PoolClient> {
 async function open(
   client: PoolClient,
   id: ResourceId,
-  { lockSeconds, isView, comments = true, beforeBegin }: SnapshotOptions,
+  { lockSeconds, isView, beforeBegin }: SnapshotOptions,
 ): Promise<readonly CatalogueColumn[] | null> {
   await beforeBegin?.(client);
   await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY');
   await client.query(`SET LOCAL lock_timeout = ${lockSeconds * 1000}`);
   if (isView !== true && !(await lockTable(client, id))) return null;
   await setLocal(client, scanSettings);
-  await assertSafeToRead(client, id);
-  return readColumns(client, id, { comments });
+  return readColumns(client, id);
 }
 
 /** False where the table does not exist (any more); the transaction is then over, and COMMIT merely ends it. */

@@ -25,20 +25,15 @@ export interface CatalogueColumn {
    * which its text does not determine: composites, vectors of the catalogue, types with a cast to json (hstore, geometry).
    */
   readonly json: 'plain' | 'array' | 'apart';
-  /** The column comment, as stored; null too where it was not asked for. */
+  /** The column comment, as stored. */
   readonly comment: string | null;
 }
 
 /**
  * Every column that is not dropped, in table order. Domains are resolved to their base type; CKAN's own composite
- * `nested` (its storage of JSON) is named `json`, as in CKAN. Empty where there is no such table or view. The comments,
- * which hold the data dictionary and may be of any size, are read only where they are needed.
+ * `nested` (its storage of JSON) is named `json`, as in CKAN. Empty where there is no such table or view.
  */
-export async function readColumns(
-  db: Queryable,
-  id: ResourceId,
-  { comments }: { readonly comments: boolean },
-): Promise<CatalogueColumn[]> {
+export async function readColumns(db: Queryable, id: ResourceId): Promise<CatalogueColumn[]> {
   const { rows } = await db.query<{
     name: string;
     base_type: string;
@@ -55,7 +50,7 @@ export async function readColumns(
                      AND casttarget = 'json'::pg_catalog.regtype AND base.oid >= 16384
                  ) THEN 'apart'
                  ELSE 'plain' END AS json,
-            CASE WHEN $2 THEN pg_catalog.col_description(a.attrelid, a.attnum) END AS comment
+            pg_catalog.col_description(a.attrelid, a.attnum) AS comment
      FROM pg_catalog.pg_attribute a
      JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
      CROSS JOIN LATERAL (
@@ -70,7 +65,7 @@ export async function readColumns(
      WHERE c.relnamespace = 'public'::pg_catalog.regnamespace AND c.relname = $1
        AND c.relkind IN ('r', 'v', 'm', 'p', 'f') AND a.attnum > 0 AND NOT a.attisdropped
      ORDER BY a.attnum`,
-    [id, comments],
+    [id],
   );
   return rows.map(({ base_type: baseType, cast_type: castType, ...row }) => ({
     ...row,

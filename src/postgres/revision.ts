@@ -22,7 +22,6 @@ import {
   lookUpNames,
   lookUps,
   readOnlySelect,
-  sizesByName,
   type TableStateRow,
 } from './revision.sql.ts';
 import { asResourceId, type ResourceId } from './table.ts';
@@ -70,17 +69,6 @@ export async function lookUpTable(db: Queryable, name: string): Promise<FoundTab
   hints.set(db, hint);
   const row = await askForTable(db, hint, name);
   return row === undefined ? null : { ...stateOf(row), byAlias: row.id !== name };
-}
-
-/** The tables that these names or aliases mean, by name, in one query: without their tokens. */
-export async function lookUpSizes(
-  db: Queryable,
-  names: readonly string[],
-): Promise<Map<string, { readonly id: ResourceId; readonly bytes: number }>> {
-  const possible = names.filter((name) => !name.includes('\0') && Buffer.byteLength(name) <= 63);
-  if (possible.length === 0) return new Map();
-  const { rows } = await db.query<{ name: string; id: string; bytes: string }>(sizesByName, [possible]);
-  return new Map(rows.map(({ name, id, bytes }) => [name, { id: asResourceId(id), bytes: Number(bytes) }]));
 }
 
 async function askForTable(

@@ -17,11 +17,10 @@ import { Router } from '@koa/router';
 import Koa, { type Next } from 'koa';
 import { blobsRoute } from '../signed-path.ts';
 import { noTraces } from '../traces.ts';
-import { createAdminThrottle } from './admin-throttle.ts';
 import { createBlobUrls, respondWithBlob, type BlobResponseDeps } from './blob-response.ts';
 import type { ServeDeps } from './context.ts';
 import { answerBlobPath } from './directory-blobs.ts';
-import { dumpNameFrom, isReadableTarget, parseRequestTarget } from './dump-url.ts';
+import { dumpNameFrom, parseRequestTarget } from './dump-url.ts';
 import {
   answerProblem,
   answerText,
@@ -30,17 +29,9 @@ import {
   unavailableRetrySeconds,
 } from './errors.ts';
 import { createFastRedirect, type PreResolved } from './fast-redirect.ts';
-import { answerFrontProbe } from './front-probe.ts';
-import { answerHealth, createFastHealth, createMetricsText, createReadiness } from './health.ts';
+import { answerHealth, createReadiness } from './health.ts';
 import { respondWithLive } from './live-response.ts';
-import {
-  answerRebuildForm,
-  answerStyle,
-  formToken,
-  answerTablePage,
-  answerTablesPage,
-  readForm,
-} from './pages.ts';
+import { answerRebuildForm, answerStyle, answerTablePage, answerTablesPage, readForm } from './pages.ts';
 import { createRequestLog, recordAnswer, traceDump, type RequestLog } from './request-log.ts';
 import type { RequestState, ServeContext } from './request-state.ts';
 import { createDumpResolver, readDumpRequest, type ResolveDump, type Resolution } from './resolve.ts';
@@ -81,13 +72,12 @@ export function createApp(serveDeps: ServeDeps): RequestListener {
   return listen(deps, app.callback());
 }
 
-/** The fast ways where they apply, else Koa with what was found out. */
+/** The fast redirect where it applies, else Koa with what was found out. */
 function listen(deps: AppDeps, koa: RequestListener): RequestListener {
-  const health = createFastHealth(deps);
   const redirect = createFastRedirect(deps);
+  if (redirect === null) return koa;
   return (request, response) => {
-    if (health(request, response)) return undefined;
-    const redirected = redirect?.(request, response) ?? null;
+    const redirected = redirect(request, response);
     if (redirected === null) return koa(request, response);
     redirected.then(
       (preResolved) => {
@@ -97,7 +87,6 @@ function listen(deps: AppDeps, koa: RequestListener): RequestListener {
       },
       () => koa(request, response),
     );
-    return undefined;
   };
 }
 
@@ -112,7 +101,6 @@ async function answerByPath(deps: AppDeps, ctx: ServeContext, next: Next): Promi
   const name = dumpNameFrom(path, config.CKAN__LOCALE_DEFAULT);
   if (name === null) {
     if (path.includes('/datastore/')) return answerText(ctx, config, 404, 'There is nothing at this address');
-    if (!isReadableTarget(url)) return answerProblem(ctx, 400, 'The target of the request is no URL');
     return next();
   }
   ctx.state.route = 'dump';
@@ -126,7 +114,6 @@ async function answerByPath(deps: AppDeps, ctx: ServeContext, next: Next): Promi
     ctx.set('Allow', dumpMethods);
     return answerText(ctx, config, 405, 'The method is not allowed for the requested URL.');
   }
-  if (answerFrontProbe(deps, ctx)) return;
   return answerDump(deps, ctx, name, query);
 }
 
@@ -134,7 +121,6 @@ async function answerDump(deps: AppDeps, ctx: ServeContext, name: string, query:
   const { config, traces, resolve, preResolved } = deps;
   const known = preResolved.get(ctx.req);
   const dumpRequest = known?.dumpRequest ?? readDumpRequest(config, ctx.headers, name, query);
-  ctx.state.query = query;
   if (dumpRequest.question.kind === 'question') ctx.state.format = dumpRequest.question.format;
   const resolution = await traces.span(
     'resolve',
@@ -144,7 +130,7 @@ async function answerDump(deps: AppDeps, ctx: ServeContext, name: string, query:
   switch (resolution.kind) {
     case 'unavailable':
       ctx.state.reason = resolution.reason;
-      return answerUnavailable(ctx, config, resolution.message, unavailableRetrySeconds, 'to CKAN');
+      return answerUnavailable(ctx, config, resolution.message, unavailableRetrySeconds);
     case 'not found':
       return answerText(ctx, config, 404, notFoundMessage);
     case 'bad question':
@@ -169,14 +155,13 @@ async function answerAllowed(
 function createRouter(deps: ServeDeps): Router<RequestState> {
   const router = new Router<RequestState>();
   const readiness = createReadiness(deps);
-  const metricsText = createMetricsText(deps.metrics, readiness);
-  const throttle = createAdminThrottle(deps);
   const idOf = (ctx: { params: Record<string, string> }): string => ctx.params['id'] ?? '';
   router.get('/healthz', (ctx) => answerHealth(ctx));
   router.get('/readyz', (ctx) => readiness.answer(ctx));
   router.get('/metrics', async (ctx) => {
+    await readiness.refresh();
     ctx.set('Content-Type', deps.metrics.registry.contentType);
-    ctx.body = await metricsText();
+    ctx.body = await deps.metrics.registry.metrics();
   });
   router.get('/openapi.yaml', (ctx) => {
     if (deps.openapi === null) return answerProblem(ctx, 404, 'There is nothing at this address');
@@ -186,12 +171,10 @@ function createRouter(deps: ServeDeps): Router<RequestState> {
   router.post('/notices', (ctx) => answerWebhook(deps, ctx));
   router.get('/status', (ctx) => answerStatusList(deps, ctx));
   router.get('/status/:id', (ctx) => answerStatus(deps, ctx, idOf(ctx)));
-  router.post('/status/:id/rebuild', throttle.forBearer, (ctx) => answerRebuild(deps, ctx, idOf(ctx)));
+  router.post('/status/:id/rebuild', (ctx) => answerRebuild(deps, ctx, idOf(ctx)));
   router.get('/', (ctx) => answerTablesPage(deps, ctx));
   router.get('/page.css', (ctx) => answerStyle(ctx));
   router.get('/tables/:id', (ctx) => answerTablePage(deps, ctx, idOf(ctx)));
-  router.post('/tables/:id/rebuild', readForm, (ctx) =>
-    throttle.around(ctx, formToken(ctx), () => answerRebuildForm(deps, ctx, idOf(ctx))),
-  );
+  router.post('/tables/:id/rebuild', readForm, (ctx) => answerRebuildForm(deps, ctx, idOf(ctx)));
   return router;
 }

@@ -6,7 +6,7 @@
  * |---|---|
  * | `If-None-Match` names it | 304 |
  * | HEAD | 200 with length, entity tag, digest; never a redirect (a presigned GET refuses HEAD) |
- * | `stream`, or `redirect=false`, or a token in a header | 200, 206 or 416 with the bytes |
+ * | `stream`, or `redirect=false` | 200, 206 or 416 with the bytes |
  * | `x-accel` | `X-Accel-Redirect`; nginx fetches and sends |
  * | `redirect` | 302 |
  *
@@ -18,7 +18,6 @@
  * origins: nothing of the request is part of it but the table it resolved to (P17, no open redirect). A body that breaks
  * off resets the socket, so that no client takes the part for the whole (P19, breaks are visible).
  */
-import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { BlobStore, ByteRange } from '../blob-store/blob-store.ts';
 import type { Config } from '../config/config.ts';
@@ -29,7 +28,7 @@ import type { ServeDeps } from './context.ts';
 import { variesByOrigin } from './cors.ts';
 import { cacheControlOf, setCaching, varyHeaders } from './errors.ts';
 import type { ServeContext } from './request-state.ts';
-import { breakCauseOf, clientAbortSignal, createResponseWriter, resetSocket } from './response-writer.ts';
+import { clientAbortSignal, createResponseWriter, resetSocket } from './response-writer.ts';
 
 /** A published blob, and what the answer to one caller says of it. */
 export interface BlobResponse {
@@ -49,14 +48,12 @@ export interface BlobResponse {
   readonly revision: string;
   /** Anonymous users may read the table, as CKAN says now. */
   readonly public: boolean;
-  /** The bytes are to come through the service: the caller asked for that, or a redirect could carry its token on. */
+  /** The caller asked for the bytes through the service. */
   readonly withoutRedirect: boolean;
-  /** Since when it has not been the table as it is: it is being loaded, and the operator wants the last whole dump. */
-  readonly staleSince: Date | null;
 }
 
 /** The part of it that a store knows too. */
-type StoredBlob = Omit<BlobResponse, 'isRenamed' | 'revision' | 'public' | 'withoutRedirect' | 'staleSince'>;
+type StoredBlob = Omit<BlobResponse, 'isRenamed' | 'revision' | 'public' | 'withoutRedirect'>;
 
 export interface BlobResponseDeps extends Pick<ServeDeps, 'config' | 'store' | 'log' | 'ending'> {
   readonly blobUrls: BlobUrls;
@@ -75,7 +72,6 @@ export async function respondWithBlob(
   setCaching(ctx, config, blob.public);
   ctx.set('X-Dump-Source', 'blob');
   ctx.set('X-Dump-Revision', blob.revision);
-  if (blob.staleSince !== null) ctx.set('X-Dump-Stale-Since', blob.staleSince.toISOString());
   if (respondUnchanged(ctx, blob) || respondToHead(ctx, blob)) return true;
   if (delivery === 'stream') return streamBlob(deps, ctx, blob);
   if (delivery === 'redirect') {
@@ -120,7 +116,6 @@ export async function redirectHeaders(
     Vary: variesByOrigin(config) ? `Origin, ${varyHeaders(config)}` : varyHeaders(config),
     'X-Dump-Source': 'blob',
     'X-Dump-Revision': blob.revision,
-    ...(blob.staleSince === null ? {} : { 'X-Dump-Stale-Since': blob.staleSince.toISOString() }),
     Location: url,
     'Content-Type': 'text/plain; charset=utf-8',
     // Without a length Node would send it in chunks.
@@ -194,7 +189,6 @@ export function reuseSignatures(signUrl: SignUrl, now: () => number = Date.now):
 const blobHeaders = [
   'X-Accel-Expires',
   'X-Dump-Revision',
-  'X-Dump-Stale-Since',
   'Accept-Ranges',
   'ETag',
   'Repr-Digest',
@@ -275,30 +269,16 @@ async function sendBytes(
   { store, stallSeconds, ending }: SendOptions,
   range: ByteRange | undefined,
 ): Promise<boolean> {
-  const client = clientAbortSignal(ctx.res);
-  const signal = AbortSignal.any([client, ending]);
-  const breakOff = (error: unknown): void => {
-    ctx.respond = false;
-    resetSocket(ctx.req);
-    ctx.state.broken = breakCauseOf(error, { client, ending, source: 'store' });
-    ctx.state.reason = errorMessage(error);
-  };
-  let source: Readable | null;
-  try {
-    source = await store.read(blob.key, signal, range);
-  } catch (error) {
-    if (!client.aborted) throw error;
-    breakOff(error);
-    return true;
-  }
+  const signal = AbortSignal.any([clientAbortSignal(ctx.res), ending]);
+  const source = await store.read(blob.key, signal, range);
   if (source === null) return false;
   const bytes = range === undefined ? blob.bytes : range.end - range.start + 1;
   ctx.status = range === undefined ? 200 : 206;
   if (range !== undefined) ctx.set('Content-Range', `bytes ${range.start}-${range.end}/${blob.bytes}`);
   ctx.length = bytes;
   ctx.respond = false;
-  const writer = createResponseWriter(ctx.res, stallSeconds);
   try {
+    const writer = createResponseWriter(ctx.res, stallSeconds);
     await pipeline(
       source,
       async (chunks: AsyncIterable<Uint8Array>) => {
@@ -310,11 +290,11 @@ async function sendBytes(
       { signal },
     );
     await writer.end();
-  } catch (error) {
-    // A client may close as soon as it has the last byte.
-    if (writer.takenBytes < bytes) breakOff(error);
+    ctx.state.bytes = bytes;
+  } catch {
+    resetSocket(ctx.req);
+    ctx.state.broken = 'store';
   }
-  ctx.state.bytes = writer.takenBytes;
   return true;
 }
 

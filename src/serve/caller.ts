@@ -18,12 +18,6 @@ export interface Caller {
 
 export const anonymous: Caller = { key: 'anonymous', credentials: {} };
 
-/**
- * uWSGI, CKAN's usual server, drops a request whose headers are over its buffer (4096 bytes unless set), so longer
- * credentials are nobody's: CKAN would not accept them either, and the drop looks like a CKAN that is down.
- */
-const mostCredentialBytes = 4096;
-
 export function callerFrom(config: Config, headers: IncomingHttpHeaders): Caller {
   const tokenHeader = config.CKAN__APITOKEN_HEADER_NAME.toLowerCase();
   if (!headers.authorization && !headers.cookie && !headers[tokenHeader]) return anonymous;
@@ -34,8 +28,6 @@ export function callerFrom(config: Config, headers: IncomingHttpHeaders): Caller
   }
   const cookies = sessionCookiesOf(headers.cookie ?? '', config.DUMPER_SESSION_COOKIES);
   if (cookies !== '') credentials['cookie'] = cookies;
-  const bytes = Object.values(credentials).reduce((sum, value) => sum + Buffer.byteLength(value), 0);
-  if (bytes > mostCredentialBytes) return anonymous;
   const parts = Object.entries(credentials).sort(([one], [other]) => (one < other ? -1 : 1));
   if (parts.length === 0) return anonymous;
   // The same on every replica, so that they can share decisions.
@@ -46,14 +38,6 @@ export function callerFrom(config: Config, headers: IncomingHttpHeaders): Caller
   };
 }
 
-/**
- * Whether the request carries an API token, or anything else, in a header that a client may send on to wherever it is
- * redirected. Cookies stay with their own site.
- */
-export function hasCredentialHeader(config: Config, headers: IncomingHttpHeaders): boolean {
-  return Boolean(headers.authorization || headers[config.CKAN__APITOKEN_HEADER_NAME.toLowerCase()]);
-}
-
 function sessionCookiesOf(header: string, names: readonly string[]): string {
   return header
     .split(';')
@@ -62,14 +46,10 @@ function sessionCookiesOf(header: string, names: readonly string[]): string {
     .join('; ');
 }
 
-/** Of `Authorization: Bearer <token>`. */
-export function bearerToken({ authorization = '' }: IncomingHttpHeaders): string | undefined {
-  return /^Bearer\s+(\S+)\s*$/i.exec(authorization)?.[1];
-}
-
 /** Whether the request says `Authorization: Bearer <DUMPER_ADMIN_TOKEN>`. */
 export function isAdmin(config: Config, headers: IncomingHttpHeaders): boolean {
-  return isAdminToken(config, bearerToken(headers));
+  const [, token] = /^Bearer\s+(\S+)\s*$/i.exec(headers.authorization ?? '') ?? [];
+  return isAdminToken(config, token);
 }
 
 /** Compared in constant time; false where none is given or none is set. */

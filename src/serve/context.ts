@@ -3,16 +3,15 @@
  * handler names the parts that it uses. Nothing here reads the environment or opens a connection.
  */
 import type pg from 'pg';
+import type { Semaphore } from '../async/semaphore.ts';
 import type { BlobStore } from '../blob-store/blob-store.ts';
 import type { CkanProfile } from '../ckan/profile.ts';
 import type { Config } from '../config/config.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import type { ResourceId } from '../postgres/table.ts';
-import type { PublicationList } from '../state/publication-list.ts';
 import type { Publications } from '../state/publications.ts';
 import type { Traces } from '../traces.ts';
-import type { LiveQueue } from './live-queue.ts';
 import type { ManifestCache } from './manifest-cache.ts';
 import type { Permission } from './permission.ts';
 import type { ResourceNames } from './resource-name.ts';
@@ -33,17 +32,17 @@ export interface ServeDeps {
   readonly readPool: pg.Pool;
   /** As many connections as there are live slots. */
   readonly livePool: pg.Pool;
-  readonly slots: LiveQueue;
+  readonly slots: Semaphore;
   /** Null where nothing is published. */
   readonly store: BlobStore | null;
   readonly manifests: ManifestCache;
   /** Signs and checks the paths of a directory store. */
-  readonly blobSecret: () => Promise<string>;
+  readonly blobSecret: string;
   readonly permission: Permission;
   /** For the names of files. */
   readonly resourceNames: ResourceNames;
   /** The records of publications; null without a state database. */
-  readonly publications: (Pick<Publications, 'get'> & PublicationList) | null;
+  readonly publications: Pick<Publications, 'get' | 'all'> | null;
   /** Queue a publication, whether the table changed or not; null where nothing publishes. */
   readonly rebuild: ((id: ResourceId) => Promise<void>) | null;
   /** An answer found the published dump stale or missing: a hint for the queue, dropped where nothing publishes. */

@@ -30,7 +30,7 @@ export async function answerBlobPath(
     ctx.set('Allow', 'GET, HEAD');
     return answerText(ctx, config, 405, 'Method not allowed');
   }
-  const right = await readRightOf(deps, path, url);
+  const right = readRightOf(deps, path, url);
   if (store?.kind !== 'directory' || right === null) {
     return answerText(ctx, config, 403, 'This address is not valid, or not any more');
   }
@@ -53,15 +53,14 @@ export async function answerBlobPath(
   }
 }
 
-async function readRightOf(
-  { config, store, blobSecret, now }: DirectoryBlobsDeps,
+function readRightOf(
+  { config, blobSecret, now }: DirectoryBlobsDeps,
   path: string,
   url: string,
-): Promise<ReadRight | null> {
+): ReadRight | null {
   const key = keyOf(path);
   if (key === null || key.endsWith('/manifest.json')) return null;
   if (key.startsWith(publicPrefix) && config.DUMPER_PUBLIC_BLOB_URL !== undefined) return { key };
-  if (store?.kind !== 'directory') return null;
-  const verified = verifyPath(await blobSecret(), url, now());
+  const verified = verifyPath(blobSecret, url, now());
   return verified.kind === 'valid' ? verified : null;
 }

@@ -29,11 +29,6 @@ export function parseRequestTarget(url: string): RequestTarget {
   return { path: path === '' ? '/' : path, query: mark === -1 ? '' : target.slice(mark + 1) };
 }
 
-/** Whether a target is one that a server answers: origin form, or an absolute form that is a URL. */
-export function isReadableTarget(url: string): boolean {
-  return url.startsWith('/') || URL.canParse(url);
-}
-
 /** The id or alias that the path asks a dump of, or null where it is no dump's path. */
 export function dumpNameFrom(path: string, defaultLocale: string): string | null {
   if (!path.includes('dump')) return null;

@@ -5,7 +5,6 @@
 import { STATUS_CODES } from 'node:http';
 import type { Config } from '../config/config.ts';
 import { errorMessage, isDumperError, type DumperError } from '../errors.ts';
-import { refusedParameters } from './question-size.ts';
 import type { ServeContext } from './request-state.ts';
 import { resetSocket } from './response-writer.ts';
 
@@ -42,20 +41,16 @@ export function answerText(ctx: ServeContext, config: Config, status: number, me
   ctx.status = status;
   ctx.type = 'text/plain; charset=utf-8';
   ctx.body = `${message}\n`;
-  if (status === 400) ctx.state.reason ??= refusedParameters(message);
-  if (status === 503) ctx.state.reason ??= message;
 }
 
-/** 503 with `Retry-After`; `fallback` tells the web server in front that CKAN itself may well answer. */
+/** 503 with `Retry-After`. */
 export function answerUnavailable(
   ctx: ServeContext,
   config: Config,
   message: string,
   retrySeconds: number,
-  fallback: 'to CKAN' | 'none' = 'none',
 ): void {
   answerText(ctx, config, 503, message);
-  if (fallback === 'to CKAN') ctx.set('X-Dump-Fallback', 'yes');
   ctx.set('Retry-After', String(retrySeconds));
 }
 
@@ -71,9 +66,7 @@ const errorMessages: Readonly<Partial<Record<DumperError['code'], string>>> = {
   POSTGRES_UNAVAILABLE: 'The DataStore cannot be asked at the moment',
   CKAN_UNAVAILABLE: 'CKAN cannot be asked for permission at the moment',
   BLOB_STORE_UNAVAILABLE: 'The dump cannot be read at the moment',
-  QUERY_TOO_SLOW: 'The answer did not begin in time; ask for less, or try again later',
   TABLE_BUSY: 'The table is being changed; try again in a moment',
-  TABLE_UNSAFE: 'This table cannot be dumped here: its rows depend on who reads it',
   CELL_TOO_LARGE: 'A value of this table is too large to be dumped',
 };
 
@@ -100,11 +93,7 @@ export function respondWithError(
 function answerError(ctx: ServeContext, config: Config, error: unknown): 'expected' | 'unexpected' {
   const message = isDumperError(error) ? errorMessages[error.code] : undefined;
   if (isDumperError(error) && error.status === 503) {
-    ctx.state.reason ??= errorMessage(error);
-    // What CKAN itself may well answer.
-    const isCkanAsked = isDumperError(error, 'CKAN_UNAVAILABLE') || isDumperError(error, 'TABLE_UNSAFE');
-    const text = message ?? 'Not available at the moment';
-    answerUnavailable(ctx, config, text, unavailableRetrySeconds, isCkanAsked ? 'to CKAN' : 'none');
+    answerUnavailable(ctx, config, message ?? 'Not available at the moment', unavailableRetrySeconds);
     return 'expected';
   }
   if (isDumperError(error, 'NOT_FOUND')) {

@@ -10,7 +10,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { noTraces } from '../traces.ts';
 import { redirectHeaders, redirectText, type BlobResponseDeps } from './blob-response.ts';
 import type { ServeDeps } from './context.ts';
-import { loggedAddress, requestIdOf, type RequestLog } from './request-log.ts';
+import { requestIdOf, type RequestLog } from './request-log.ts';
 import { readDumpRequest, type DumpRequest, type ResolveDump, type Resolution } from './resolve.ts';
 
 /** What was found out about a request that Koa is to answer. */
@@ -54,13 +54,11 @@ export function createFastRedirect(deps: FastRedirectDeps): FastRedirect | null 
     response.writeHead(302, [...headers, 'X-Request-ID', id]).end(redirectText);
     const outcome = {
       request: id,
-      address: loggedAddress(config, request),
       method: 'GET',
       path,
       status: 302,
       source: 'blob',
       format: dumpRequest.question.kind === 'question' ? dumpRequest.question.format : undefined,
-      query: dumpRequest.query,
       bytes: 0,
       seconds: (performance.now() - startedAt) / 1000,
     };

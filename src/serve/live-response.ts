@@ -5,7 +5,7 @@
  * What fails before the first byte becomes an answer; what fails after it resets the socket (P19, breaks are visible). A
  * result that fits into the first piece is held back until the COPY has ended well, so that small answers have a length
  * and never break off. The connection of an answer that did not end well is destroyed, since its backend would keep its
- * snapshot; its slot is free only then (P12, a client that leaves frees its backend; P13, slow clients exhaust nothing).
+ * snapshot (P12, a client that leaves frees its backend; P13, slow clients exhaust nothing).
  */
 import type { CkanProfile } from '../ckan/profile.ts';
 import type { Config } from '../config/config.ts';
@@ -18,20 +18,13 @@ import { DumperError, isDumperError, errorMessage } from '../errors.ts';
 import { byteOrderMark, formatTable } from '../format.ts';
 import { isUnavailable, type PoolClient } from '../postgres/pool.ts';
 import type { ResourceId } from '../postgres/table.ts';
-import { callerFrom } from './caller.ts';
-import { clientAddress, clientNetwork, isTrusted } from './client-address.ts';
 import type { ServeDeps } from './context.ts';
 import { answerText, answerUnavailable, busyRetrySeconds, notFoundMessage, setCaching } from './errors.ts';
-import { startLiveLimits } from './live-limits.ts';
-import type { LiveAsker, LiveClient, LiveSlot } from './live-queue.ts';
-import { costsLittle } from './question/cost.ts';
 import { planLive } from './question/plan.ts';
 import type { LivePlan, Question, Refusal } from './question/question.ts';
 import { refusalOfPostgresError } from './question/refusal.ts';
 import type { ServeContext } from './request-state.ts';
 import {
-  abortReasonOf,
-  breakCauseOf,
   clientAbortSignal,
   createResponseWriter,
   resetSocket,
@@ -40,8 +33,6 @@ import {
 
 export interface LiveRequest {
   readonly id: ResourceId;
-  /** Postgres's estimate; null where it has none. */
-  readonly tableBytes: number | null;
   readonly question: Question;
   readonly profile: CkanProfile;
   readonly public: boolean;
@@ -51,71 +42,21 @@ export interface LiveRequest {
 type LiveDeps = Pick<ServeDeps, 'config' | 'slots' | 'livePool' | 'ending'>;
 
 export async function respondWithLive(deps: LiveDeps, ctx: ServeContext, live: LiveRequest): Promise<void> {
-  const client = clientAbortSignal(ctx.res);
-  const slot = await deps.slots.acquire(
-    askerOf(deps.config, ctx, live),
-    AbortSignal.any([client, deps.ending]),
-  );
-  const writer = createResponseWriter(ctx.res, deps.config.DUMPER_STALL_SECONDS);
-  if (slot === null) {
-    if (client.aborted) return respondToFault(deps, ctx, live, { writer, client }, client.reason);
+  const release = await deps.slots.acquire();
+  if (release === null) {
     const message = 'Too many live dumps at once; try again in a moment';
-    answerUnavailable(ctx, deps.config, message, busyRetrySeconds, 'to CKAN');
+    answerUnavailable(ctx, deps.config, message, busyRetrySeconds);
     ctx.state.bytes = 0;
     return;
   }
+  const writer = createResponseWriter(ctx.res, deps.config.DUMPER_STALL_SECONDS);
+  const signal = AbortSignal.any([clientAbortSignal(ctx.res), deps.ending]);
   try {
-    const rest = await scanWithinLimits(deps, ctx, live, { slot, writer, client });
+    const rest = await scan(deps, ctx, live, writer, signal).finally(release);
     if (rest !== null) await finish(ctx, writer, rest);
     ctx.state.bytes = writer.bytes;
   } catch (error) {
-    respondToFault(deps, ctx, live, { writer, client }, error);
-  }
-}
-
-function askerOf(config: Config, ctx: ServeContext, live: LiveRequest): LiveAsker {
-  return {
-    lane: costsLittle(live.question, live.tableBytes) ? 'small' : 'large',
-    client: liveClientOf(config, ctx, live.public),
-  };
-}
-
-/**
- * A caller is known where CKAN let it read what is not for everybody. Credentials that opened nothing may be made up, one
- * for each request, so there the network counts.
- */
-function liveClientOf(config: Config, ctx: ServeContext, isPublic: boolean): LiveClient {
-  if (!isPublic) return { key: `caller ${callerFrom(config, ctx.headers).key}`, isBounded: false };
-  const address = clientAddress(ctx.req, config.DUMPER_TRUSTED_PROXIES);
-  return address === null
-    ? { key: 'behind a proxy', isBounded: false }
-    : {
-        key: clientNetwork(address),
-        isBounded: !isTrusted(address, config.DUMPER_TRUSTED_PROXIES),
-      };
-}
-
-interface LiveParts {
-  readonly slot: LiveSlot;
-  readonly writer: ResponseWriter;
-  /** Aborts when the client has left. */
-  readonly client: AbortSignal;
-}
-
-/** The slot is given back when the backend has ended, however the answer ends. */
-async function scanWithinLimits(
-  deps: LiveDeps,
-  ctx: ServeContext,
-  live: LiveRequest,
-  { slot, writer, client }: LiveParts,
-): Promise<Chunk[] | null> {
-  const limits = startLiveLimits(deps.config, slot, () => writer);
-  const signal = AbortSignal.any([client, deps.ending, limits.signal]);
-  try {
-    return await scan(deps, ctx, live, { writer, signal, onRow: limits.onRow });
-  } finally {
-    limits.stop();
-    slot.release();
+    respondToFault(deps, ctx, live, writer, error);
   }
 }
 
@@ -124,19 +65,16 @@ async function scanWithinLimits(
  * encoder may hold the first bytes while the headers are not out yet.
  */
 function respondToFault(
-  { config, ending }: LiveDeps,
+  { config }: LiveDeps,
   ctx: ServeContext,
   { question }: LiveRequest,
-  { writer, client }: Pick<LiveParts, 'writer' | 'client'>,
+  writer: ResponseWriter,
   error: unknown,
 ): void {
   if (writer.bytes > 0 || ctx.res.headersSent || ctx.res.destroyed) {
     resetSocket(ctx.req);
-    // A client may close as soon as it has the last byte of an answer with a length.
-    if (writer.takenBytes > 0 && writer.takenBytes === ctx.length)
-      return void (ctx.state.bytes = writer.bytes);
-    ctx.state.broken = breakCauseOf(error, { client, ending, source: 'postgres' });
-    ctx.state.reason = errorMessage(abortReasonOf(error));
+    ctx.state.broken = causeOf(error);
+    ctx.state.reason = errorMessage(error);
     return;
   }
   ctx.respond = true;
@@ -146,10 +84,13 @@ function respondToFault(
   ctx.state.bytes = 0;
 }
 
+function causeOf(error: unknown): 'client' | 'stall' | 'postgres' {
+  if (isDumperError(error, 'ABORTED')) return 'client';
+  return isDumperError(error, 'COPY_STALLED') ? 'stall' : 'postgres';
+}
+
 function sourceOf(error: unknown): unknown {
-  const reason = abortReasonOf(error);
-  if (isDumperError(reason, 'COPY_BROKEN') && reason.cause !== undefined) return reason.cause;
-  return isDumperError(reason) ? reason : error;
+  return isDumperError(error, 'COPY_BROKEN') && error.cause !== undefined ? error.cause : error;
 }
 
 function unavailableOr(error: unknown): unknown {
@@ -161,30 +102,20 @@ function unavailableOr(error: unknown): unknown {
   });
 }
 
-interface Answering {
-  readonly writer: ResponseWriter;
-  readonly signal: AbortSignal;
-  /** A row is there. */
-  readonly onRow: () => void;
-}
-
 /** Run the transaction; returns the bytes still to be sent, or null when the answer is complete without a body. */
 async function scan(
   deps: LiveDeps,
   ctx: ServeContext,
   live: LiveRequest,
-  answering: Answering,
+  writer: ResponseWriter,
+  signal: AbortSignal,
 ): Promise<Chunk[] | null> {
-  const { signal } = answering;
   const { DUMPER_LOCK_SECONDS: lockSeconds, DUMPER_STALL_SECONDS: stallSeconds } = deps.config;
-  const isView = live.id.startsWith('_');
-  // Only the head of JSON names the columns with their entries in the data dictionary.
-  const comments = live.question.format === 'json';
-  const options = { lockSeconds, stallSeconds, signal, isView, comments };
+  const options = { lockSeconds, stallSeconds, signal, isView: live.id.startsWith('_') };
   const scanned = await withSnapshot(deps.livePool, live.id, options, async (snapshot) => {
     const plan = await prepare(deps, snapshot, live);
     if (plan.kind === 'plan')
-      return { rest: await copyBody(deps, ctx, live, { ...answering, client: snapshot.client, plan }) };
+      return { rest: await copyBody(deps, ctx, live, { client: snapshot.client, plan, writer, signal }) };
     answerText(ctx, deps.config, plan.status, plan.message);
     return { rest: null };
   });
@@ -207,9 +138,11 @@ async function prepare(
   return plan;
 }
 
-interface PlannedCopy extends Answering {
+interface PlannedCopy {
   readonly client: PoolClient;
   readonly plan: LivePlan;
+  readonly writer: ResponseWriter;
+  readonly signal: AbortSignal;
 }
 
 /** Write the body but for its last piece, which is returned; null for HEAD, which has none. */
@@ -217,7 +150,7 @@ async function copyBody(
   { config }: LiveDeps,
   ctx: ServeContext,
   live: LiveRequest,
-  { client, plan, writer, signal, onRow }: PlannedCopy,
+  { client, plan, writer, signal }: PlannedCopy,
 ): Promise<Chunk[] | null> {
   const { format, bom } = live.question;
   setHeaders(ctx, config, live);
@@ -232,8 +165,7 @@ async function copyBody(
     onBytes: (chunk) => {
       const before = formatter.rows;
       const rest = formatter.feed(chunk, (_format, bytes) => held.push(...keep(bytes)));
-      if (formatter.rows > 0) onRow();
-      if (rest !== null || (formatter.rows === before && writer.bytes === 0)) return rest;
+      if (rest !== null || formatter.rows === before) return rest;
       if (writer.bytes === 0 && config.DUMPER_COMPRESS === 'on') {
         const encoding = writer.compressFor(ctx.get('Accept-Encoding'));
         if (encoding !== null) ctx.set('Content-Encoding', encoding);
@@ -246,7 +178,6 @@ async function copyBody(
     whenReady: (progress) => writer.ready(progress),
     signal,
     stallSeconds: config.DUMPER_STALL_SECONDS,
-    firstRowSeconds: Math.max(config.DUMPER_STALL_SECONDS, config.DUMPER_LIVE_FIRST_ROW_SECONDS),
   });
   return [...held, ownChunk(formatter.tail(format))];
 }

@@ -18,8 +18,6 @@ import { freshness, revisionToken, type StabilityTracker, type TableState } from
 export interface ManifestCache {
   /** The manifest of the table's present state, or null: then the answer is live. Never rejects. */
   fresh(state: TableState, profile: CkanProfile): Promise<Manifest | null>;
-  /** Whatever manifest was published when a request with this token last read it, fresh or not. */
-  recent(id: string, token: string): Promise<Manifest | null>;
   /** Whatever manifest is published, fresh or not, read from the store. */
   published(id: string): Promise<Manifest | null>;
   /** Read it again next time: its blobs were not what it said, or its visibility has changed. */
@@ -56,7 +54,6 @@ const storeDeadlineMilliseconds = 2000;
 /** Nothing is published: every answer is live. */
 export const nothingPublished: ManifestCache = {
   fresh: async () => null,
-  recent: async () => null,
   published: async () => null,
   forget: () => undefined,
 };
@@ -114,7 +111,6 @@ export function createManifestCache(options: ManifestCacheOptions): ManifestCach
       const found = freshness(state, manifest, profile, now, options.marginSeconds, restedSince);
       return found === 'fresh' ? manifest : null;
     },
-    recent: manifestFor,
     published: (id) => read(id, ''),
     forget: (id) => cached.delete(id),
   };

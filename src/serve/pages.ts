@@ -9,71 +9,51 @@ import { redact } from '../log.ts';
 import type { Manifest } from '../manifest.ts';
 import { mapPostgresErrors } from '../postgres/pool.ts';
 import { lookUpTable } from '../postgres/revision.ts';
-import { isAdmin, isAdminToken } from './caller.ts';
+import { anonymous, callerFrom, isAdmin, isAdminToken } from './caller.ts';
 import type { ServeDeps } from './context.ts';
 import { answerText } from './errors.ts';
 import { pageStyle } from './page/style.ts';
 import { renderTablePage, renderWrongToken, type TableColumn } from './page/table-page.ts';
 import {
+  chosenTables,
   pageSize,
-  pagesOf,
   parsePageQuery,
   renderStatusPage,
-  type PageQuery,
   type TableSummary,
 } from './page/tables-page.ts';
-import type { PublicationFilter } from '../state/publication-list.ts';
 import { publicationState } from '../state/publication-state.ts';
 import type { PublicationRecord } from '../state/publications.ts';
 import type { ServeContext } from './request-state.ts';
-import { clientAbortSignal } from './response-writer.ts';
-import { readTableStatus, type StatusDeps, type VisibleTable } from './table-status.ts';
-import { readVisiblePage, seesAllTables } from './visible-tables.ts';
+import {
+  readRecords,
+  readTableStatus,
+  readTableStatuses,
+  type StatusDeps,
+  type TableView,
+} from './status.ts';
 
 type PagesDeps = StatusDeps & Pick<ServeDeps, 'rebuild' | 'now'>;
 
 export async function answerTablesPage(deps: PagesDeps, ctx: ServeContext): Promise<void> {
   const query = parsePageQuery(new URLSearchParams(ctx.querystring));
-  const isTold = isAdmin(deps.config, ctx.headers);
-  const filter: PublicationFilter = {
-    words: query.search.toLowerCase().split(/\s+/),
-    inReasons: isTold,
-    state: query.state,
-    withoutPrivate: false,
-  };
-  if (seesAllTables(deps, ctx.headers))
-    return sendPage(ctx, await renderCounted(deps, query, filter, isTold));
-  const { sort, after } = query;
-  const signal = clientAbortSignal(ctx.res);
-  const page = { headers: ctx.headers, signal, filter, sort, after, limit: pageSize };
-  const { tables, next } = await readVisiblePage(deps, page);
-  const shown = { tables: tables.map(summaryOf), query, next, counted: null, now: deps.now() };
-  sendPage(ctx, renderStatusPage(shown));
-}
-
-/** For those who see all tables: as publications and the last sweep left them, with numbers. */
-async function renderCounted(
-  { publications, now }: PagesDeps,
-  query: PageQuery,
-  filter: PublicationFilter,
-  all: boolean,
-): Promise<string> {
-  const none: PublicationFilter = { ...filter, words: [], state: null };
-  const [byState, everyState] = await mapPostgresErrors('STATE_UNAVAILABLE', () =>
-    Promise.all([publications?.countByState(filter), publications?.countByState(none)]),
+  const all = isAdmin(deps.config, ctx.headers);
+  const records = await readRecords(deps);
+  if (all || deps.config.DUMPER_AUTHORIZE === 'off') {
+    const tables = records.map((record) => summaryOfRecord(record, true));
+    return sendPage(ctx, renderStatusPage({ tables, query, all, now: deps.now() }));
+  }
+  // Each table costs CKAN a question, so only those of one page are asked about.
+  const isAnonymous = callerFrom(deps.config, ctx.headers) === anonymous;
+  const candidates = records.filter((record) => !isAnonymous || record.public !== false);
+  const chosen = chosenTables(
+    candidates.map((record) => summaryOfRecord(record, false)),
+    query,
   );
-  const counted = { all, byState: byState ?? new Map(), total: sumOf(everyState ?? new Map()) };
-  const page = Math.min(query.page, pagesOf(query, counted.byState));
-  const options = { sort: query.sort, after: null, offset: (page - 1) * pageSize, limit: pageSize };
-  const listed = await mapPostgresErrors('STATE_UNAVAILABLE', async () =>
-    publications?.list(filter, options),
-  );
-  const tables = (listed ?? []).map(({ record }) => summaryOfRecord(record));
-  return renderStatusPage({ tables, query: { ...query, page }, next: null, counted, now: now() });
-}
-
-function sumOf(counts: ReadonlyMap<unknown, number>): number {
-  return [...counts.values()].reduce((sum, count) => sum + count, 0);
+  const first = (query.page - 1) * pageSize;
+  const ids = chosen.slice(first, first + pageSize).map(({ id }) => id);
+  const tables = (await readTableStatuses(deps, ctx.headers, ids)).map(summaryOf);
+  const more = chosen.length > first + pageSize;
+  sendPage(ctx, renderStatusPage({ tables, query, all, more, now: deps.now() }));
 }
 
 export async function answerTablePage(deps: PagesDeps, ctx: ServeContext, name: string): Promise<void> {
@@ -112,7 +92,7 @@ export const readForm = bodyParser({ enableTypes: ['form'], formLimit: '4kb', on
  */
 export async function answerRebuildForm(deps: PagesDeps, ctx: ServeContext, name: string): Promise<void> {
   ctx.set('Cache-Control', 'private, no-store');
-  if (!isAdminToken(deps.config, formToken(ctx))) {
+  if (!isAdminToken(deps.config, tokenOf(ctx.request.body))) {
     ctx.status = 403;
     return sendPage(ctx, renderWrongToken(name));
   }
@@ -125,9 +105,7 @@ export async function answerRebuildForm(deps: PagesDeps, ctx: ServeContext, name
   ctx.body = '';
 }
 
-/** The admin token in the form. */
-export function formToken({ request }: ServeContext): string | undefined {
-  const body: unknown = request.body;
+function tokenOf(body: unknown): string | undefined {
   if (typeof body !== 'object' || body === null || !('token' in body)) return undefined;
   return typeof body.token === 'string' ? body.token : undefined;
 }
@@ -144,7 +122,7 @@ function sendPage(ctx: ServeContext, page: string): void {
   ctx.body = page;
 }
 
-function summaryOf({ status }: VisibleTable): TableSummary {
+function summaryOf({ status }: Extract<TableView, { kind: 'table' }>): TableSummary {
   const blobs = Object.values(status.blobs);
   return {
     id: status.id,
@@ -159,14 +137,14 @@ function summaryOf({ status }: VisibleTable): TableSummary {
   };
 }
 
-/** Without a question to the DataStore. */
-function summaryOfRecord(record: PublicationRecord): TableSummary {
+/** For a list of thousands: as publications and the last sweep left them, without a question to the DataStore for each. */
+function summaryOfRecord(record: PublicationRecord, withReason: boolean): TableSummary {
   const published = record.variants?.split(',') ?? [];
   return {
     id: record.id,
     name: null,
     state: publicationState(record),
-    reason: record.lastError !== null ? redact(record.lastError) : null,
+    reason: withReason && record.lastError !== null ? redact(record.lastError) : null,
     rowsDone: record.leased ? record.rowsDone : null,
     rows: record.rows,
     bytes: record.blobBytes,

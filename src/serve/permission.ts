@@ -1,21 +1,20 @@
 /**
- * Whether this caller may read this table. CKAN is asked as the caller (`authorizer.ts`; P9, nothing that CKAN would
- * refuse; P11, never a guess); the answer is kept for a moment (P10, lost access ends in time).
+ * Whether this caller may read this table. CKAN is asked as the caller (P9, nothing that CKAN would refuse; P11, never a
+ * guess); the answer is kept for a moment (P10, lost access ends in time).
+ *
+ * CKAN's dump asks for the right to `datastore_search`, so that action with `limit=0` and no total is its own rule.
+ * Where ckanext-datastore-authz is installed, `datastore_authorize` answers without touching the DataStore; which of
+ * the two is there is found out by asking, again from time to time. Some tables break CKAN's own search (column names it
+ * cannot quote, comments that are not JSON): there `resource_show`, the check behind `datastore_search`, decides.
  *
  * Anonymous is asked first, once for all callers: what it may read, everybody may, as bad tokens are anonymous to CKAN.
- * A slow CKAN must not make public tables unavailable, so an anonymous question goes on when its caller has stopped
- * waiting, and is asked anew before the decision ends (`decision-questions.ts`). What anonymous users were last granted may count
- * for longer while CKAN cannot be asked, and only then: where CKAN's search has listed the table since, for the life of
- * that, and for a grace that the operator has set. A refusal ends both.
+ * Whatever is not a plain yes or no is `unavailable`, never a guess.
  */
-import { withTimeout } from '../async/timeout.ts';
-import type { Ckan } from '../ckan/client.ts';
+import type { Ckan, CkanAnswer } from '../ckan/client.ts';
 import type { Log } from '../log.ts';
-import { createAuthorizer, type PermissionAnswer } from './authorizer.ts';
+import { createLruCache } from '../lru.ts';
 import { anonymous, type Caller } from './caller.ts';
-import { createDecisionMemory, keyOf, type DecisionMemory } from './decision-memory.ts';
-import { createDecisionQuestions } from './decision-questions.ts';
-import type { Decision, SharedDecisions } from './decisions.ts';
+import type { Decision, RememberedDecision, SharedDecisions } from './decisions.ts';
 
 type Permit =
   | { readonly kind: 'allowed'; /** Anonymous users may read it too. */ readonly public: boolean }
@@ -24,9 +23,6 @@ type Permit =
 
 export interface Permission {
   mayRead(id: string, caller: Caller): Promise<Permit>;
-  /** CKAN's own word on anonymous users, waited for as long as it takes; null while CKAN cannot be asked. */
-  isPublic(id: string): Promise<boolean | null>;
-  onListed: DecisionMemory['onListed'];
   /** How CKAN is asked, for people: `datastore_authorize`, `datastore_search`, `unknown` before the first answer. */
   how(): string;
 }
@@ -34,10 +30,6 @@ export interface Permission {
 interface PermissionOptions {
   readonly ckan: Ckan;
   readonly decisionSeconds: number;
-  /** How long a caller waits for what is asked for all callers; 5 unless given. */
-  readonly waitSeconds?: number;
-  /** For how long what anonymous users may read outlives its decision while CKAN cannot be asked; 0 unless given. */
-  readonly graceSeconds?: number;
   /** CKAN's `public_table_search`: tables that anyone may read, without asking. */
   readonly publicTables: readonly string[];
   readonly shared: SharedDecisions | null;
@@ -48,94 +40,130 @@ interface PermissionOptions {
   readonly onVisibility?: (id: string, isPublic: boolean) => void;
 }
 
+type Answer = Decision | { readonly unavailable: string };
+
+const decisionsKept = 50_000;
+
 /** `DUMPER_AUTHORIZE=off`: everything is public. */
 export const openToAll: Permission = {
   mayRead: async () => ({ kind: 'allowed', public: true }),
-  isPublic: async () => true,
-  onListed: () => undefined,
   how: () => 'off',
 };
 
-const notInTime: PermissionAnswer = {
-  unavailable: 'CKAN cannot be asked: it did not answer in time',
-  isOutage: true,
-};
-
 export function createPermission(options: PermissionOptions): Permission {
-  const { publicTables, now, onDecision, waitSeconds = 5, graceSeconds = 0 } = options;
-  const lifeMilliseconds = options.decisionSeconds * 1000;
-  const memory = createDecisionMemory(lifeMilliseconds, graceSeconds * 1000);
+  const recent = createLruCache<RememberedDecision>(decisionsKept);
+  const pending = new Map<string, Promise<Answer>>();
   const authorizer = createAuthorizer(options);
-  const questions = createDecisionQuestions({
-    ...options,
-    memory,
-    lifeMilliseconds,
-    waitMilliseconds: waitSeconds * 1000,
-    ask: async (id, caller) => {
-      const answer = await authorizer.ask(id, caller);
-      onDecision?.('ckan', typeof answer === 'string' ? answer : 'unavailable');
-      return answer;
-    },
-    onVisibility: (id, isPublic) => options.onVisibility?.(id, isPublic),
-  });
 
-  const recall = (id: string, caller: Caller): Decision | null => {
-    const known = memory.get(keyOf(id, caller));
-    if (known === undefined || known.endsAt <= now()) return null;
-    onDecision?.('cache', known.decision);
-    return known.decision;
+  const decide = (id: string, caller: Caller): Promise<Answer> => {
+    const key = `${caller.key}/${id}`;
+    const known = recent.get(key);
+    if (known !== undefined && known.endsAt > options.now()) {
+      options.onDecision?.('cache', known.decision);
+      return Promise.resolve(known.decision);
+    }
+    const answer = pending.get(key) ?? ask(key, id, caller).finally(() => pending.delete(key));
+    pending.set(key, answer);
+    return answer;
   };
-  const decide = async (id: string, caller: Caller): Promise<PermissionAnswer> =>
-    recall(id, caller) ?? questions.join(id, caller)?.answer ?? notInTime;
 
-  /** Of anonymous users, for a caller who does not wait for ever. */
-  const decideForAll = async (id: string): Promise<PermissionAnswer> => {
-    const arrivedAt = now();
-    const known = recall(id, anonymous);
-    if (known === 'allowed') questions.renew(id);
-    if (known !== null) return known;
-    const hasFallback = memory.outlives(id, arrivedAt);
-    const question = questions.join(id, anonymous);
-    const wait = question === null ? 0 : questions.waitFor(question, arrivedAt, hasFallback);
-    const answer = question === null ? notInTime : await answerWithin(question.answer, wait);
-    // For who comes again after a while.
-    if (answer === notInTime) questions.renew(id);
-    if (typeof answer === 'string' || !answer.isOutage) return answer;
-    return memory.outlives(id, arrivedAt) ? 'allowed' : answer;
+  const ask = async (key: string, id: string, caller: Caller): Promise<Answer> => {
+    const shared = (await options.shared?.get(key)) ?? null;
+    if (shared !== null && shared.endsAt > options.now()) {
+      recent.set(key, shared);
+      if (caller.key === anonymous.key) options.onVisibility?.(id, shared.decision === 'allowed');
+      return shared.decision;
+    }
+    const askedAt = options.now();
+    const answer = await authorizer.ask(id, caller);
+    options.onDecision?.('ckan', typeof answer === 'string' ? answer : 'unavailable');
+    if (typeof answer !== 'string') return answer;
+    if (caller.key === anonymous.key) options.onVisibility?.(id, answer === 'allowed');
+    const remembered = { decision: answer, endsAt: askedAt + options.decisionSeconds * 1000 };
+    recent.set(key, remembered);
+    void options.shared?.set(key, remembered);
+    return answer;
   };
 
   return {
     how: authorizer.how,
-    onListed: memory.onListed,
-    isPublic: async (id) => {
-      if (publicTables.includes(id)) return true;
-      const answer = await decide(id, anonymous);
-      return typeof answer === 'string' ? answer === 'allowed' : null;
-    },
     mayRead: async (id, caller) => {
-      if (publicTables.includes(id)) return { kind: 'allowed', public: true };
-      const everybody = await decideForAll(id);
+      if (options.publicTables.includes(id)) return { kind: 'allowed', public: true };
+      const everybody = await decide(id, anonymous);
       if (everybody === 'allowed') return { kind: 'allowed', public: true };
       const answer = caller.key === anonymous.key ? everybody : await decide(id, caller);
-      return permitOf(answer);
+      if (typeof answer !== 'string') return { kind: 'unavailable', reason: answer.unavailable };
+      return answer === 'refused' ? { kind: 'refused' } : { kind: 'allowed', public: false };
     },
   };
 }
 
-/** Of an answer that is about one caller. */
-function permitOf(answer: PermissionAnswer): Permit {
-  if (typeof answer !== 'string') return { kind: 'unavailable', reason: answer.unavailable };
-  return answer === 'refused' ? { kind: 'refused' } : { kind: 'allowed', public: false };
+interface Authorizer {
+  ask(id: string, caller: Caller): Promise<Answer>;
+  how(): string;
 }
 
-async function answerWithin(
-  answer: Promise<PermissionAnswer>,
-  milliseconds: number,
-): Promise<PermissionAnswer> {
-  if (milliseconds === 0) return notInTime;
-  const late = new Error('late');
-  return withTimeout(answer, { milliseconds, onTimeout: () => late }).catch((error: unknown) => {
-    if (error === late) return notInTime;
-    throw error;
-  });
+/** A proxy's 400 looks much like CKAN's, and extensions get installed: `datastore_authorize` is tried again after this. */
+const tryAgainMilliseconds = 300_000;
+
+/** Asks CKAN by its own rule, in as few questions as its extensions allow. */
+function createAuthorizer({ ckan, log, now }: PermissionOptions): Authorizer {
+  let tryAgainAt = -Infinity;
+  let how: 'unknown' | 'datastore_authorize' | 'datastore_search' = 'unknown';
+  const setHow = (found: typeof how): void => {
+    if (how !== found) log.info({ action: found }, 'permission: CKAN is asked by this action');
+    how = found;
+  };
+  const ask = async (id: string, caller: Caller): Promise<Answer> => {
+    if (now() >= tryAgainAt) {
+      const parameters = { resource_id: id, permission: 'read' };
+      const answer = await ckan.ask({
+        action: 'datastore_authorize',
+        parameters,
+        credentials: caller.credentials,
+        method: 'POST',
+      });
+      const decision = decisionOf(answer);
+      // Where the other action has answered, a trial that fails changes nothing.
+      if (isUnknownAction(answer) || (how === 'datastore_search' && typeof decision !== 'string')) {
+        tryAgainAt = now() + tryAgainMilliseconds;
+        setHow('datastore_search');
+      } else if (typeof decision === 'string') setHow('datastore_authorize');
+      else return decision;
+      // What is no resource of a dataset (any more) is known to `datastore_search` alone.
+      if (decision === 'allowed' || decision === 'restricted') return decision;
+    }
+    return askSearch(ckan, id, caller);
+  };
+  return { ask, how: () => how };
+}
+
+async function askSearch(ckan: Ckan, id: string, { credentials }: Caller): Promise<Answer> {
+  const parameters = { resource_id: id, limit: '0', include_total: 'false' };
+  const answer = await ckan.ask({ action: 'datastore_search', parameters, credentials, method: 'GET' });
+  const decision = decisionOf(answer);
+  if (typeof decision === 'string' || answer.kind === 'unavailable') return decision;
+  return decisionOf(
+    await ckan.ask({ action: 'resource_show', parameters: { id }, credentials, method: 'GET' }),
+  );
+}
+
+/** CKAN 2.11 and 2.12 answer 400 with one line of text, `Bad request - Action name not known`, in the site's language. */
+function isUnknownAction(answer: CkanAnswer): boolean {
+  return answer.status === 400 || (answer.status === 404 && answer.kind === 'unavailable');
+}
+
+function decisionOf(answer: CkanAnswer): Answer {
+  if (answer.kind === 'unavailable') return { unavailable: answer.reason };
+  if (answer.status === 200) return isRestricted(answer.result) ? 'restricted' : 'allowed';
+  if (answer.status === 401 || answer.status === 403 || answer.status === 404) return 'refused';
+  return { unavailable: `CKAN answered ${answer.status}` };
+}
+
+/** What `datastore_authorize` and `package_show` tell of the dataset: private, or in another state than active. */
+function isRestricted(result: unknown): boolean {
+  const found = (result as { package?: { private?: unknown; state?: unknown } | null } | null | undefined)
+    ?.package;
+  if (found === undefined || found === null) return false;
+  return found.private === true || (typeof found.state === 'string' && found.state !== 'active');
 }

@@ -4,25 +4,18 @@
  * the table's name and the query.
  */
 import { randomUUID } from 'node:crypto';
-import type { IncomingMessage } from 'node:http';
 import type { Next } from 'koa';
-import type { Config } from '../config/config.ts';
 import { redact, withoutRedaction } from '../log.ts';
 import type { ServeDeps } from './context.ts';
-import { clientAddress } from './client-address.ts';
-import { networkOf } from './client-network.ts';
 import { setCrossOrigin } from './cors.ts';
 import { dumpNameFrom, parseRequestTarget } from './dump-url.ts';
 import { respondWithError } from './errors.ts';
-import { questionSize, questionText } from './question-size.ts';
-import { healthPath, type RequestState, type ServeContext } from './request-state.ts';
+import type { RequestState, ServeContext } from './request-state.ts';
 
 /** An answer that has ended. */
-interface RequestOutcome extends Pick<RequestState, 'format' | 'query' | 'bytes' | 'broken' | 'reason'> {
+interface RequestOutcome extends Pick<RequestState, 'format' | 'bytes' | 'broken' | 'reason'> {
   /** The request's id. */
   readonly request: string;
-  /** Of the client, as far as it may be logged. */
-  readonly address: string | undefined;
   readonly method: string;
   /** As it stands in the request line, without the query. */
   readonly path: string;
@@ -49,45 +42,25 @@ export function createRequestLog({ metrics, log }: Pick<ServeDeps, 'metrics' | '
       if (broken !== undefined) metrics.brokenAnswers.inc({ cause: broken });
     },
     log: (outcome, fault) => {
-      const isDebug = requestLog.isLevelEnabled('debug');
-      if (fault !== undefined)
-        requestLog.error({ ...lineOf(outcome, isDebug), err: fault }, 'request failed');
-      else {
-        // A front asks for health before each dump.
-        const level = outcome.path === healthPath ? 'debug' : 'info';
-        if (requestLog.isLevelEnabled(level)) requestLog[level](lineOf(outcome, isDebug), 'request');
-      }
+      if (fault !== undefined) requestLog.error({ ...lineOf(outcome), err: fault }, 'request failed');
+      else if (requestLog.isLevelEnabled('info')) requestLog.info(lineOf(outcome), 'request');
     },
   };
 }
 
-function lineOf({ seconds, query = '', reason, ...outcome }: RequestOutcome, withQuery: boolean): object {
-  const { request, address, method, path, status, source, format, bytes, broken } = outcome;
-  return {
-    request,
-    address,
-    method,
-    path,
-    status,
-    source,
-    format,
-    question: questionSize(query),
-    query: withQuery ? questionText(query) : undefined,
-    bytes,
-    milliseconds: Math.round(seconds * 1000),
-    broken,
-    reason: reason === undefined ? undefined : redact(reason),
-  };
-}
-
-/** The client's address as `DUMPER_LOG_ADDRESS` lets it be logged. */
-export function loggedAddress(
-  config: Pick<Config, 'DUMPER_LOG_ADDRESS' | 'DUMPER_TRUSTED_PROXIES'>,
-  request: Pick<IncomingMessage, 'headers' | 'socket'>,
-): string | undefined {
-  if (config.DUMPER_LOG_ADDRESS === 'off') return undefined;
-  const address = clientAddress(request, config.DUMPER_TRUSTED_PROXIES) ?? request.socket.remoteAddress ?? '';
-  return (config.DUMPER_LOG_ADDRESS === 'full' ? address : networkOf(address)) || undefined;
+function lineOf({
+  request,
+  method,
+  path,
+  status,
+  source,
+  bytes,
+  seconds,
+  broken,
+  reason,
+}: RequestOutcome): object {
+  const milliseconds = Math.round(seconds * 1000);
+  return { request, method, path, status, source, bytes, milliseconds, broken, reason };
 }
 
 /**
@@ -110,27 +83,20 @@ export async function recordAnswer(
   } catch (error) {
     if (respondWithError(ctx, config, error) === 'unexpected') fault = error;
   }
-  const outcome = outcomeOf(ctx, id, loggedAddress(config, ctx.req), (performance.now() - startedAt) / 1000);
+  const outcome = outcomeOf(ctx, id, (performance.now() - startedAt) / 1000);
   if (ctx.state.route === 'dump') requestLog.count(outcome);
   requestLog.log(outcome, fault);
 }
 
-function outcomeOf(
-  ctx: ServeContext,
-  request: string,
-  address: string | undefined,
-  seconds: number,
-): RequestOutcome {
-  const { format, query, bytes, broken, reason } = ctx.state;
+function outcomeOf(ctx: ServeContext, request: string, seconds: number): RequestOutcome {
+  const { format, bytes, broken, reason } = ctx.state;
   return {
     request,
-    address,
     method: ctx.method,
     path: redact(parseRequestTarget(ctx.req.url ?? '').path).slice(0, 300),
     status: ctx.status,
     source: ctx.response.get('X-Dump-Source') || undefined,
     format,
-    query,
     bytes,
     broken,
     reason,

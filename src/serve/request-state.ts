@@ -2,12 +2,6 @@
 import type { ParameterizedContext } from 'koa';
 import type { Format } from '../format.ts';
 
-/** Asked so often that its log lines are of level debug. */
-export const healthPath = '/healthz';
-
-/** `client`: it left, which is no fault; `stall`: its reader was too slow; `drain`: the process ends. */
-export type BreakCause = 'client' | 'stall' | 'drain' | 'postgres' | 'store';
-
 export interface RequestState {
   /** Set for the dump route alone, which has metrics and error texts of its own. */
   route?: 'dump';
@@ -15,10 +9,8 @@ export interface RequestState {
   /** Of the body, where the dump and blob routes sent one. */
   bytes?: number | undefined;
   /** What broke the body off. */
-  broken?: BreakCause | undefined;
-  /** What was asked, as it stands in the address. */
-  query?: string | undefined;
-  /** Of a refusal or failure, for the log. */
+  broken?: 'client' | 'stall' | 'postgres' | 'store' | undefined;
+  /** Of a failure, for the log. */
   reason?: string | undefined;
 }
 

@@ -5,13 +5,11 @@
  * |---|---|
  * | the version of CKAN is not known yet | unavailable |
  * | (2.12) a bad parameter | bad question |
- * | a name that no table can have | not found |
+ * | no such table or alias | not found |
  * | CKAN cannot be asked | unavailable |
  * | CKAN refuses the caller | not found |
- * | no such table or alias | not found |
  * | a bad parameter | bad question |
  * | the whole table, and a blob of its present revision | allowed, with that blob |
- * | the whole table, while it is being loaded, where the operator wants its last dump | allowed, with a stale blob |
  * | anything else | allowed |
  *
  * The token is read within this very request (P4, no stale blob); nothing is given that CKAN would refuse (P9), and
@@ -22,21 +20,20 @@ import type { CkanProfile } from '../ckan/profile.ts';
 import type { Config } from '../config/config.ts';
 import { contentDisposition } from '../content-disposition.ts';
 import { fileOf, variantOf } from '../format.ts';
-import { isUnderPublicPrefix, type Manifest } from '../manifest.ts';
+import { isUnderPublicPrefix } from '../manifest.ts';
 import { readColumns } from '../postgres/catalogue.ts';
 import { mapPostgresErrors } from '../postgres/pool.ts';
-import { revisionToken, type TableState } from '../postgres/revision.ts';
+import type { TableState } from '../postgres/revision.ts';
 import { asResourceId, type ResourceId } from '../postgres/table.ts';
 import { createBatchedLookup, type TableLookup } from './batched-lookup.ts';
 import type { BlobResponse } from './blob-response.ts';
-import { callerFrom, hasCredentialHeader, type Caller } from './caller.ts';
+import { callerFrom, type Caller } from './caller.ts';
 import type { ServeDeps } from './context.ts';
 import { fileNameOf, needsResourceName } from './file-name.ts';
 import type { LiveRequest } from './live-response.ts';
 import { parseQuestion } from './question/parse.ts';
 import type { Question, Refusal } from './question/question.ts';
 import { isWholeTable } from './question/whole-table.ts';
-import { staleDump } from './stale-dump.ts';
 
 /** A request for a dump, read from its path and headers. */
 export interface DumpRequest {
@@ -47,8 +44,6 @@ export interface DumpRequest {
   /** The same query, parsed. */
   readonly question: Question | Refusal;
   readonly caller: Caller;
-  /** A redirect could carry the caller's token to the blob store. */
-  readonly hasCredentialHeader: boolean;
 }
 
 export function readDumpRequest(
@@ -57,13 +52,7 @@ export function readDumpRequest(
   name: string,
   query: string,
 ): DumpRequest {
-  return {
-    name,
-    query,
-    question: parseQuestion(query),
-    caller: callerFrom(config, headers),
-    hasCredentialHeader: hasCredentialHeader(config, headers),
-  };
+  return { name, query, question: parseQuestion(query), caller: callerFrom(config, headers) };
 }
 
 export type Resolution =
@@ -86,15 +75,7 @@ export type ResolveDump = (request: DumpRequest) => SharedResolution;
 
 type ResolveDeps = Pick<
   ServeDeps,
-  | 'config'
-  | 'profile'
-  | 'readPool'
-  | 'permission'
-  | 'resourceNames'
-  | 'manifests'
-  | 'publications'
-  | 'enqueueStale'
-  | 'now'
+  'config' | 'profile' | 'readPool' | 'permission' | 'resourceNames' | 'manifests' | 'enqueueStale' | 'now'
 >;
 
 /** A table, or CKAN's own view, which is never published. */
@@ -119,8 +100,7 @@ export function createDumpResolver(deps: ResolveDeps): ResolveDump {
       return withoutLookup({ kind: 'bad question', refusal: question });
     }
     const { found, shared } = lookUp(profile, name);
-    // What CKAN takes no notice of makes its caller anonymous, and still must not travel.
-    const key = `${caller.key}\n${request.hasCredentialHeader ? 'header' : ''}\n${query}`;
+    const key = `${caller.key}\n${query}`;
     const alike = shared.get(key);
     if (alike !== undefined) return alike;
     const first = { resolution: resolve(deps, request, profile, found) };
@@ -145,7 +125,7 @@ function createLookup({
   const lookUpTable = createBatchedLookup<SharedResolution>(readPool);
   const unbatched = (found: Promise<Found | null>): Lookup => ({ found, shared: new Map() });
   const findView = async (id: ResourceId): Promise<Found | null> => {
-    const columns = await readColumns(readPool, id, { comments: false });
+    const columns = await readColumns(readPool, id);
     return columns.length === 0 ? null : { id, token: null };
   };
   return (profile, name) => {
@@ -157,11 +137,10 @@ function createLookup({
 
 async function resolve(
   deps: ResolveDeps,
-  request: DumpRequest,
+  { caller, question, name }: DumpRequest,
   profile: CkanProfile,
   lookup: Promise<Found | null>,
 ): Promise<Resolution> {
-  const { caller, question, name } = request;
   const found = await mapPostgresErrors('POSTGRES_UNAVAILABLE', () => lookup);
   if (found === null) return { kind: 'not found' };
   const permit = await deps.permission.mayRead(found.id, caller);
@@ -177,69 +156,30 @@ async function resolve(
     : null;
   const named = { requestedName: name, resourceName, id: found.id, question, profile, now: deps.now() };
   const disposition = contentDisposition(fileNameOf(template, named));
-  // None of a view, and 0 of a table that was never analysed.
-  const tableBytes = found.token === null || found.bytes === 0 ? null : found.bytes;
-  const live = { id: found.id, tableBytes, question, profile, public: permit.public, disposition };
-  return { kind: 'allowed', live, blob: await blobOf(deps, request, found, live) };
+  const live = { id: found.id, question, profile, public: permit.public, disposition };
+  return { kind: 'allowed', live, blob: await freshBlob(deps, found, live) };
 }
 
-type BlobDeps = Pick<ResolveDeps, 'config' | 'manifests' | 'publications' | 'enqueueStale' | 'now'>;
-
-/** The blob of what was asked for, fresh or, where the operator wants that, stale; null: the answer must be live. */
-async function blobOf(
-  deps: BlobDeps,
-  request: DumpRequest,
+/** The fresh blob of what was asked for; null: the answer must be live. */
+async function freshBlob(
+  deps: Pick<ResolveDeps, 'config' | 'manifests' | 'enqueueStale'>,
   found: Found,
-  live: LiveRequest,
+  { id, question, profile, disposition, public: isPublic }: LiveRequest,
 ): Promise<BlobResponse | null> {
-  const { id, question, profile } = live;
   if (question.latest || found.token === null) return null;
   const manifest = await deps.manifests.fresh(found, profile);
-  if (manifest !== null) return freshBlob(deps, request, live, manifest);
   // No trigger tells of DDL: the first request that meets it does.
-  deps.enqueueStale(id);
-  const stale = await staleDump(deps, {
-    id,
-    token: revisionToken(found, profile),
-    isPublic: live.public,
-  });
-  if (stale === null) return null;
-  const blob = describeBlob(deps.config, request, live, stale.manifest);
-  // By a signed address, in answers that no cache keeps.
-  return blob === null ? null : { ...blob, public: false, staleSince: stale.since };
-}
-
-function freshBlob(
-  { config, manifests, enqueueStale }: Pick<BlobDeps, 'config' | 'manifests' | 'enqueueStale'>,
-  request: DumpRequest,
-  live: LiveRequest,
-  manifest: Manifest,
-): BlobResponse | null {
-  const blob = describeBlob(config, request, live, manifest);
-  if (blob === null) return null;
-  const isUnderPublic = isUnderPublicPrefix(manifest);
-  if (isUnderPublic !== (live.public && config.DUMPER_PUBLIC_BLOB_URL !== undefined)) {
-    // Its visibility has changed since: its blobs are being moved.
-    manifests.forget(live.id);
-    enqueueStale(live.id);
-    if (isUnderPublic && !live.public) return null;
-  }
-  return blob;
-}
-
-/** Null: the manifest has no blob of what was asked for. */
-function describeBlob(
-  config: Config,
-  { hasCredentialHeader: hasHeader }: DumpRequest,
-  { id, question, disposition, public: isPublic }: LiveRequest,
-  manifest: Manifest,
-): BlobResponse | null {
+  if (manifest === null) deps.enqueueStale(id);
   const variant = variantOf(question.format, question.bom);
-  const blob = manifest.blobs[variant];
-  if (blob === undefined || !isWholeTable(question, manifest)) return null;
-  // Clients that send a header on to the store would be refused by it, and leave their token in its log.
-  const keepsToken =
-    hasHeader && config.DUMPER_DELIVERY === 'redirect' && config.DUMPER_CREDENTIALED_DELIVERY === 'stream';
+  const blob = manifest?.blobs[variant];
+  if (manifest === null || blob === undefined || !isWholeTable(question, manifest)) return null;
+  const isUnderPublic = isUnderPublicPrefix(manifest);
+  if (isUnderPublic !== (isPublic && deps.config.DUMPER_PUBLIC_BLOB_URL !== undefined)) {
+    // Its visibility has changed since: its blobs are being moved.
+    deps.manifests.forget(id);
+    deps.enqueueStale(id);
+    if (isUnderPublic && !isPublic) return null;
+  }
   return {
     key: blob.key,
     bytes: blob.bytes,
@@ -251,7 +191,6 @@ function describeBlob(
     modifiedAt: new Date(manifest.published_at),
     revision: manifest.revision,
     public: isPublic,
-    withoutRedirect: !question.redirect || keepsToken,
-    staleSince: null,
+    withoutRedirect: !question.redirect,
   };
 }

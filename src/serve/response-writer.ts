@@ -10,16 +10,11 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Writable } from 'node:stream';
 import { constants, createGzip, createZstdCompress, type Gzip, type ZstdCompress } from 'node:zlib';
 import { withTimeout } from '../async/timeout.ts';
-import { DumperError, isDumperError } from '../errors.ts';
-import type { BreakCause } from './request-state.ts';
+import { DumperError } from '../errors.ts';
 
 export interface ResponseWriter {
   /** Bytes of the body so far, before any compression. */
   readonly bytes: number;
-  /** Bytes of the body, as they go out, that the client's side has taken: the kernel has them. */
-  readonly takenBytes: number;
-  /** How long we have waited for the client, in all. */
-  readonly waitedMilliseconds: number;
   /**
    * Before the first byte only: compress all that is written from now on by the best encoding that `Accept-Encoding`
    * allows, and return it; null: the bytes as they are.
@@ -47,41 +42,35 @@ interface WaitingChunk {
 export function createResponseWriter(response: ServerResponse, stallSeconds: number): ResponseWriter {
   let bytes = 0;
   let encoder: Encoder | null = null;
-  const kernel = sendTo(response);
-  const waits = createStopwatch();
   // Faults of a connection show as `close`; without a listener the event would end the process.
   response.on('error', () => undefined);
   const until = (stream: Writable, event: 'drain' | 'finish'): Promise<void> =>
-    waits.during(waitFor(response, stream, event, stallSeconds));
-  const write: WritePiece = (piece, onSent) => {
-    if (encoder === null) kernel.send(piece, onSent);
-    else encoder.write(piece, onSent);
-  };
+    waitFor(response, stream, event, stallSeconds);
   let waiting: WaitingChunk[] = [];
   const pump = (isFree = false): void => {
     const hasRoom = (): boolean => response.writableLength + (encoder?.writableLength ?? 0) < inFlightBytes;
-    waiting = writePieces(waiting, write, hasRoom, isFree);
+    waiting = writePieces(waiting, encoder ?? response, hasRoom, isFree);
   };
   const drained = (): Promise<void> | undefined => {
     if (response.writableNeedDrain) return until(response, 'drain');
     return encoder?.writableNeedDrain ? until(encoder, 'drain') : undefined;
   };
-  const hasMore = (): boolean => waiting.length > 0;
-  const flush = (onProgress?: () => void): Promise<void> =>
-    flushAll(response, { drained, hasMore, pump: () => pump(true) }, onProgress);
+  const flush = async (onProgress?: () => void): Promise<void> => {
+    for (;;) {
+      await drained();
+      onProgress?.();
+      if (response.destroyed) throw clientLeft();
+      if (waiting.length === 0) return;
+      pump(true);
+    }
+  };
   return {
     get bytes() {
       return bytes;
     },
-    get takenBytes() {
-      return kernel.takenBytes();
-    },
-    get waitedMilliseconds() {
-      return waits.milliseconds();
-    },
     compressFor: (acceptEncoding) => {
       const encoding = encodingFor(acceptEncoding);
-      if (encoding !== null) encoder = encodeInto(response, encoding, kernel.send);
+      if (encoding !== null) encoder = encodeInto(response, encoding);
       return encoding;
     },
     write: (chunk, release) => {
@@ -105,69 +94,10 @@ export function createResponseWriter(response: ServerResponse, stallSeconds: num
   };
 }
 
-interface Pumping {
-  drained(): Promise<void> | undefined;
-  hasMore(): boolean;
-  pump(): void;
-}
-
-async function flushAll(
-  response: ServerResponse,
-  { drained, hasMore, pump }: Pumping,
-  onProgress?: () => void,
-): Promise<void> {
-  for (;;) {
-    await drained();
-    onProgress?.();
-    if (response.destroyed) throw clientLeft();
-    if (!hasMore()) return;
-    pump();
-  }
-}
-
-/** Bytes count as taken when the kernel has them: the callback of their write then comes without an error. */
-function sendTo(response: ServerResponse): {
-  send(piece: Uint8Array, onSent?: () => void): boolean;
-  takenBytes(): number;
-} {
-  let takenBytes = 0;
-  return {
-    takenBytes: () => takenBytes,
-    send: (piece, onSent) =>
-      response.write(piece, (error) => {
-        if (!error) takenBytes += piece.length;
-        onSent?.();
-      }),
-  };
-}
-
-/** The time that is spent in waits, one at a time. */
-function createStopwatch(): {
-  during(wait: Promise<void>): Promise<void>;
-  milliseconds(): number;
-} {
-  let before = 0;
-  let startedAt: number | null = null;
-  const milliseconds = (): number => before + (startedAt === null ? 0 : performance.now() - startedAt);
-  return {
-    milliseconds,
-    during: (wait) => {
-      startedAt = performance.now();
-      return wait.finally(() => {
-        before = milliseconds();
-        startedAt = null;
-      });
-    },
-  };
-}
-
-/** `onSent` is called when nobody reads the piece any more. */
-type WritePiece = (piece: Uint8Array, onSent: (() => void) | undefined) => void;
-
 /** Write chunks in pieces while there is room, at least one where the sink is known to be free; returns the rest. */
 function writePieces(
   chunks: readonly WaitingChunk[],
-  write: WritePiece,
+  sink: Writable,
   hasRoom: () => boolean,
   isFree: boolean,
 ): WaitingChunk[] {
@@ -177,7 +107,7 @@ function writePieces(
       if (!mayWrite && !hasRoom())
         return [{ bytes: bytes.subarray(from), release }, ...chunks.slice(index + 1)];
       const isLast = from + inFlightBytes >= bytes.length;
-      write(bytes.subarray(from, from + inFlightBytes), isLast ? release : undefined);
+      sink.write(bytes.subarray(from, from + inFlightBytes), isLast ? release : undefined);
       mayWrite = false;
     }
   }
@@ -219,26 +149,6 @@ export function clientAbortSignal(response: ServerResponse): AbortSignal {
   return controller.signal;
 }
 
-/**
- * What broke an answer off, by the error that it ended with. `source`: where its bytes come from, which is the cause of
- * everything else.
- */
-export function breakCauseOf(
-  error: unknown,
-  { client, ending, source }: { client: AbortSignal; ending: AbortSignal; source: 'postgres' | 'store' },
-): BreakCause {
-  if (client.aborted) return 'client';
-  if (ending.aborted) return 'drain';
-  const reason = abortReasonOf(error);
-  if (isDumperError(reason, 'ABORTED')) return 'client';
-  return isDumperError(reason, 'COPY_STALLED') ? 'stall' : source;
-}
-
-/** Why work was aborted, where it was; else the error itself. */
-export function abortReasonOf(error: unknown): unknown {
-  return isDumperError(error, 'ABORTED') && error.cause !== undefined ? error.cause : error;
-}
-
 /** Break the answer off so that every client sees it. */
 export function resetSocket(request: IncomingMessage): void {
   request.socket.resetAndDestroy();
@@ -269,14 +179,10 @@ export function encodingFor(acceptEncoding: string): Encoding | null {
 }
 
 /** An encoder whose output goes to the response at the response's pace, and which ends with it. */
-function encodeInto(
-  response: ServerResponse,
-  encoding: Encoding,
-  send: (piece: Uint8Array) => boolean,
-): Encoder {
+function encodeInto(response: ServerResponse, encoding: Encoding): Encoder {
   const encoder = createEncoder(encoding);
   encoder.on('data', (chunk: Buffer) => {
-    if (send(chunk)) return;
+    if (response.write(chunk)) return;
     encoder.pause();
     response.once('drain', () => encoder.resume());
   });

@@ -46,7 +46,6 @@ export async function answerWebhook({ webhook, metrics }: WebhookDeps, ctx: Serv
     ctx.set('Connection', 'close');
     return answerProblem(ctx, 408, 'The notice did not arrive in time');
   }
-  if (body.kind === 'broken off') return answerProblem(ctx, 400, 'The notice broke off');
   if (webhook.change === null) throw new DumperError('STATE_UNAVAILABLE', 'the queue cannot be reached yet');
   const result = await webhook.change.receiveWebhook({
     timestamp: ctx.headers['x-dumper-timestamp'],
@@ -67,28 +66,25 @@ const outcomeOf = { 400: 'invalid', 401: 'refused', 413: 'too_large' } as const;
 type ReadBody =
   | { readonly kind: 'body'; readonly bytes: Buffer }
   | { readonly kind: 'too large' }
-  | { readonly kind: 'too slow' }
-  /** The client left. */
-  | { readonly kind: 'broken off' };
+  | { readonly kind: 'too slow' };
 
 async function readBody(request: IncomingMessage): Promise<ReadBody> {
   if (Number(request.headers['content-length'] ?? 0) > webhookMaxBytes) return { kind: 'too large' };
   const slow = AbortSignal.timeout(deadlineMilliseconds);
   const chunks: Buffer[] = [];
   let bytes = 0;
-  const { promise, resolve } = Promise.withResolvers<ReadBody>();
+  const { promise, resolve, reject } = Promise.withResolvers<ReadBody>();
   const onData = (chunk: Buffer): void => {
     bytes += chunk.length;
     if (bytes > webhookMaxBytes) resolve({ kind: 'too large' });
     else chunks.push(chunk);
   };
   const onEnd = (): void => resolve({ kind: 'body', bytes: Buffer.concat(chunks) });
-  const onBreak = (): void => resolve({ kind: 'broken off' });
   const onSlow = (): void => resolve({ kind: 'too slow' });
-  request.on('data', onData).once('end', onEnd).once('error', onBreak);
+  request.on('data', onData).once('end', onEnd).once('error', reject);
   slow.addEventListener('abort', onSlow, { once: true });
   return promise.finally(() => {
     slow.removeEventListener('abort', onSlow);
-    request.removeListener('data', onData).removeListener('end', onEnd).removeListener('error', onBreak);
+    request.removeListener('data', onData).removeListener('end', onEnd).removeListener('error', reject);
   });
 }

@@ -5,10 +5,6 @@
  * Each take gives the table a higher generation. The row names the holder, whose heartbeat keeps others away while its
  * lease lasts. All of it is rows and transactions: nothing depends on a session, so a transaction-pooling proxy does no harm.
  *
- * A take that did not end, because its process did, is counted. After several in a row the table itself is suspected, and
- * the next take is a failure, with the failure's reason and back-off: a table that ends processes does not end them all
- * the time, and the other tables go on (P8, a broken table holds up no others).
- *
  * The switch happens inside a short transaction that holds the row's lock, so that another worker has to wait. A worker
  * that is paused at that moment keeps the lock, since its kernel keeps the connection alive; one whose machine is gone
  * loses it by TCP keepalive within half a minute. So the fence is right without conditional writes in the store. The
@@ -26,8 +22,7 @@ type SwitchResult<Value> = { readonly kind: 'done'; readonly value: Value } | { 
 export interface Fence {
   /**
    * Take the table: with a generation above every earlier one and above `published`, the manifest's, so that none is
-   * repeated after the state database was lost. Throws `SUPERSEDED` while another process holds it, `PROCESS_LOST` after
-   * several processes that held it in a row ended without releasing it.
+   * repeated after the state database was lost. Throws `SUPERSEDED` while another process holds it.
    */
   take(id: ResourceId, published: number): Promise<number>;
   /** Run `action` while nobody can take the fence; not at all where another worker took it since. */
@@ -60,13 +55,6 @@ const lockMilliseconds = 5000;
 const switchLimits = `SET LOCAL lock_timeout = ${lockMilliseconds};
   SET LOCAL tcp_keepalives_idle = 10; SET LOCAL tcp_keepalives_interval = 5; SET LOCAL tcp_keepalives_count = 3;
   SET LOCAL idle_in_transaction_session_timeout = 120000`;
-
-/** Takes in a row that did not end, from which on the next one fails. A restart or two are no fault of the table. */
-const mostLostTakes = 3;
-
-const countLost = `UPDATE dumper.publication SET holder = NULL, lost_takes = lost_takes + 1
-  WHERE id = $1 AND holder <> $2 AND beat_at < clock_timestamp() - make_interval(secs => $3)
-  RETURNING lost_takes`;
 
 const take = `INSERT INTO dumper.publication AS p
     (id, generation, holder, beat_at, began_at, rows_done, life)
@@ -119,22 +107,11 @@ async function takeFence(
     JSON.stringify(statesAfter('started')),
     options.leaseSeconds,
   ];
-  const { row, lost } = await inTransaction(pool, async (client) => {
+  const row = await inTransaction(pool, async (client) => {
     await client.query(`SET LOCAL lock_timeout = ${lockMilliseconds}`);
-    const counted = await client.query<{ lost_takes: number }>(countLost, [
-      id,
-      options.holder,
-      options.leaseSeconds,
-    ]);
-    const lost = counted.rows[0]?.lost_takes ?? 0;
-    if (lost >= mostLostTakes) return { row: undefined, lost };
     const { rows } = await client.query<{ generation: string }>(take, values);
-    return { row: rows[0], lost };
+    return rows[0];
   }).catch(throwBusy);
-  if (lost >= mostLostTakes) {
-    const reason = `the process ended while the table was built, ${lost} times in a row`;
-    throw new DumperError('PROCESS_LOST', reason);
-  }
   if (row === undefined) throw new DumperError('SUPERSEDED', 'another worker is publishing this table');
   return Number(row.generation);
 }
@@ -167,10 +144,10 @@ async function switchUnderFence<Value>(
 }
 
 async function release(pool: pg.Pool, holder: string, ids: readonly ResourceId[]): Promise<void> {
-  await pool.query(
-    'UPDATE dumper.publication SET holder = NULL, lost_takes = 0 WHERE id = ANY($1) AND holder = $2',
-    [ids, holder],
-  );
+  await pool.query('UPDATE dumper.publication SET holder = NULL WHERE id = ANY($1) AND holder = $2', [
+    ids,
+    holder,
+  ]);
 }
 
 async function beat(

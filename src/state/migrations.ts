@@ -44,9 +44,6 @@ const steps: readonly string[] = [
      ended_at timestamptz
    )`,
   'ALTER TABLE dumper.publication ADD COLUMN stale_since timestamptz',
-  'CREATE INDEX publication_by_id ON dumper.publication (id COLLATE "C")',
-  'CREATE TABLE dumper.secret (name text PRIMARY KEY, value text NOT NULL)',
-  'ALTER TABLE dumper.publication ADD COLUMN lost_takes integer NOT NULL DEFAULT 0',
 ];
 
 /** Any fixed number: one migration at a time in this database. */

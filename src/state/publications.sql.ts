@@ -64,11 +64,8 @@ export const recordRemoved = `UPDATE dumper.publication p SET life = $2::jsonb -
     last_error_at = CASE WHEN $3::boolean THEN NULL ELSE p.last_error_at END
   WHERE id = ANY($1)`;
 
-export const leasedBy = (leaseSeconds: number): string =>
-  `(holder IS NOT NULL AND beat_at > clock_timestamp() - make_interval(secs => ${leaseSeconds}))`;
-
 export const recordColumns = (
   leaseSeconds: number,
 ): string => `id, life, generation, rows_done, began_at, noticed_at, stale_since, attempts, last_error, last_error_at,
   revision, token, tier, rows, blob_bytes, table_bytes, published_at, build_seconds, listed, variants, public,
-  ${leasedBy(leaseSeconds)} AS leased`;
+  holder IS NOT NULL AND beat_at > clock_timestamp() - make_interval(secs => ${leaseSeconds}) AS leased`;

@@ -90,8 +90,6 @@ export interface Publications {
   /** The table is not there any more, or its manifest is not. */
   recordRemoved(ids: readonly ResourceId[], event: 'table dropped' | 'manifest missing'): Promise<void>;
   get(id: ResourceId): Promise<PublicationRecord | null>;
-  /** Those of these tables that have a record and are not known to be gone. */
-  known(ids: readonly ResourceId[]): Promise<ResourceId[]>;
   all(): Promise<Map<ResourceId, PublicationRecord>>;
 }
 
@@ -122,8 +120,12 @@ export function createPublications(pool: pg.Pool, leaseSeconds: number): Publica
       return requests;
     },
     nextRun: async (id, timing, isRetry) => {
-      const values = [id, timing.quietSeconds, timing.hotTableFactor, isRetry];
-      const { rows } = await pool.query<NextRunRow>(nextRun, values);
+      const { rows } = await pool.query<NextRunRow>(nextRun, [
+        id,
+        timing.quietSeconds,
+        timing.hotTableFactor,
+        isRetry,
+      ]);
       const row = rows[0] ?? { id, bytes: '0', wait: 0, rebuild: false, stale: 0 };
       return { ...jobRequest(row), rebuild: row.rebuild, staleSeconds: row.stale };
     },
@@ -145,18 +147,11 @@ export function createPublications(pool: pg.Pool, leaseSeconds: number): Publica
         `SELECT ${columns} FROM dumper.publication WHERE id = $1`,
         [id],
       );
-      return rows[0] === undefined ? null : recordOf(rows[0]);
-    },
-    known: async (ids) => {
-      const { rows } = await pool.query<{ id: string }>(
-        `SELECT id FROM dumper.publication WHERE id = ANY($1::text[]) AND life <> 'gone'`,
-        [ids],
-      );
-      return rows.map(({ id }) => asResourceId(id));
+      return rows[0] === undefined ? null : record(rows[0]);
     },
     all: async () => {
       const { rows } = await pool.query<RecordRow>(`SELECT ${columns} FROM dumper.publication`);
-      return new Map(rows.map((row) => [asResourceId(row.id), recordOf(row)]));
+      return new Map(rows.map((row) => [asResourceId(row.id), record(row)]));
     },
   };
 }
@@ -172,7 +167,7 @@ function jobRequest(row: JobRequestRow): JobRequest {
   return { id: asResourceId(row.id), delaySeconds: row.wait, tableBytes: Number(row.bytes) };
 }
 
-export interface RecordRow {
+interface RecordRow {
   id: string;
   life: PublicationState;
   generation: string;
@@ -197,7 +192,7 @@ export interface RecordRow {
   public: boolean | null;
 }
 
-export function recordOf(row: RecordRow): PublicationRecord {
+function record(row: RecordRow): PublicationRecord {
   const number = (text: string | null): number | null => (text === null ? null : Number(text));
   return {
     id: asResourceId(row.id),

@@ -9,7 +9,6 @@ import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import { createPool, mapPostgresErrors } from '../postgres/pool.ts';
 import { createFence, defaultLeaseSeconds, type Fence } from './fence.ts';
-import { createPublicationList, type PublicationList } from './publication-list.ts';
 import { createPublications, type Publications } from './publications.ts';
 import { migrate } from './migrations.ts';
 import { createScheduleLocks, type ScheduleLocks } from './schedule-lock.ts';
@@ -17,7 +16,7 @@ import { createScheduleLocks, type ScheduleLocks } from './schedule-lock.ts';
 export interface State {
   readonly pool: pg.Pool;
   readonly fence: Fence;
-  readonly publications: Publications & PublicationList;
+  readonly publications: Publications;
   readonly scheduleLocks: ScheduleLocks;
   /** Release every lease and close all connections. */
   close(): Promise<void>;
@@ -54,10 +53,7 @@ export async function openState(options: StateOptions): Promise<State> {
   return {
     pool,
     fence,
-    publications: {
-      ...createPublications(pool, leaseSeconds),
-      ...createPublicationList(pool, leaseSeconds),
-    },
+    publications: createPublications(pool, leaseSeconds),
     scheduleLocks: createScheduleLocks(pool, { holder, leaseSeconds, onHeartbeatError: options.onIdleError }),
     close: async () => {
       await fence.releaseAll().catch(options.onIdleError);

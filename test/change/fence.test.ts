@@ -121,27 +121,6 @@ test('P5: a killed holder is succeeded when its lease ends, a stopped one cannot
   }
 });
 
-test('P8: a table whose process ended several times in a row fails, until one ends well', async () => {
-  const state = await open();
-  const take = (): Promise<unknown> => state.fence.take(id, 0).catch((error: unknown) => error);
-  const loseProcess = async (): Promise<void> => {
-    const child = fork(path.join(import.meta.dirname, 'fence-child.ts'), [database.stateUrl, id]);
-    await once(child, 'message');
-    child.kill('SIGKILL');
-    const isOver = async (): Promise<boolean> => (await state.publications.get(id))?.leased === false;
-    await eventually('its lease ends', isOver, { seconds: 25 });
-  };
-  for (let lost = 0; lost < 3; lost++) await loseProcess();
-  expect(await take()).toMatchObject({
-    code: 'PROCESS_LOST',
-    message: 'the process ended while the table was built, 3 times in a row',
-  });
-  expect(await take(), 'it is tried again').toBeGreaterThan(3);
-  await state.fence.release(id);
-  await loseProcess();
-  expect(await take(), 'a good end forgets them').toBeGreaterThan(4);
-});
-
 test('a heartbeat keeps the lease, and says how far the publication is', async () => {
   const [one, two] = [await open(1), await open(1)];
   await one.fence.take(id, 0);

@@ -14,7 +14,7 @@ const world = exactWorld();
 async function printedParts(command: typeof installCommand): Promise<string[]> {
   const lines: string[] = [];
   const line = (text: string): void => void lines.push(text);
-  const output = { terminal: false, columns: 80, json: false, line, script: line, notice: line };
+  const output = { terminal: false, columns: 80, json: false, line, notice: line };
   const config = readConfig({ CKAN_DATASTORE_READ_URL: world.database.readUrl, DUMPER_AUTHORIZE: 'off' }, [
     'read',
   ]);

@@ -47,7 +47,7 @@ async function bytes(): Promise<string> {
   await client.query('BEGIN');
   for (const { name, value } of scanSettings)
     await client.query('SELECT set_config($1, $2, true)', [name, value]);
-  const { copy, columns } = wholeTable(id, await readColumns(client, id, { comments: true }));
+  const { copy, columns } = wholeTable(id, await readColumns(client, id));
   const formatter = createFormatter({ columns, formats: ['csv'], profile });
   await copyOut(client, copy, {
     onBytes: (chunk) => formatter.feed(chunk, (_format, written) => chunks.push(Buffer.from(written))),

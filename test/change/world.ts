@@ -12,7 +12,7 @@ import { revisionToken, tableState } from '../../src/postgres/revision.ts';
 import type { State } from '../../src/state/state.ts';
 import { asResourceId, type ResourceId } from '../../src/postgres/table.ts';
 import { publishWorld } from '../publish/publishing.ts';
-import { installationFixture, type InstallationOptions, type Settings } from '../world/installation.ts';
+import { installationFixture, type Settings } from '../world/installation.ts';
 import type { Database } from '../world/postgres.ts';
 
 export const profile = ckanProfile('2.12');
@@ -34,7 +34,7 @@ export interface ActWorld {
   stop(): Promise<void>;
 }
 
-export async function actWorld(options: Pick<InstallationOptions, 'journal' | 'server'>): Promise<ActWorld> {
+export async function actWorld(options: { readonly journal: boolean }): Promise<ActWorld> {
   const installation = await installationFixture({ ...options, settings });
   const { database, store } = installation;
   const write = await installation.connect();

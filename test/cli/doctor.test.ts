@@ -9,16 +9,30 @@ import { afterEach, expect, test } from 'vitest';
 import { openContext } from '../../src/app/context.ts';
 import { readinessChecks } from '../../src/app/readiness.ts';
 import { installTriggers } from '../../src/change/journal.ts';
+import { doctorCommand } from '../../src/cli/commands/doctor.ts';
 import { readConfig } from '../../src/config/config.ts';
 import { createLog } from '../../src/log.ts';
 import { asAdmin, freshDatabase } from '../world/postgres.ts';
-import { examined } from './examined.ts';
 
 const undo: (() => Promise<unknown>)[] = [];
 
 afterEach(async () => {
   for (const step of undo.splice(0).toReversed()) await step();
 });
+
+async function examined(environment: Record<string, string>): Promise<{ code: number; text: string }> {
+  const config = readConfig(environment, ['read', 'site']);
+  const world = openContext({ config, log: createLog('silent'), environment });
+  const lines: string[] = [];
+  const line = (text: string): void => void lines.push(text);
+  const output = { terminal: false, columns: 80, json: false, line, notice: line };
+  try {
+    const code = await doctorCommand(world, { output, signal: new AbortController().signal });
+    return { code, text: lines.join('\n') };
+  } finally {
+    await world.close();
+  }
+}
 
 test('the read-only tier is no failure; a table that the read role may not read is one', async () => {
   const database = await freshDatabase();

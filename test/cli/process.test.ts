@@ -1,15 +1,13 @@
 /** The program as a process: exit codes, where it writes, and a reader that leaves early. */
-import { execFileSync, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { constants } from 'node:fs';
-import { mkdir, mkdtemp, open, rm, writeFile, type FileHandle } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { describe, expect, it, vi } from 'vitest';
 import { root } from '../house/tree.ts';
-import { eventually } from '../world/eventually.ts';
-import { serviceFixture, startProgram } from '../world/service.ts';
+import { serviceFixture } from '../world/service.ts';
 
 // processes are started, which takes long on a loaded machine
 vi.setConfig({ testTimeout: 120_000 });
@@ -32,12 +30,6 @@ async function program(args: readonly string[], environment = {}, readerLeaves =
   child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
   const [code] = (await once(child, 'close')) as [number | null];
   return { code, stdout, stderr };
-}
-
-/** Opens a named pipe as soon as somebody reads from it, and writes nothing into it. */
-function silentWriter(pipe: string): Promise<FileHandle> {
-  const flags = constants.O_WRONLY | constants.O_NONBLOCK;
-  return eventually('somebody reads', () => open(pipe, flags).catch(() => null));
 }
 
 describe('the program', () => {
@@ -80,55 +72,6 @@ describe('the program', () => {
     expect([damaged.code, damaged.stdout]).toEqual([1, expect.stringContaining('csv+bom is missing')]);
     expect(await program(['sweep'], world.settings)).toMatchObject({ code: 0 });
     expect(await program(['verify'], world.settings)).toMatchObject({ code: 0 });
-    await world.end();
-  });
-
-  it('doctor says within its deadline why a store under /proc cannot be used, and ends', async () => {
-    const world = await serviceFixture({ settings: { DUMPER_BLOB_STORE: 'file:///proc/nope/blobs' } });
-    const { code, stdout } = await program(['doctor'], world.settings);
-    expect([code, stdout]).toEqual([
-      1,
-      expect.stringMatching(/\[FAIL\] blob store: the blob store cannot be used: ENOENT/),
-    ]);
-    expect(stdout.match(/\[FAIL\]/g)).toHaveLength(1);
-    await world.end();
-  });
-
-  it('P20: serve ends on SIGTERM though its store is under /proc, and answers until then', async () => {
-    const world = await serviceFixture({
-      settings: { DUMPER_BLOB_STORE: 'file:///proc/nope/blobs', DUMPER_DRAIN_SECONDS: '1' },
-    });
-    await world.createTable('trees', 3);
-    const running = await startProgram(world.settings);
-    expect((await fetch(`${running.base}/datastore/dump/trees`)).status).toBe(200);
-    running.child.kill('SIGTERM');
-    expect(await running.exited).toBe(0);
-    expect(running.lines().at(-1)).toMatchObject({ msg: 'stopped' });
-    await world.end();
-  });
-
-  it('P20: serve ends on SIGTERM though an operation of its store hangs, with its own exit code', async () => {
-    const world = await serviceFixture({
-      settings: { DUMPER_PUBLIC_BLOB_URL: 'http://127.0.0.1/blobs', DUMPER_DRAIN_SECONDS: '1' },
-    });
-    const directory = fileURLToPath(world.settings['DUMPER_BLOB_STORE'] ?? '');
-    await mkdir(path.join(directory, '.headers/public'), { recursive: true });
-    await mkdir(path.join(directory, 'public'));
-    await writeFile(path.join(directory, 'public/hangs'), 'bytes');
-    // a pipe whose writer is silent: to read it never ends, as on a network mount that is away
-    const pipe = path.join(directory, '.headers/public/hangs.json');
-    execFileSync('mkfifo', [pipe]);
-    const running = await startProgram(world.settings);
-    const asked = fetch(`${running.base}/blobs/public/hangs`).then(
-      () => 'answered',
-      () => 'broken off',
-    );
-    const writer = await silentWriter(pipe);
-    running.child.kill('SIGTERM');
-    expect(await running.exited).toBe(0);
-    expect(await asked).toBe('broken off');
-    await writer.close();
-    expect(running.lines().at(-1)).toMatchObject({ msg: 'stopped' });
     await world.end();
   });
 

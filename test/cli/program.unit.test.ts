@@ -31,7 +31,7 @@ async function ran(argv: readonly string[], overrides: Partial<Actions> = {}): P
     installTriggers: withOptions('installTriggers'),
     removeTriggers: withOptions('removeTriggers'),
     demo: withOptions('demo'),
-    doctor: withOptions('doctor'),
+    doctor: plain('doctor'),
     ...overrides,
   };
   const code = await runProgram(argv, actions, {
@@ -68,29 +68,11 @@ describe('the command line', () => {
       { superuserUrl: 'postgresql://u@h/d', print: false },
     ],
     [['demo', '--port', '0', '--once'], 'demo', { port: 0, directory: undefined, once: true }],
-    [['doctor'], 'doctor', { front: undefined }],
-    [['doctor', '--front', 'https://data.example.org/'], 'doctor', { front: 'https://data.example.org' }],
+    [['doctor'], 'doctor', null],
   ])('%j runs its action', async (argv, name, options) => {
     const { code, calls } = await ran(argv);
     expect(code).toBe(0);
     expect(calls.map(([called, given]) => [called, given])).toEqual([[name, options]]);
-  });
-
-  it('what would steer a terminal is shown, not sent: in lines, in JSON, in the reason of a failure', async () => {
-    const name = 'a\u001b[2J\r\nb\u009b\u202ec';
-    const says = async (_options: unknown, { output }: Run) => (
-      output.line(name),
-      output.notice(name),
-      output.line(JSON.stringify({ name })),
-      0 as const
-    );
-    const { stdout, stderr } = await ran(['status'], { status: says });
-    const [line, json] = stdout.split('\n');
-    expect(line).toBe(String.raw`a\u001b[2J\u000d\u000ab\u009b\u202ec`);
-    expect(JSON.parse(json ?? '')).toEqual({ name });
-    expect(stderr).toBe(`${line}\n`);
-    const failing = await ran(['status'], { status: () => Promise.reject(new Error(name)) });
-    for (const sign of ['\u001b', '\u009b', '\u202e', '\r']) expect(failing.stderr).not.toContain(sign);
   });
 
   it('--json reaches the output', async () => {

@@ -23,7 +23,6 @@ function output(json: boolean) {
     terminal: false,
     columns: 80,
     line: (text: string) => void lines.push(text),
-    script: (text: string) => void lines.push(text),
     notice: () => {},
   };
 }

@@ -53,7 +53,7 @@ test('P8 a failing and a large table hold up none of 200 small ones; the reason 
   const failed = await eventually(
     'the reason is in the status',
     async () => {
-      const options = { headers: { authorization: 'Bearer the-admin-token-of-tests' } };
+      const options = { headers: { authorization: 'Bearer admin' } };
       const answer = await fetch(`${base}/status/a-broken`, options);
       const status = (await answer.json()) as { state: string; reason: string; attempts: number };
       return status.state === 'failed' ? status : null;

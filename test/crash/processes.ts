@@ -57,7 +57,7 @@ const patient: Settings = {
   DUMPER_DRAIN_SECONDS: '2',
   DUMPER_PUBLISH_MAX_SECONDS: '600',
   DUMPER_LOG_LEVEL: 'silent',
-  DUMPER_ADMIN_TOKEN: 'the-admin-token-of-tests',
+  DUMPER_ADMIN_TOKEN: 'admin',
 };
 
 async function orphansIn(store: BlobStore, tables: readonly string[]): Promise<string[]> {
@@ -99,7 +99,7 @@ async function sweepAhead(settings: Settings, secondsAhead: number): Promise<voi
   const permission = await openPermission(context);
   const publishing = await openPublishing(context, { permission });
   const ignore = (): void => undefined;
-  const output = { terminal: false, columns: 80, json: true, line: ignore, script: ignore, notice: ignore };
+  const output = { terminal: false, columns: 80, json: true, line: ignore, notice: ignore };
   try {
     const exit = await sweepCommand(publishing, { signal: new AbortController().signal, output });
     if (exit !== 0) throw new Error('the sweep failed');

@@ -113,7 +113,6 @@ async function runSweep(life: Life, listStore: boolean): Promise<void> {
     variants,
     now: nowOf(life),
     stability: createStabilityTracker(),
-    isRestoring: async () => false,
     enqueue: (notices: readonly TableChange[]) => look(life, notices),
     log: createLog('silent'),
     lockSeconds: 5,

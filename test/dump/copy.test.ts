@@ -18,9 +18,6 @@ const copy = series(sql`repeat('x', 20)`);
 /** More than all buffers on the way hold: its backend writes until it is read to the end, or freed. */
 const endless = series(sql`repeat('x', 20000)`);
 
-/** Minutes of work that sends nothing. */
-const longSort = sql`COPY (SELECT n, md5(n::text) AS m FROM generate_series(1, 100000000) n ORDER BY m) TO STDOUT (FORMAT csv)`;
-
 /** A COPY of `rowsAsked` rows of two columns. */
 function series(cell: Sql): Sql {
   return sql`COPY (SELECT n, ${cell} FROM generate_series(1, ${rowsAsked}) n) TO STDOUT (FORMAT csv)`;
@@ -84,11 +81,10 @@ async function run(
   return { rows, written: formatter.rows };
 }
 
-async function backends(state: 'active' | 'any' = 'any'): Promise<number> {
+async function backends(): Promise<number> {
   return asAdmin(database.adminUrl, async (admin) => {
     const { rowCount } = await admin.query(
-      `SELECT FROM pg_stat_activity WHERE application_name = 'copy-test' AND $1 IN ('any', state)`,
-      [state],
+      `SELECT FROM pg_stat_activity WHERE application_name = 'copy-test'`,
     );
     return rowCount ?? 0;
   });
@@ -214,16 +210,6 @@ describe('P12: a COPY given up frees its backend', () => {
     await freed();
   });
 
-  test('when it is aborted in a long sort, before the first row', async () => {
-    const abort = new AbortController();
-    const copying = run(longSort, { signal: abort.signal });
-    const ended = expect(copying).rejects.toMatchObject({ code: 'ABORTED' });
-    await eventually('it sorts', async () => (await backends('active')) === 1);
-    abort.abort();
-    await ended;
-    await eventually('no backend is active', async () => (await backends('active')) === 0, { seconds: 2 });
-  });
-
   test('and one aborted before it began is not sent', async () => {
     await expect(run(copy, { signal: AbortSignal.abort() })).rejects.toMatchObject({ code: 'ABORTED' });
     expect((await client.query('SELECT 1')).rowCount).toBe(1);
@@ -237,14 +223,6 @@ describe('P13: nothing waits for ever', () => {
       code: 'COPY_STALLED',
       message: expect.stringContaining('Postgres'),
     });
-  });
-
-  test('so is a first row that does not come, by a limit of its own', async () => {
-    await expect(run(longSort, { stallSeconds: 600, firstRowSeconds: 1 })).rejects.toMatchObject({
-      code: 'COPY_STALLED',
-      message: expect.stringContaining('Postgres'),
-    });
-    await freed();
   });
 
   test('so is a reader that never gets ready', async () => {

@@ -22,7 +22,7 @@ const id = asResourceId('typed');
 async function written(pool: Pool): Promise<Record<Format, string>> {
   const client = await pool.connect();
   try {
-    const { copy, columns } = wholeTable(id, await readColumns(client, id, { comments: true }));
+    const { copy, columns } = wholeTable(id, await readColumns(client, id));
     const formatter = createFormatter({ columns, formats, profile });
     const parts = forEachFormat((): Buffer[] => []);
     await copyOut(client, copy, {

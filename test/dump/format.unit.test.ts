@@ -39,9 +39,7 @@ function write(
   );
   for (let from = 0; from < stream.length && rest === null; from = ends.shift() ?? stream.length) {
     const piece = stream.subarray(from, ends[0]);
-    const emit = (format: Format, bytes: Uint8Array): void => void parts[format].push(Buffer.from(bytes));
-    rest = formatter.feed(piece, emit);
-    while (formatter.isUnfinished) rest = formatter.feed(new Uint8Array(), emit);
+    rest = formatter.feed(piece, (format, bytes) => parts[format].push(Buffer.from(bytes)));
     if (rest !== null) rest = Buffer.concat([rest, stream.subarray(ends[0])]);
   }
   const body = forEachFormat((format) => Buffer.concat(parts[format]).toString());

@@ -142,7 +142,7 @@ describe.each(['2.11.6', '2.12.0'] as const)('P22: of the tables of a real CKAN 
       try {
         const id = asResourceId(name);
         const profile = ckanProfile(corpus === '2.11.6' ? '2.11' : '2.12');
-        const { copy, columns } = wholeTable(id, await readColumns(client, id, { comments: true }));
+        const { copy, columns } = wholeTable(id, await readColumns(client, id));
         if (columns.length === 0) continue;
         const both = await bothOf(columns, profile, async (take) => {
           const signal = AbortSignal.timeout(60_000);

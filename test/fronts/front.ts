@@ -65,19 +65,6 @@ export async function front(recipe: string, ckanPort: number, ...dumperPorts: nu
   return port;
 }
 
-/** Run a recipe of nginx that somebody has changed. */
-export async function frontChanged(
-  recipe: string,
-  change: (text: string) => string,
-  ckanPort: number,
-  dumperPort: number,
-): Promise<number> {
-  const port = await freePort();
-  const text = recipeOf(recipe, ckanPort, dumperPort).replaceAll('listen 80;', `listen 127.0.0.1:${port};`);
-  await startNginx(port, () => change(text));
-  return port;
-}
-
 /** Run a recipe of nginx beside a site that is enabled already; what nginx warns of can be read. */
 export async function frontBeside(
   other: (port: number) => string,

@@ -29,11 +29,6 @@ describe.skipIf(helm === null)('the chart among its neighbours', () => {
     expect(egress.map((rule) => rule.ports.map(({ port }) => port))).toEqual([[53, 53]]);
   });
 
-  it('lets in the pods of its own namespace alone, unless others are named', () => {
-    const [rule] = policyOf(rendered()).ingress;
-    expect(rule?.from).toEqual([{ podSelector: {} }]);
-  });
-
   it('who else may come in, the pod of helm test may', () => {
     const resources = rendered('networkPolicy.ingressFrom[0].podSelector.matchLabels.app=nginx');
     const [test] = ofKind(resources, 'Pod') as unknown as { metadata: { labels: Record<string, string> } }[];

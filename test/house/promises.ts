@@ -4,7 +4,7 @@ export const promises: Readonly<Record<string, string>> = {
   P1: 'A truncated or corrupt blob is never published.',
   P2: 'A crash at any instant leaves the previous dump serving.',
   P3: 'All formats of a revision show one instant of the table.',
-  P4: 'No stale blob is called fresh (exact tier), nor given unless the operator asks for it; with read-only rights the lag is stated.',
+  P4: 'No stale blob is called fresh (exact tier); with read-only rights the lag is stated.',
   P5: 'Replicas never interleave, regress or double work on a table.',
   P6: 'A redirect handed out stays valid for its life.',
   P7: 'No orphaned blobs: unfinished uploads and superseded blobs are swept.',

@@ -15,7 +15,7 @@ import { type ServiceFixture, serviceFixture } from '../world/service.ts';
 const description = parse(textOf('openapi.yaml')) as Schema;
 const paths = description['paths'] as Record<string, Record<string, Schema>>;
 const secret = 'the secret of notices';
-const admin = { authorization: 'Bearer the-admin-token-of-tests' };
+const admin = { authorization: 'Bearer the-admin' };
 
 let world: ServiceFixture;
 let base: string;
@@ -23,10 +23,7 @@ let base: string;
 beforeAll(async () => {
   world = await serviceFixture();
   await world.createTable('described', 30);
-  ({ base } = await world.start({
-    DUMPER_NOTICE_SECRET: secret,
-    DUMPER_ADMIN_TOKEN: 'the-admin-token-of-tests',
-  }));
+  ({ base } = await world.start({ DUMPER_NOTICE_SECRET: secret, DUMPER_ADMIN_TOKEN: 'the-admin' }));
   await eventually('published', async () => (await call('GET', '/datastore/dump/described')).status === 302, {
     seconds: 25,
   });
@@ -75,13 +72,11 @@ function untrue(path: string, method: string, answer: Answer): string[] {
   const faults: string[] = [];
   for (const [name, header] of Object.entries((response['headers'] ?? {}) as Record<string, Schema>)) {
     const value = answer.headers[name.toLowerCase()];
-    const described = resolved(description, header);
     if (value === undefined) {
-      const isDue = name !== 'X-Dump-Revision' || answer.headers['x-dump-source'] === 'blob';
-      if (described['required'] !== false && isDue) faults.push(`no ${name}`);
+      if (name !== 'X-Dump-Revision' || answer.headers['x-dump-source'] === 'blob') faults.push(`no ${name}`);
       continue;
     }
-    const schema = described['schema'] as Schema;
+    const schema = resolved(description, header)['schema'] as Schema;
     faults.push(...faultsOf(description, schema, schema['type'] === 'integer' ? Number(value) : value, name));
   }
   const content = response['content'] as Record<string, Schema> | undefined;
@@ -127,7 +122,6 @@ const rows: readonly Row[] = [
   ['/notices', 'POST', '/notices', { headers: { 'content-length': '2000000' }, body: '' }, 413],
   ['/status', 'GET', '/status', {}, 200],
   ['/status', 'GET', '/status?limit=1', { headers: admin }, 200],
-  ['/status', 'GET', '/status?after=nowhere', {}, 400],
   ['/status/{id}', 'GET', '/status/described', {}, 200],
   ['/status/{id}', 'GET', '/status/nothing', {}, 404],
   ['/status/{id}/rebuild', 'POST', '/status/described/rebuild', { headers: admin }, 202],
@@ -147,14 +141,14 @@ const rows: readonly Row[] = [
     '/tables/{id}/rebuild',
     'POST',
     '/tables/described/rebuild',
-    { headers: form, body: 'token=the-admin-token-of-tests' },
+    { headers: form, body: 'token=the-admin' },
     303,
   ],
   [
     '/tables/{id}/rebuild',
     'POST',
     '/tables/nothing/rebuild',
-    { headers: form, body: 'token=the-admin-token-of-tests' },
+    { headers: form, body: 'token=the-admin' },
     404,
   ],
   ['/tables/{id}/rebuild', 'POST', '/tables/described/rebuild', { headers: form, body: 'token=wrong' }, 403],
@@ -195,7 +189,7 @@ test('what a caller can bring about was brought about: every operation, and ever
     ),
   ]);
   // need an outage, a client that dawdles, no secret, or a blob that vanished
-  const apart = /^(?:.* (?:429|503)|POST \/notices (?:404|408)|\w+ \/blobs\/\{key\} 404)$/;
+  const apart = /^(?:.* 503|POST \/notices (?:404|408)|\w+ \/blobs\/\{key\} 404)$/;
   const described = Object.entries(paths).flatMap(([path, item]) =>
     Object.entries(item)
       .filter(([method]) => /^(get|head|post|options)$/.test(method))

@@ -37,8 +37,7 @@ async function start(settings: Settings): Promise<Program> {
   const program = await startProgram({
     ...world.settings,
     CKAN_DATASTORE_READ_URL: link.through(world.database.readUrl),
-    // some are kept for small answers
-    DUMPER_LIVE_SLOTS: String(downloads + 4),
+    DUMPER_LIVE_SLOTS: String(downloads),
     DUMPER_PUBLISH_SLOTS: '4',
     ...settings,
   });

@@ -20,7 +20,7 @@ beforeEach(async () => {
 afterEach(() => world.end());
 
 test('P20 what was logged last is written before the process ends', async () => {
-  const answer = await fetch(`${program.base}/page.css`, { headers: { 'X-Request-ID': 'the-last-one' } });
+  const answer = await fetch(`${program.base}/healthz`, { headers: { 'X-Request-ID': 'the-last-one' } });
   await answer.text();
   program.child.kill('SIGTERM');
   expect(await program.exited).toBe(0);
@@ -32,7 +32,7 @@ test('P12 a reader of the log that has stopped holds up no answer', async () => 
   program.child.stderr?.pause();
   // more lines than a pipe and the stream's own buffer hold
   for (let asked = 0; asked < 3000; asked += 1) {
-    const answer = await fetch(`${program.base}/page.css`);
+    const answer = await fetch(`${program.base}/healthz`);
     await answer.text();
     expect(answer.status).toBe(200);
   }
@@ -40,5 +40,5 @@ test('P12 a reader of the log that has stopped holds up no answer', async () => 
   program.child.kill('SIGTERM');
   expect(await program.exited).toBe(0);
   await eventually('the last line is read', () => program.lines().at(-1)?.['msg'] === 'stopped');
-  expect(program.lines().filter(({ path }) => path === '/page.css')).toHaveLength(3000);
+  expect(program.lines().filter(({ path }) => path === '/healthz')).toHaveLength(3000);
 });

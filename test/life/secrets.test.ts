@@ -157,14 +157,13 @@ describe.skipIf('skipped' in s3)('P18 secrets are never printed', () => {
       await program.exited;
     });
     await eventually(
-      'a published dump',
+      'a redirect',
       async () => {
         const answer = await fetch(`${program.base}/datastore/dump/secretive`, {
           redirect: 'manual',
           headers: credentials,
         });
-        await answer.body?.cancel();
-        return answer.headers.get('x-dump-source') === 'blob';
+        return answer.status === 302;
       },
       { seconds: 25 },
     );

@@ -17,7 +17,6 @@ let rights: TableRights;
 beforeAll(async () => {
   serving = await startServing({
     environment: {
-      DUMPER_CREDENTIALED_DELIVERY: 'redirect',
       DUMPER_DECISION_CACHE_SECONDS: String(decisionSeconds),
       DUMPER_URL_LIFE_SECONDS: String(lifeSeconds),
     },

@@ -24,7 +24,7 @@ let broken = false;
 beforeAll(async () => {
   serving = await startServing({
     environment: {
-      DUMPER_ADMIN_TOKEN: 'the-admin-token-of-tests',
+      DUMPER_ADMIN_TOKEN: 'the-admin-token',
     },
     parts: {
       webhook,
@@ -70,32 +70,6 @@ describe("the service's own routes", () => {
     expect((await ask(`${serving.url}/readyz?needed`)).status).toBe(200);
     broken = false;
     await expect.poll(async () => (await ask(`${serving.url}/readyz`)).status, { timeout: 10_000 }).toBe(200);
-  });
-
-  it('health is answered alike each time, with the id of the request, and is logged for debugging alone', async () => {
-    const answers = [];
-    for (const request of ['first', 'second', 'third']) {
-      const { status, headers, text } = await ask(`${serving.url}/healthz`, {
-        headers: { 'x-request-id': request },
-      });
-      expect(headers.get('x-request-id')).toBe(request);
-      const others = [...headers].filter(([name]) => name !== 'x-request-id' && name !== 'date');
-      answers.push({ status, text, others });
-      const lines = (): string[] => serving.log.filter((line) => line.includes(`"request":"${request}"`));
-      await expect.poll(lines).toEqual([expect.stringContaining('"level":"debug"')]);
-    }
-    expect(answers[0]).toMatchObject({ status: 200, text: '{"status":"ok"}' });
-    expect(answers[1]).toEqual(answers[0]);
-    expect(answers[2]).toEqual(answers[0]);
-    const head = await ask(`${serving.url}/healthz`, { method: 'HEAD' });
-    expect([head.status, head.text]).toEqual([200, '']);
-  });
-
-  it('metrics are made once for all who ask within a moment', async () => {
-    const texts = await Promise.all(
-      Array.from({ length: 20 }, async () => (await ask(`${serving.url}/metrics`)).text),
-    );
-    expect(new Set(texts).size).toBe(1);
   });
 
   it('P15: a notice has one limit, said in one message and counted in one place; what is verified is the raw body', async () => {
@@ -151,10 +125,7 @@ describe("the service's own routes", () => {
     const url = `${serving.url}/status/${id}/rebuild`;
     expect((await ask(url, { method: 'POST' })).status).toBe(401);
     expect((await ask(url, { method: 'POST', headers: { authorization: 'Bearer wrong' } })).status).toBe(401);
-    const admin = await ask(url, {
-      method: 'POST',
-      headers: { authorization: 'Bearer the-admin-token-of-tests' },
-    });
+    const admin = await ask(url, { method: 'POST', headers: { authorization: 'Bearer the-admin-token' } });
     expect([admin.status, JSON.parse(admin.text)]).toEqual([202, { queued: id }]);
     const unknown = await ask(`${serving.url}/status/nope`);
     expect([unknown.status, unknown.headers.get('content-type')]).toEqual([404, 'application/problem+json']);
@@ -180,11 +151,9 @@ describe("the service's own routes", () => {
 
   it('metrics name no table', async () => {
     await ask(`${serving.url}/datastore/dump/${id}`);
-    const read = async (): Promise<string> => (await ask(`${serving.url}/metrics`)).text;
-    const counted = 'datastore_dumper_answers_total{source="blob",status="302",format="csv"}';
-    // kept for a second
-    await expect.poll(read, { timeout: 10_000 }).toContain(counted);
-    expect(await read()).not.toContain(id);
+    const { text } = await ask(`${serving.url}/metrics`);
+    expect(text).toContain('datastore_dumper_answers_total{source="blob",status="302",format="csv"}');
+    expect(text).not.toContain(id);
   });
 
   it('a client that leaves before the answer is no error', async () => {

@@ -9,8 +9,7 @@ import { chromium, type Browser, type Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { pageStyle } from '../../src/serve/page/style.ts';
 import { renderTablePage } from '../../src/serve/page/table-page.ts';
-import type { TableSummary } from '../../src/serve/page/tables-page.ts';
-import { countedPage } from './listed.ts';
+import { parsePageQuery, renderStatusPage, type TableSummary } from '../../src/serve/page/tables-page.ts';
 
 const program = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((file) =>
   existsSync(file),
@@ -56,7 +55,7 @@ beforeAll(async () => {
     response.setHeader('Content-Security-Policy', "default-src 'none'; style-src 'self'; form-action 'self'");
     if (style) response.end(pageStyle);
     else if (url.pathname.startsWith('/tables/')) response.end(tablePage);
-    else response.end(countedPage(tables, url.searchParams, now, true));
+    else response.end(renderStatusPage({ tables, query: parsePageQuery(url.searchParams), now, all: true }));
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');

@@ -4,7 +4,6 @@ import { describe, expect, it } from 'vitest';
 import { pageStyle } from '../../src/serve/page/style.ts';
 import { renderTablePage, type TablePage } from '../../src/serve/page/table-page.ts';
 import { parsePageQuery, renderStatusPage, type TableSummary } from '../../src/serve/page/tables-page.ts';
-import { countedPage } from './listed.ts';
 
 const now = new Date('2026-03-01T12:00:00Z');
 
@@ -24,7 +23,7 @@ function table(index: number, change: Partial<TableSummary> = {}): TableSummary 
 }
 
 const list = (tables: readonly TableSummary[], query = ''): string =>
-  countedPage(tables, new URLSearchParams(query), now, false);
+  renderStatusPage({ tables, query: parsePageQuery(new URLSearchParams(query)), now, all: false });
 
 const rowsOf = (page: string): string[] =>
   [...page.matchAll(/<th scope="row">\s*<a href="tables\/([^"]+)"/g)].map((match) => match[1] ?? '');
@@ -79,25 +78,6 @@ describe('the status page', () => {
     expect(second).toContain('href="?q=table&amp;state=failed&amp;sort=age"');
     expect(second).toMatch(/aria-current="page"\s*><span class="away">Page <\/span>2<\/a/);
     wellFormed(second);
-  });
-
-  it('where tables may not be counted it goes forward from place to place, and has no number', () => {
-    const page = (address: string, next: string | null): string =>
-      renderStatusPage({
-        tables: [table(1)],
-        query: parsePageQuery(new URLSearchParams(address)),
-        counted: null,
-        next,
-        now,
-      });
-    const first = page('q=table&sort=size', 'a-place');
-    expect(first).toContain('rel="next" href="?q=table&amp;sort=size&amp;after=a-place"');
-    expect(first).not.toMatch(/rel="first"|<b>/);
-    const last = page('q=table&sort=size&after=a-place', null);
-    expect(last).toContain('rel="first" href="?q=table&amp;sort=size"');
-    expect(last).not.toContain('rel="next"');
-    wellFormed(first);
-    wellFormed(last);
   });
 
   it.each(['page=-1', 'page=1e99', 'page=x', 'state=king', 'sort=;drop', `q=${'x'.repeat(5000)}`, 'q=%00'])(

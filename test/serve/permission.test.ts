@@ -16,9 +16,7 @@ const callers = ['anonymous', 'outsider', 'member', 'sysadmin', 'badtoken'] as c
 let serving: Serving;
 
 beforeAll(async () => {
-  serving = await startServing({
-    environment: { DUMPER_ADMIN_TOKEN: 'the-admin-token-of-tests', DUMPER_CREDENTIALED_DELIVERY: 'redirect' },
-  });
+  serving = await startServing({ environment: { DUMPER_ADMIN_TOKEN: 'the-admin-token' } });
   await serving.createTable(tables.open, 3);
   await serving.createTable(tables.private, 3, { private: true });
   await serving.createTable(tables.deleted, 3, { state: 'deleted' });
@@ -114,7 +112,7 @@ describe('P9: what CKAN would refuse is never given', () => {
       }
     }
     const admin = await ask(`${serving.url}/status`, {
-      headers: { authorization: 'Bearer the-admin-token-of-tests' },
+      headers: { authorization: 'Bearer the-admin-token' },
     });
     for (const id of Object.values(tables)) expect(admin.text).toContain(id);
   });
@@ -136,23 +134,6 @@ describe('P9: what CKAN would refuse is never given', () => {
     expect(asCaller?.authorization).toBe('token-outsider');
     expect(asCaller?.cookie).toBe('ckan=session-outsider');
     expect(asCaller?.['x-secret']).toBeUndefined();
-  });
-
-  it('credentials over 4 kB in sum are nobody: CKAN would drop them unread, and is not asked', async () => {
-    const statusOf = async (table: string, headers: Record<string, string>): Promise<number> =>
-      (await ask(`${serving.url}/datastore/dump/${table}`, { headers })).status;
-    const long = { authorization: 'token-member', cookie: `ckan=${'x'.repeat(4085)}` };
-    serving.ckan.forget();
-    expect(await statusOf(tables.private, long)).toBe(404);
-    expect(await statusOf(tables.open, { authorization: 'x'.repeat(5000) })).toBe(302);
-    expect(new Set(serving.ckan.asked.map(({ headers }) => headers.authorization))).toEqual(
-      new Set([undefined]),
-    );
-    const short = {
-      authorization: 'token-member',
-      cookie: `ckan=${'x'.repeat(4000)}; _ga=${'y'.repeat(4000)}`,
-    };
-    expect(await statusOf(tables.private, short)).toBe(302);
   });
 
   it('a session reads what its user may', async () => {
@@ -222,7 +203,6 @@ describe('P11: CKAN that cannot be asked is never guessed at', () => {
       const answers = await Promise.all(Array.from({ length: 30 }, () => ask(url)));
       for (const { status, headers, text } of answers) {
         expect([status, headers.get('retry-after'), headers.get('location')]).toEqual([503, '5', null]);
-        expect(headers.get('x-dump-fallback')).toBe('yes');
         expect(text).toBe('CKAN cannot be asked for permission at the moment\n');
       }
       for (let round = 0; round < 40; round += 1) expect((await ask(url)).status).toBe(503);

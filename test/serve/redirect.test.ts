@@ -11,9 +11,7 @@ afterEach(async () => {
 });
 
 async function serve(environment: Readonly<Record<string, string>>): Promise<Serving> {
-  const serving = await startServing({
-    environment: { DUMPER_CREDENTIALED_DELIVERY: 'redirect', ...environment },
-  });
+  const serving = await startServing({ environment });
   running.push(serving);
   await serving.createTable(open, 2000);
   await serving.createTable(hidden, 2, { private: true });

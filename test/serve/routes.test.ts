@@ -11,7 +11,7 @@ beforeAll(async () => {
   serving = await startServing({
     version: '2.11',
     environment: {
-      DUMPER_ADMIN_TOKEN: 'the-admin-token-of-tests',
+      DUMPER_ADMIN_TOKEN: 'the-admin-token',
       CKAN__CORS__ORIGIN_WHITELIST: 'https://one.example https://two.example',
     },
   });
@@ -148,14 +148,14 @@ describe('the dump route', () => {
     expect([literal.status, literal.text.startsWith('filters:')]).toEqual([400, true]);
   });
 
-  it('keeps a sane request id, makes one otherwise, and logs one line with the size of the question', async () => {
+  it('keeps a sane request id, makes one otherwise, and logs one line without the query', async () => {
     const given = await ask(`${serving.url}/datastore/dump/${id}?q=secret-words`, {
       headers: { 'x-request-id': 'abc-1' },
     });
     expect(given.headers.get('x-request-id')).toBe('abc-1');
     const made = await ask(`${serving.url}/datastore/dump/${id}`, { headers: { 'x-request-id': 'a b"c' } });
     expect(made.headers.get('x-request-id')).toMatch(/^[0-9a-f-]{36}$/);
-    const lines = serving.log.filter((line) => line.includes('"request":"abc-1"'));
-    expect(lines).toEqual([expect.stringContaining('"question":"q:12"')]);
+    expect(serving.log.filter((line) => line.includes('"request":"abc-1"')).length).toBe(1);
+    expect(serving.log.join('\n')).not.toContain('secret-words');
   });
 });

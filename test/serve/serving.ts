@@ -11,7 +11,7 @@ import { createApp } from '../../src/serve/app.ts';
 import { createManifestCache } from '../../src/serve/manifest-cache.ts';
 import { createPermission } from '../../src/serve/permission.ts';
 import { createResourceNames } from '../../src/serve/resource-name.ts';
-import { createLiveQueue } from '../../src/serve/live-queue.ts';
+import { createSemaphore } from '../../src/async/semaphore.ts';
 import type { ServeDeps } from '../../src/serve/context.ts';
 import type { State } from '../../src/state/state.ts';
 import { asResourceId } from '../../src/postgres/table.ts';
@@ -50,12 +50,7 @@ export async function startServing(options: ServingOptions = {}): Promise<Servin
   const ending = new AbortController();
   const lines: string[] = [];
   const world: ServeDeps = { ...worldOf(around, lines, ending.signal), ...options.parts };
-  const server = await listenHttp(createApp(world), {
-    host: '127.0.0.1',
-    port: 0,
-    maxConnections: world.config.DUMPER_MAX_CONNECTIONS,
-    metrics: world.metrics,
-  });
+  const server = await listenHttp(createApp(world), { host: '127.0.0.1', port: 0 });
   const owner = await around.installation.connect();
   return {
     url: `http://127.0.0.1:${server.port}`,
@@ -103,17 +98,13 @@ function worldOf(around: Neighbours, lines: string[], ending: AbortSignal): Serv
     config,
     readPool,
     livePool,
-    blobSecret: async () => blobSecret,
+    blobSecret,
     store,
     log,
     now,
     ending,
     profile: () => profile,
-    slots: createLiveQueue({
-      size: config.DUMPER_LIVE_SLOTS,
-      waitSeconds: config.DUMPER_LIVE_WAIT_SECONDS,
-      perClient: config.DUMPER_LIVE_PER_CLIENT,
-    }),
+    slots: createSemaphore(config.DUMPER_LIVE_SLOTS),
     manifests: createManifestCache({
       store,
       stability: createStabilityTracker(),
@@ -125,8 +116,6 @@ function worldOf(around: Neighbours, lines: string[], ending: AbortSignal): Serv
     permission: createPermission({
       ckan: around.client,
       decisionSeconds: config.DUMPER_DECISION_CACHE_SECONDS,
-      waitSeconds: config.DUMPER_CKAN_TIMEOUT_SECONDS,
-      graceSeconds: config.DUMPER_PUBLIC_GRACE_SECONDS,
       publicTables: ['_table_metadata'],
       shared: null,
       now: Date.now,

@@ -4,11 +4,11 @@ import { asResourceId } from '../../src/postgres/table.ts';
 import { ask, startServing, type Serving } from './serving.ts';
 
 const id = asResourceId('d1000000-0000-4000-8000-000000000002');
-const admin = { headers: { authorization: 'Bearer the-admin-token-of-tests' } };
+const admin = { headers: { authorization: 'Bearer the-admin-token' } };
 let serving: Serving;
 
 beforeAll(async () => {
-  serving = await startServing({ environment: { DUMPER_ADMIN_TOKEN: 'the-admin-token-of-tests' } });
+  serving = await startServing({ environment: { DUMPER_ADMIN_TOKEN: 'the-admin-token' } });
   await serving.createTable(id, 2);
 });
 afterAll(() => serving.close());

@@ -9,7 +9,7 @@ const questions = ['', '?format=json', '?bom=true', '?limit=1', '?limit=x', '?re
 
 let serving: Serving;
 beforeAll(async () => {
-  serving = await startServing({ environment: { DUMPER_CREDENTIALED_DELIVERY: 'redirect' } });
+  serving = await startServing();
   await serving.createTable(hidden, 3, { private: true });
   await serving.publish(hidden, { public: false });
 });

@@ -8,7 +8,6 @@ import { readFile } from 'node:fs/promises';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 
 /** Who asks: a user's name, or `anonymous`. */
 export type Who = string;
@@ -29,11 +28,6 @@ export interface CkanOptions {
   readonly actions?: Readonly<Record<string, (given: Record<string, unknown>, who: Who) => unknown>>;
   /** What `datastore_authorize` tells of a table's dataset. */
   readonly dataset?: (id: string) => { readonly private: boolean; readonly state: string };
-}
-
-interface CkanSlowness {
-  readonly milliseconds: number;
-  readonly workers?: number;
 }
 
 export interface AskedOfCkan {
@@ -57,8 +51,6 @@ export interface FakeCkan {
   setVersion(version: string): void;
   /** From now on everything goes wrong in this way; null: nothing does. */
   setFault(fault: CkanFault | null): void;
-  /** From now on every answer takes so long, in line for `workers` of them if a number is given. */
-  setSlow(slowness: CkanSlowness): void;
   /** A token is known no more. */
   revoke(who: Who): void;
   stop(): Promise<void>;
@@ -75,15 +67,12 @@ export async function startCkan(options: CkanOptions): Promise<FakeCkan> {
     fault: null as CkanFault | null,
     version: options.version ?? '2.12.0',
   };
-  const work = createWork();
   const server = http.createServer((request, response) => {
     if (now.fault !== null) {
       faulted.count += 1;
       return wrongly[now.fault](response);
     }
-    void readQuestion(request).then(async (question) => {
-      await work.done(response);
-      if (response.destroyed) return;
+    void readQuestion(request).then((question) => {
       const who = whoIs(request.headers, users);
       const { action, id } = question;
       asked.push({ action, id, who, headers: request.headers });
@@ -110,33 +99,10 @@ export async function startCkan(options: CkanOptions): Promise<FakeCkan> {
       now.fault = fault;
       server.closeIdleConnections();
     },
-    setSlow: (slowness) => work.set(slowness),
     revoke: (who) => void users.delete(who),
     stop: async () => {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
-    },
-  };
-}
-
-/** Workers that each answer one question at a time; a question whose client has left still takes its time. */
-function createWork() {
-  let slowness: CkanSlowness = { milliseconds: 0 };
-  let busy = 0;
-  const waiting: (() => void)[] = [];
-  return {
-    set: (next: CkanSlowness) => {
-      slowness = next;
-    },
-    done: async (response: http.ServerResponse): Promise<void> => {
-      const { milliseconds, workers = Infinity } = slowness;
-      if (milliseconds === 0) return;
-      if (busy >= workers) await new Promise<void>((resolve) => waiting.push(resolve));
-      if (response.destroyed) return waiting.shift()?.();
-      busy += 1;
-      await delay(milliseconds, undefined, { ref: false });
-      busy -= 1;
-      waiting.shift()?.();
     },
   };
 }

@@ -1,7 +1,6 @@
 /** `sweep`: compare every table with its manifest once, here and now; publish what changed, delete what is gone. */
 import type { ExitCode, Run } from '../program.ts';
 import type { Publishing } from '../../app/publishing.ts';
-import { createRestoreWatch } from '../../change/restore.ts';
 import { sweep, sweepSettings } from '../../change/sweep.ts';
 import { createVisibilityWatcher } from '../../change/visibility.ts';
 import { createStabilityTracker } from '../../postgres/revision.ts';
@@ -24,7 +23,6 @@ export async function sweepCommand(publishing: Publishing, run: Run): Promise<Ex
       publications,
       profile: () => profile,
       stability: createStabilityTracker(),
-      isRestoring: createRestoreWatch(readPool),
       enqueue,
       now,
       log,

@@ -14,7 +14,7 @@ export async function installCommand(config: Config, options: TriggerOptions, ru
   const lockSeconds = config.DUMPER_LOCK_SECONDS;
   if (options.print) {
     const { objects, events, cover } = installScript({ readRole, lockSeconds });
-    run.output.script(printedScript([objects, events, cover]));
+    run.output.line(printedScript([objects, events, cover]));
     return 0;
   }
   const { attached, busy, refused } = await withClient(config.CKAN_DATASTORE_WRITE_URL ?? '', (write) =>
@@ -38,7 +38,7 @@ export async function installCommand(config: Config, options: TriggerOptions, ru
 export async function removeCommand(config: Config, options: TriggerOptions, run: Run): Promise<ExitCode> {
   const lockSeconds = config.DUMPER_LOCK_SECONDS;
   if (options.print) {
-    run.output.script(printedScript(removeScript({ lockSeconds })));
+    run.output.line(printedScript(removeScript({ lockSeconds })));
     return 0;
   }
   await withClient(config.CKAN_DATASTORE_WRITE_URL ?? '', (write) => removeTriggers(write, lockSeconds));

@@ -17,21 +17,17 @@ import { frameOf, type Frame } from './frame.ts';
 import { startKernel, pageBytes, type Kernel, type KernelInstance } from './kernel.ts';
 import { layOut, slackBytes, type Layout } from './layout.ts';
 import { readNested } from './nested.ts';
-import { UnfinishedRow } from './unfinished-row.ts';
 
 /** The input's first size: a socket's chunk and what the last one left. */
 const inputBytes = 2 * pageBytes;
 /** A row beyond this is refused with `CELL_TOO_LARGE`: the kernel must see it whole. */
 export const largestRowBytes = 256 * 2 ** 20;
-/** A cell of JSON from here on is written in pieces instead of from objects, which take fifty times its memory. */
-const largeCellBytes = 64 * 1024;
 /** Code and length of a message, which counts itself. */
 const headerBytes = 5;
 
 // The kernel's `state`.
 const foreign = 1;
 const broken = 2;
-const held = 3;
 
 /** See `CreateFormatter`. A row larger than an output buffer is emitted in several pieces. */
 export const createFormatter: CreateFormatter = (options) => new KernelFormatter(options);
@@ -45,11 +41,6 @@ class KernelFormatter implements Formatter {
   /** Bytes of an unfinished message at the input's beginning. */
   #left = 0;
   #emit: Emit = () => {};
-  /** Set while a row with a large cell is being written: the input stays as it is until then. */
-  #unfinished: UnfinishedRow | null = null;
-  /** Where the input goes on behind that row, and what was not copied into it yet. */
-  #restAt = 0;
-  #unread: Uint8Array = new Uint8Array();
   /** The nested cells of the row that is being written. */
   readonly #readCells = new Map<number, PythonJson>();
   #readRow = 0;
@@ -87,46 +78,22 @@ class KernelFormatter implements Formatter {
     return frame;
   }
 
-  get isUnfinished(): boolean {
-    return this.#unfinished !== null;
-  }
-
   feed(chunk: Uint8Array, emit: Emit): Uint8Array | null {
     this.#emit = emit;
-    return this.#take(this.#unfinished === null ? chunk : this.#continueRow(this.#unfinished));
-  }
-
-  /** Write on; returns what is to be taken next, or null while the row is not written. */
-  #continueRow(row: UnfinishedRow): Uint8Array | null {
-    if (!row.advance(this.#emit)) return null;
-    this.#unfinished = null;
-    this.#bytes.copyWithin(this.#layout.input, this.#restAt, this.#restAt + this.#left);
-    return this.#unread;
-  }
-
-  #take(chunk: Uint8Array | null): Uint8Array | null {
-    if (chunk === null) return null;
-    const start = this.#layout.input;
-    let taken = 0;
-    do {
-      const free = this.#bytes.length - slackBytes - start - this.#left;
+    for (let taken = 0; taken < chunk.length;) {
+      const free = this.#bytes.length - slackBytes - this.#layout.input - this.#left;
       const part = chunk.subarray(taken, taken + free);
-      this.#bytes.set(part, start + this.#left);
+      this.#bytes.set(part, this.#layout.input + this.#left);
       taken += part.length;
-      const length = this.#left + part.length;
-      this.#left = this.#kernel.run(start, length);
+      this.#left = this.#kernel.run(this.#layout.input, this.#left + part.length);
       const state = this.#kernel.state.value;
       if (state === broken)
         throw new DumperError('COPY_BROKEN', `row ${this.rows + 1} is not as the columns say`);
+      const start = this.#layout.input;
       if (state === foreign)
         return Buffer.concat([this.#bytes.subarray(start, start + this.#left), chunk.subarray(taken)]);
-      if (state === held) {
-        this.#restAt = start + length - this.#left;
-        this.#unread = Buffer.from(chunk.subarray(taken));
-        return null;
-      }
       this.#growForMessage();
-    } while (taken < chunk.length);
+    }
     return null;
   }
 
@@ -148,14 +115,7 @@ class KernelFormatter implements Formatter {
   }
 
   #handOver(slot: number, start: number, length: number): void {
-    this.#give(kernelFormats[slot] as KernelFormat, this.#bytes.subarray(start, start + length));
-  }
-
-  /** Emit, or keep behind a large cell that is not written yet; outputs are written again meanwhile, the input is not. */
-  #give(format: KernelFormat, bytes: Uint8Array): void {
-    if (this.#unfinished === null) return this.#emit(format, bytes);
-    const isInput = bytes.buffer === this.#bytes.buffer && bytes.byteOffset >= this.#layout.input;
-    this.#unfinished.addBytes(format, isInput ? bytes : Buffer.from(bytes));
+    this.#emit(kernelFormats[slot] as KernelFormat, this.#bytes.subarray(start, start + length));
   }
 
   /** A float in Python's spelling at `out`; its length, negative where it is too large for one. */
@@ -168,21 +128,12 @@ class KernelFormatter implements Formatter {
   /** Write a cell of JSON anew at `out`, or, where it does not fit, straight to the emitter. */
   #nest(slot: number, column: number, start: number, end: number, quoted: number, out: number): number {
     const format = kernelFormats[slot] as KernelFormat;
-    const { nested, elementOf } = this.#frame(format);
+    const text = this.#frame(format).nested?.(this.#read(column, start, end, quoted === 1), column);
     const output = this.#layout.outputs.get(format);
-    if (nested === null || output === undefined) throw new RangeError(`${format} writes no nested cells`);
-    if (end - start >= largeCellBytes) {
-      if (out > output.start) this.#handOver(slot, output.start, out - output.start);
-      const cell = { bytes: this.#bytes, start, end };
-      this.#unfinished ??= new UnfinishedRow();
-      this.#unfinished.addCell(format, column, cell, elementOf?.(column) ?? null);
-      this.#kernel.state.value = held;
-      return output.start;
-    }
-    const text = nested(this.#read(column, start, end, quoted === 1), column);
+    if (text === undefined || output === undefined) throw new RangeError(`${format} writes no nested cells`);
     if (out + text.length * 3 <= output.limit) return out + this.#bytes.write(text, out, 'utf8');
     if (out > output.start) this.#handOver(slot, output.start, out - output.start);
-    this.#give(format, Buffer.from(text));
+    this.#emit(format, Buffer.from(text));
     return output.start;
   }
 

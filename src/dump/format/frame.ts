@@ -16,8 +16,6 @@ export interface Frame {
   readonly literals: readonly string[];
   /** JSON inside a cell of the column, written anew; null where cells keep Postgres's text. */
   readonly nested: ((value: PythonJson, column: number) => string) | null;
-  /** The element around a cell of the column; null where cells have none. */
-  readonly elementOf: ((column: number) => string) | null;
 }
 
 export function frameOf(format: KernelFormat, options: FormatterOptions): Frame {
@@ -25,26 +23,13 @@ export function frameOf(format: KernelFormat, options: FormatterOptions): Frame 
 }
 
 const frames: Readonly<Record<KernelFormat, (options: FormatterOptions) => Frame>> = {
-  csv: ({ columns }) => ({
-    head: () => headerRow(columns, ','),
-    tail: '',
-    literals: [],
-    nested: null,
-    elementOf: null,
-  }),
-  tsv: ({ columns }) => ({
-    head: () => headerRow(columns, '\t'),
-    tail: '',
-    literals: [],
-    nested: null,
-    elementOf: null,
-  }),
+  csv: ({ columns }) => ({ head: () => headerRow(columns, ','), tail: '', literals: [], nested: null }),
+  tsv: ({ columns }) => ({ head: () => headerRow(columns, '\t'), tail: '', literals: [], nested: null }),
   json: ({ columns }) => ({
     head: () => jsonHead(columns),
     tail: '\n]}\n',
     literals: [],
     nested: nestedJson,
-    elementOf: null,
   }),
   xml: xmlFrame,
   ndjson: ({ columns }) => ({
@@ -52,7 +37,6 @@ const frames: Readonly<Record<KernelFormat, (options: FormatterOptions) => Frame
     tail: '',
     literals: columns.map(({ name }, index) => `${index === 0 ? '{' : ','}${JSON.stringify(name)}:`),
     nested: nestedJson,
-    elementOf: null,
   }),
 };
 
@@ -75,13 +59,11 @@ function xmlFrame({ columns, profile }: FormatterOptions): Frame {
   const names = columns.map(({ name }) => name);
   const elements = xmlNames(idAttribute ? names.slice(1) : names, profile);
   const firstElement = idAttribute ? 1 : 0;
-  const elementOf = (column: number): string => elements.elements[column - firstElement] ?? '_';
   return {
     head: () => '<data xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance">\n',
     tail: '</data>\n',
     literals: tagsOf(elements, idAttribute),
-    nested: (value, column) => nestedXml(elementOf(column), value),
-    elementOf,
+    nested: (value, column) => nestedXml(elements.elements[column - firstElement] ?? '_', value),
   };
 }
 

@@ -34,15 +34,13 @@ const HEADER_BYTES: usize = 5;
 const MORE: i32 = 0;
 const FOREIGN: i32 = 1;
 const BROKEN: i32 = 2;
-/** Set by the host during a row: `run` ends behind it, and the input stays as it is, since the host still reads it. */
-const HELD: i32 = 3;
 
 /** Rows written. */
 export let rows: f64 = 0;
-/** What the last `run` ended at: the input's end, a message that is none of ours, no sound CSV row, or the host's hold. */
+/** What the last `run` ended at: the input's end, a message that is none of ours, or no sound CSV row. */
 export let state: i32 = MORE;
 
-/** Take `length` bytes at `input`; moves what is left to its beginning, unless it was held, and returns its length. */
+/** Take `length` bytes at `input`; moves what is left to its beginning and returns its length. */
 export function run(input: usize, length: usize): usize {
   let message = input;
   const end = input + length;
@@ -58,7 +56,7 @@ export function run(input: usize, length: usize): usize {
   }
   drainAll();
   const left = end - message;
-  if (message !== input && state !== HELD) memory.copy(input, message, left);
+  if (message !== input) memory.copy(input, message, left);
   return left;
 }
 

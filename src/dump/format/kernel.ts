@@ -23,8 +23,7 @@ interface Host {
 /** What the kernel exports. */
 export interface Kernel {
   readonly rows: { readonly value: number };
-  /** The host sets it too, to hold the kernel at the end of a row. */
-  readonly state: { value: number };
+  readonly state: { readonly value: number };
   configure(...settings: number[]): void;
   configureOutput(slot: number, start: number, limit: number, literals: number): void;
   run(input: number, length: number): number;

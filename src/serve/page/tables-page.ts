@@ -3,7 +3,6 @@
  * one form, so that it works without scripts; the caller of `renderStatusPage` gives only what the reader may see
  * (P9, nothing that CKAN would refuse).
  */
-import { displayStates, publicationSorts, type PublicationSort } from '../../state/publication-list.ts';
 import type { DisplayState } from '../../state/publication-state.ts';
 import { ageOf, renderDocument, html, numberText, sizeText, stateBadge, type Html } from './frame.ts';
 
@@ -25,79 +24,59 @@ export interface TableSummary {
 }
 
 interface StatusPage {
-  /** Of this page, in order: only such as the reader may see. */
+  /** Every table the reader may see, in any order. */
   readonly tables: readonly TableSummary[];
   readonly query: PageQuery;
   readonly now: Date;
-  /** Null where the reader does not see all tables: a number would tell of those that are hidden. */
-  readonly counted: TableCounts | null;
-  /** Where an uncounted list goes on; null on its last page. */
-  readonly next: string | null;
-}
-
-interface TableCounts {
-  /** Of all tables, whatever is searched. */
-  readonly total: number;
-  /** Of those that the search finds. */
-  readonly byState: ReadonlyMap<DisplayState, number>;
   /** Whether private tables are among them (the admin's view). */
   readonly all: boolean;
+  /**
+   * Set where `tables` is one page already, chosen and in order: whether there is another. Nothing is counted then,
+   * since a count would tell of tables that the reader may not see.
+   */
+  readonly more?: boolean;
 }
 
 /** What the reader asked of the list. */
-export interface PageQuery {
+interface PageQuery {
   readonly search: string;
   readonly state: DisplayState | null;
-  readonly sort: PublicationSort;
-  /** From 1, where the list is counted. */
+  readonly sort: 'state' | 'name' | 'size' | 'age';
+  /** From 1. */
   readonly page: number;
-  /** Where the list goes on, where it is not counted. */
-  readonly after: string | null;
   /** Reload by itself every ten seconds. */
   readonly watch: boolean;
 }
 
 export const pageSize = 50;
+const states: readonly DisplayState[] = ['failed', 'building', 'pending', 'absent', 'fresh'];
+const sorts = ['state', 'name', 'size', 'age'] as const;
 
 /** Read the query string; anything unknown is its default. */
 export function parsePageQuery(query: URLSearchParams): PageQuery {
   const page = Number(query.get('page') ?? '1');
   return {
-    search: (query.get('q') ?? '').replaceAll('\0', ' ').slice(0, 200).trim(),
-    state: displayStates.find((state) => state === query.get('state')) ?? null,
-    sort: publicationSorts.find((sort) => sort === query.get('sort')) ?? 'state',
+    search: (query.get('q') ?? '').slice(0, 200).trim(),
+    state: states.find((state) => state === query.get('state')) ?? null,
+    sort: sorts.find((sort) => sort === query.get('sort')) ?? 'state',
     page: Number.isSafeInteger(page) && page > 0 ? page : 1,
-    after: query.get('after'),
     watch: query.get('watch') === '1',
   };
 }
 
 export function renderStatusPage(page: StatusPage): string {
-  const { tables, query, now, counted, next } = page;
-  const words = html`<h1>Tables</h1>
-    <p class="lead">
-      ${counted === null ? 'Tables that you may see' : totalText(counted)}. ${reloadLink(query)}
-    </p>
-    ${stateLinks(counted?.byState ?? null, query)} ${searchForm(query)}`;
-  const empty = counted === null ? 'No table that you may see' : 'No table matches';
-  const body = html`${words}
-  ${
-    tables.length === 0
-      ? html`<p class="empty">${empty}${next === null ? '' : ' on this page'}.</p>`
-      : tableOf(tables, query, now)
-  }
-  ${counted === null ? stepLinks(query, next) : pageLinks(query, pagesOf(query, counted.byState))}`;
+  const { tables, query, now, more } = page;
+  if (more === undefined) return renderCounted(page);
+  const body = html`<h1>Tables</h1>
+    <p class="lead">Tables that you may see. ${reloadLink(query)}</p>
+    ${stateLinks(null, query)} ${searchForm(query)}
+    ${
+      tables.length === 0
+        ? html`<p class="empty">No table that you may see${more ? ' on this page' : ''}.</p>`
+        : tableOf(tables, query, now)
+    }
+    ${query.page === 1 && !more ? null : pageLinks(query, query.page, more ? query.page + 1 : query.page)}`;
   return renderDocument({ title: 'DataStore dumps', root: '', reloadSeconds: query.watch ? 10 : null, body });
-}
-
-function totalText({ total, all }: TableCounts): string {
-  return `${numberText(total)} ${total === 1 ? 'table' : 'tables'}${all ? '' : ' that you may see'}`;
-}
-
-/** How many pages a counted list has, at least one. */
-export function pagesOf({ state }: PageQuery, byState: ReadonlyMap<DisplayState, number>): number {
-  const found = state === null ? [...byState.values()] : [byState.get(state) ?? 0];
-  return Math.max(1, Math.ceil(found.reduce((sum, count) => sum + count, 0) / pageSize));
 }
 
 const reloadLink = (query: PageQuery): Html =>
@@ -105,33 +84,74 @@ const reloadLink = (query: PageQuery): Html =>
     >${query.watch ? 'Stop reloading' : 'Reload every ten seconds'}</a
   >`;
 
+/** The tables that a query means, in its order, all pages together. */
+export function chosenTables(tables: readonly TableSummary[], query: PageQuery): TableSummary[] {
+  return tables
+    .filter((table) => matches(table, query.search))
+    .filter((table) => query.state === null || table.state === query.state)
+    .toSorted(orders[query.sort]);
+}
+
+function renderCounted({ tables, query, now, all }: StatusPage): string {
+  const matching = tables.filter((table) => matches(table, query.search));
+  const chosen = chosenTables(tables, query);
+  const pages = Math.max(1, Math.ceil(chosen.length / pageSize));
+  const page = Math.min(query.page, pages);
+  const shown = chosen.slice((page - 1) * pageSize, page * pageSize);
+  const body = html`<h1>Tables</h1>
+    <p class="lead">
+      ${numberText(tables.length)}
+      ${tables.length === 1 ? 'table' : 'tables'}${all ? '' : ' that you may see'}. ${reloadLink(query)}
+    </p>
+    ${stateLinks(matching, query)} ${searchForm(query)}
+    ${shown.length === 0 ? html`<p class="empty">No table matches.</p>` : tableOf(shown, query, now)}
+    ${pages === 1 ? null : pageLinks(query, page, pages)}`;
+  return renderDocument({ title: 'DataStore dumps', root: '', reloadSeconds: query.watch ? 10 : null, body });
+}
+
+function matches(table: TableSummary, search: string): boolean {
+  const words = search.toLowerCase().split(/\s+/);
+  const text = `${table.id} ${table.name ?? ''} ${table.reason ?? ''}`.toLowerCase();
+  return words.every((word) => text.includes(word));
+}
+
+type Order = (left: TableSummary, right: TableSummary) => number;
+const byName: Order = (left, right) => (left.name ?? left.id).localeCompare(right.name ?? right.id, 'en');
+const orders: Readonly<Record<PageQuery['sort'], Order>> = {
+  state: (left, right) => states.indexOf(left.state) - states.indexOf(right.state) || byName(left, right),
+  name: byName,
+  size: (left, right) => (right.bytes ?? -1) - (left.bytes ?? -1) || byName(left, right),
+  age: (left, right) =>
+    (left.publishedAt?.getTime() ?? 0) - (right.publishedAt?.getTime() ?? 0) || byName(left, right),
+};
+
 /** A link to the same list with something changed; what changes the list begins at its first page. */
 function linkTo(query: PageQuery, change: Partial<PageQuery>): string {
-  const wanted = { ...query, page: 1, after: null, ...change };
+  const wanted = { ...query, page: 1, ...change };
   const parameters = new URLSearchParams();
   if (wanted.search !== '') parameters.set('q', wanted.search);
   if (wanted.state !== null) parameters.set('state', wanted.state);
   if (wanted.sort !== 'state') parameters.set('sort', wanted.sort);
   if (wanted.page !== 1) parameters.set('page', String(wanted.page));
-  if (wanted.after !== null) parameters.set('after', wanted.after);
   if (wanted.watch) parameters.set('watch', '1');
   return parameters.size === 0 ? './' : `?${parameters.toString()}`;
 }
 
-/** `counts`: null where tables may not be counted. */
-function stateLinks(counts: ReadonlyMap<DisplayState, number> | null, query: PageQuery): Html {
-  const all = [...(counts?.values() ?? [])].reduce((sum, count) => sum + count, 0);
+/** `tables`: null where they may not be counted. */
+function stateLinks(tables: readonly TableSummary[] | null, query: PageQuery): Html {
+  const counts = new Map<DisplayState, number>();
+  for (const { state } of tables ?? []) counts.set(state, (counts.get(state) ?? 0) + 1);
   const link = (state: DisplayState | null, words: Html, count: number | undefined): Html =>
     html`<li>
       <a href="${linkTo(query, { state })}" ${query.state === state ? html` aria-current="true"` : null}
-        >${words}${counts === null ? null : html` <b>${numberText(count ?? 0)}</b>`}</a
+        >${words}${tables === null ? null : html` <b>${numberText(count ?? 0)}</b>`}</a
       >
     </li> `;
   return html`<nav aria-label="By state">
     <ul class="states">
-      ${link(null, html`all`, all)}${displayStates
-        .filter((state) => counts === null || counts.has(state) || query.state === state)
-        .map((state) => link(state, stateBadge(state), counts?.get(state)))}
+      ${link(null, html`all`, tables?.length)}${states
+        .filter((state) => tables === null || counts.has(state) || query.state === state)
+        .map((state) => link(state, stateBadge(state), counts.get(state)))}
     </ul>
   </nav>`;
 }
@@ -203,20 +223,7 @@ function noteOf({ state, reason, rowsDone, rows }: TableSummary): Html | null {
   </p>`;
 }
 
-/** A list that is not counted goes forward alone: what came before it is in the reader's history. */
-function stepLinks(query: PageQuery, next: string | null): Html | null {
-  if (query.after === null && next === null) return null;
-  return html`<nav aria-label="Pages">
-    <ul class="pages">
-      ${query.after === null ? null : html`<li><a rel="first" href="${linkTo(query, {})}">First page</a></li>`}
-      ${next === null ? null : html`<li><a rel="next" href="${linkTo(query, { after: next })}">Next</a></li>`}
-    </ul>
-  </nav>`;
-}
-
-function pageLinks(query: PageQuery, pages: number): Html | null {
-  if (pages === 1) return null;
-  const { page } = query;
+function pageLinks(query: PageQuery, page: number, pages: number): Html {
   const near = [1, page - 2, page - 1, page, page + 1, page + 2, pages];
   const numbers = [...new Set(near)].filter((number) => number >= 1 && number <= pages);
   const step = (to: number, words: string, rel: string): Html | null =>
