@@ -116,6 +116,21 @@ function* batches(rows: Iterable<Row>): Generator<readonly Row[]> {
   if (batch.length > 0) yield batch;
 }
 
+/** The view that names tables and aliases, with CKAN's columns. */
+export const metadataView = `CREATE VIEW public._table_metadata AS
+SELECT left(md5(shown.relname || coalesce(target.relname, '')), 16) AS _id,
+       shown.relname AS name, shown.oid, target.relname AS alias_of
+FROM pg_catalog.pg_class shown
+LEFT JOIN LATERAL (
+  SELECT DISTINCT base.relname
+  FROM pg_catalog.pg_rewrite rule
+  JOIN pg_catalog.pg_depend needs ON needs.objid = rule.oid
+  JOIN pg_catalog.pg_class base ON base.oid = needs.refobjid AND base.oid <> rule.ev_class
+  WHERE rule.ev_class = shown.oid
+) target ON true
+WHERE shown.relnamespace = 'public'::regnamespace AND shown.relkind IN ('r', 'v') AND shown.relname NOT LIKE '\\_%'
+ORDER BY shown.oid DESC`;
+
 /**
  * CKAN's composite for JSON; the full text of a row, made from all its values but the internal columns' when the row
  * brings none of its own; and the view that names tables and aliases.
@@ -131,16 +146,4 @@ BEGIN
   END IF;
   RETURN NEW;
 END $$;
-CREATE VIEW public._table_metadata AS
-SELECT left(md5(shown.relname || coalesce(target.relname, '')), 16) AS _id,
-       shown.relname AS name, shown.oid, target.relname AS alias_of
-FROM pg_catalog.pg_class shown
-LEFT JOIN LATERAL (
-  SELECT DISTINCT base.relname
-  FROM pg_catalog.pg_rewrite rule
-  JOIN pg_catalog.pg_depend needs ON needs.objid = rule.oid
-  JOIN pg_catalog.pg_class base ON base.oid = needs.refobjid AND base.oid <> rule.ev_class
-  WHERE rule.ev_class = shown.oid
-) target ON true
-WHERE shown.relnamespace = 'public'::regnamespace AND shown.relkind IN ('r', 'v') AND shown.relname NOT LIKE '\\_%'
-ORDER BY shown.oid DESC`;
+${metadataView}`;

@@ -7,6 +7,7 @@ import path from 'node:path';
 import { Client } from 'pg';
 import { loadDataStore } from './load-dump.ts';
 import { eventually } from './eventually.ts';
+import { metadataView } from '../../src/demo/fill.ts';
 
 export { startPostgres, type PostgresServer } from './postgres-server.ts';
 
@@ -170,16 +171,4 @@ END $$`;
 /** What CKAN's set-permissions leaves in a DataStore without tables; the view's columns are CKAN's. */
 const emptyDataStore = `
 ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO datastore_default;
-CREATE VIEW public._table_metadata AS
-SELECT left(md5(shown.relname || coalesce(target.relname, '')), 16) AS _id,
-       shown.relname AS name, shown.oid, target.relname AS alias_of
-FROM pg_catalog.pg_class shown
-LEFT JOIN LATERAL (
-  SELECT DISTINCT base.relname
-  FROM pg_catalog.pg_rewrite rule
-  JOIN pg_catalog.pg_depend needs ON needs.objid = rule.oid
-  JOIN pg_catalog.pg_class base ON base.oid = needs.refobjid AND base.oid <> rule.ev_class
-  WHERE rule.ev_class = shown.oid
-) target ON true
-WHERE shown.relnamespace = 'public'::regnamespace AND shown.relkind IN ('r', 'v') AND shown.relname NOT LIKE '\\_%'
-ORDER BY shown.oid DESC`;
+${metadataView}`;
