@@ -63,6 +63,11 @@ export function isRetained(
 
 const manifestName = '/manifest.json';
 
+/** What all its blobs take in the store, in bytes. */
+export function blobBytesOf({ blobs }: Pick<Manifest, 'blobs'>): number {
+  return Object.values(blobs).reduce((sum, { bytes }) => sum + bytes, 0);
+}
+
 export function manifestKey(resourceId: string): string {
   return `${resourceId}${manifestName}`;
 }

@@ -11,7 +11,7 @@ import type { Metrics } from '../metrics.ts';
 import type { ResourceId } from '../postgres/table.ts';
 import type { Fence } from '../state/fence.ts';
 import type { Publications } from '../state/publications.ts';
-import type { FencedManifest } from '../manifest.ts';
+import { blobBytesOf, type FencedManifest } from '../manifest.ts';
 import { publish, type PublishDeps, type PublishOptions, type PublishOutcome } from './publish.ts';
 import { pruneSuperseded, unpublish } from './cleanup.ts';
 
@@ -134,8 +134,8 @@ function logOutcome(
   if (outcome.kind === 'superseded') log.warn({ table: id, outcome: 'superseded' }, 'publication');
   else if (outcome.kind === 'gone') log.info({ table: id, outcome: 'gone' }, 'publication');
   else {
-    const { revision, rows, tier, blobs } = outcome.manifest;
-    const bytes = Object.values(blobs).reduce((sum, blob) => sum + blob.bytes, 0);
+    const { revision, rows, tier } = outcome.manifest;
+    const bytes = blobBytesOf(outcome.manifest);
     if (outcome.kind === 'published') {
       metrics.publicationSeconds.observe(seconds);
       metrics.publishedBytes.inc(bytes);

@@ -6,7 +6,7 @@ import type pg from 'pg';
 import type { Tier } from '../postgres/revision.ts';
 import { asResourceId, type ResourceId } from '../postgres/table.ts';
 import { statesAfter, type PublicationState, type PublicationEvent } from './publication-state.ts';
-import type { Manifest } from '../manifest.ts';
+import { blobBytesOf, type Manifest } from '../manifest.ts';
 import {
   recordFailure,
   nextRun,
@@ -157,7 +157,7 @@ export function createPublications(pool: pg.Pool, leaseSeconds: number): Publica
 }
 
 function factsOf(manifest: Manifest, listed: string | null): unknown[] {
-  const blobBytes = Object.values(manifest.blobs).reduce((sum, blob) => sum + blob.bytes, 0);
+  const blobBytes = blobBytesOf(manifest);
   const { revision, token, tier, rows, published_at, build_seconds } = manifest;
   const facts = [revision, token, tier, rows, blobBytes, published_at, build_seconds, listed];
   return [...facts, Object.keys(manifest.blobs).sort().join(','), manifest.public];

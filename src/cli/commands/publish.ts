@@ -6,7 +6,7 @@ import type { Publishing } from '../../app/publishing.ts';
 import { createEventQueue, type EventQueue } from '../../async/event-queue.ts';
 import { mapLimit } from '../../async/map-limit.ts';
 import { DumperError, isDumperError, errorMessage } from '../../errors.ts';
-import type { Manifest } from '../../manifest.ts';
+import { blobBytesOf } from '../../manifest.ts';
 import { mapPostgresErrors } from '../../postgres/pool.ts';
 import { allTables, lookUpTable } from '../../postgres/revision.ts';
 import type { ResourceId } from '../../postgres/table.ts';
@@ -95,7 +95,7 @@ async function publishOne(
   try {
     const outcome = await publishAndRecord(publisher, id, { force, signal, onProgress });
     if (outcome.kind === 'published' || outcome.kind === 'unchanged') {
-      last = sizeOf(outcome.manifest);
+      last = { rows: outcome.manifest.rows, bytes: blobBytesOf(outcome.manifest) };
       end(outcome.kind);
     } else if (outcome.kind === 'superseded') end('failed', 'another worker took it over');
     else if (whenGone === 'error') end('absent', 'the table is gone');
@@ -105,10 +105,6 @@ async function publishOne(
     if (isDumperError(error, 'CONFIGURATION')) throw error;
     end('failed', errorMessage(error));
   }
-}
-
-function sizeOf({ rows, blobs }: Manifest): { rows: number; bytes: number } {
-  return { rows, bytes: Object.values(blobs).reduce((sum, { bytes }) => sum + bytes, 0) };
 }
 
 /** Resolves at most `perMinute` times a minute, evenly; without a limit at once. */
